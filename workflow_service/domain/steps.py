@@ -1,0 +1,297 @@
+"""What goes into each working step and what comes out of it: S36 to S42.
+
+The models are frozen and bounded, so that whatever has become one of them can be stored, sent and shown:
+text holds no NUL, no control or bidirectional-override characters and no lone surrogates. Built-in executors and
+outside workers deliver the same types; `check_result` holds a result against the input it was made from.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
+from uuid import UUID, uuid5
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service_chassis.refusal import invalid_field
+from workflow_service.domain.states import Step
+
+KEYWORDS_PER_COMPETITOR_MAX: Final = 3
+COMPETITOR_URLS_MAX: Final = 10
+KEYWORDS_MAX: Final = KEYWORDS_PER_COMPETITOR_MAX * COMPETITOR_URLS_MAX
+
+_NAMESPACE: Final = UUID("6b1cfd0a-9b1e-5f0e-9d53-6a3f6d1f7c11")
+_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def cluster_id(workflow_id: UUID, pillar_keyword: str) -> UUID:
+    """The id of the cluster around this pillar: the same in every run of the workflow."""
+    return uuid5(_NAMESPACE, f"cluster:{workflow_id}:{keyword_key(pillar_keyword)}")
+
+
+def article_id(workflow_id: UUID, cluster: UUID) -> UUID:
+    """The id of a cluster's one article: the same in every run of the workflow."""
+    return uuid5(_NAMESPACE, f"article:{workflow_id}:{cluster}")
+
+
+def normalize_keyword(keyword: str) -> str:
+    """A keyword as it is shown and stored: Unicode NFC, one space between words, none around."""
+    return " ".join(unicodedata.normalize("NFC", keyword).split())
+
+
+def keyword_key(keyword: str) -> str:
+    """What makes two keywords one: `normalize_keyword` without regard to case."""
+    return normalize_keyword(unicodedata.normalize("NFKC", keyword).casefold())
+
+
+def slugify(text: str) -> str:
+    """`text` as a slug: lower-case ASCII letters, digits and single hyphens, at most 100; may be empty."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:100].strip("-")
+
+
+def _is_unsafe(character: str) -> bool:
+    return character in _BIDI or unicodedata.category(character) in ("Cc", "Cs")
+
+
+def _line(value: str) -> str:
+    if any(_is_unsafe(character) for character in value):
+        raise ValueError("control, bidirectional and surrogate characters are not allowed")
+    value = value.strip()
+    if not value:
+        raise ValueError("must not be blank")
+    return value
+
+
+def _block(value: str) -> str:
+    value = value.replace("\r\n", "\n")
+    _line(value.replace("\n", " ").replace("\t", " "))
+    return value.strip()
+
+
+def _keyword(value: str) -> str:
+    return normalize_keyword(_line(value))
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
+Sentence = Annotated[str, Field(max_length=1024), AfterValidator(_line)]
+Url = Annotated[str, Field(max_length=2048), AfterValidator(_line)]
+Keyword = Annotated[str, Field(max_length=200), AfterValidator(_keyword)]
+Block = Annotated[str, Field(max_length=100_000), AfterValidator(_block)]
+Slug = Annotated[str, Field(max_length=100, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IcpResult(_Frozen):
+    """The ideal customer profile: who buys, and why."""
+
+    industries: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
+    buyer_roles: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
+    pain_points: Annotated[tuple[Sentence, ...], Field(min_length=1, max_length=20)]
+    value_proposition: Sentence
+
+
+class SeedKeyword(_Frozen):
+    """A keyword a competitor is found by. `intent` is the searcher's, e.g. informational or commercial."""
+
+    keyword: Keyword
+    competitor_url: Url
+    intent: Line
+    reason: Sentence
+
+
+class CompetitorResult(_Frozen):
+    """At most three seed keywords a competitor; `keyword_key` is unique among them."""
+
+    keywords: Annotated[tuple[SeedKeyword, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class Cluster(_Frozen):
+    """Hub and spokes: one pillar keyword, those that support it, and what they have in common."""
+
+    cluster_id: UUID
+    pillar_keyword: Keyword
+    supporting_keywords: Annotated[tuple[Keyword, ...], Field(max_length=KEYWORDS_MAX)]
+    theme: Sentence
+
+
+class ClusteringResult(_Frozen):
+    """A keyword stands in one cluster at most."""
+
+    clusters: Annotated[tuple[Cluster, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class ClusterVerdict(_Frozen):
+    """`confidence` in the verdict, from 0 to 1."""
+
+    cluster_id: UUID
+    valid: bool
+    confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    reason: Sentence
+
+
+class ValidationResult(_Frozen):
+    """One verdict a cluster."""
+
+    verdicts: Annotated[tuple[ClusterVerdict, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+    @property
+    def valid_cluster_ids(self) -> frozenset[UUID]:
+        return frozenset(verdict.cluster_id for verdict in self.verdicts if verdict.valid)
+
+
+class Article(_Frozen):
+    article_id: UUID
+    cluster_id: UUID
+    title: Line
+    slug: Slug
+    meta_description: Sentence
+    body_markdown: Block
+
+
+class ArticleResult(_Frozen):
+    """One article a valid cluster; slugs are unique among them."""
+
+    articles: Annotated[tuple[Article, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class Publication(_Frozen):
+    """Where an article was delivered to: a path or a URL, as the publisher says."""
+
+    article_id: UUID
+    location: Annotated[str, Field(max_length=4096), AfterValidator(_line)]
+
+
+class PublishResult(_Frozen):
+    publications: Annotated[tuple[Publication, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class IcpInput(_Frozen):
+    organization_name: Line
+    organization_url: Url
+    linkedin_url: Url | None = None
+
+
+class CompetitorInput(_Frozen):
+    icp: IcpResult
+    competitor_urls: Annotated[tuple[Url, ...], Field(min_length=1, max_length=COMPETITOR_URLS_MAX)]
+
+
+class ClusteringInput(_Frozen):
+    """`keywords` are the approved ones."""
+
+    keywords: Annotated[tuple[SeedKeyword, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class ValidationInput(_Frozen):
+    icp: IcpResult
+    clusters: Annotated[tuple[Cluster, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class ArticleInput(_Frozen):
+    """`clusters` are the valid ones."""
+
+    organization_name: Line
+    icp: IcpResult
+    clusters: Annotated[tuple[Cluster, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class PublishInput(_Frozen):
+    """Where to is the workflow's `publish_target`."""
+
+    articles: Annotated[tuple[Article, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+StepInput = IcpInput | CompetitorInput | ClusteringInput | ValidationInput | ArticleInput | PublishInput
+StepResult = IcpResult | CompetitorResult | ClusteringResult | ValidationResult | ArticleResult | PublishResult
+
+INPUT_TYPES: Final[Mapping[Step, type[StepInput]]] = {
+    Step.ICP: IcpInput,
+    Step.COMPETITOR: CompetitorInput,
+    Step.CLUSTERING: ClusteringInput,
+    Step.VALIDATION: ValidationInput,
+    Step.ARTICLE: ArticleInput,
+    Step.PUBLISH: PublishInput,
+}
+RESULT_TYPES: Final[Mapping[Step, type[StepResult]]] = {
+    Step.ICP: IcpResult,
+    Step.COMPETITOR: CompetitorResult,
+    Step.CLUSTERING: ClusteringResult,
+    Step.VALIDATION: ValidationResult,
+    Step.ARTICLE: ArticleResult,
+    Step.PUBLISH: PublishResult,
+}
+
+
+def check_result(step_input: StepInput, result: StepResult) -> None:
+    """Refuses (INVALID_FIELD) a result that does not answer its input: foreign, missing or doubled things."""
+    match step_input, result:
+        case IcpInput(), IcpResult():
+            pass
+        case CompetitorInput(), CompetitorResult():
+            _check_keywords(step_input, result)
+        case ClusteringInput(), ClusteringResult():
+            _check_clusters(step_input, result)
+        case ValidationInput(), ValidationResult():
+            _same_members(
+                "result.validation.verdicts",
+                [cluster.cluster_id for cluster in step_input.clusters],
+                [verdict.cluster_id for verdict in result.verdicts],
+            )
+        case ArticleInput(), ArticleResult():
+            _same_members(
+                "result.article.articles",
+                [cluster.cluster_id for cluster in step_input.clusters],
+                [article.cluster_id for article in result.articles],
+            )
+            _distinct("result.article.articles", [article.slug for article in result.articles])
+            _distinct("result.article.articles", [article.article_id for article in result.articles])
+        case PublishInput(), PublishResult():
+            _same_members(
+                "result.publish.publications",
+                [article.article_id for article in step_input.articles],
+                [publication.article_id for publication in result.publications],
+            )
+        case _:
+            raise invalid_field("result", "is of another step than the lease")
+
+
+def _check_keywords(step_input: CompetitorInput, result: CompetitorResult) -> None:
+    path = "result.competitor.keywords"
+    _distinct(path, [keyword_key(keyword.keyword) for keyword in result.keywords])
+    urls = [keyword.competitor_url for keyword in result.keywords]
+    for url in set(urls):
+        if url not in step_input.competitor_urls:
+            raise invalid_field(path, "names a competitor_url that the input does not have")
+        if urls.count(url) > KEYWORDS_PER_COMPETITOR_MAX:
+            raise invalid_field(path, f"has more than {KEYWORDS_PER_COMPETITOR_MAX} keywords for one competitor")
+
+
+def _check_clusters(step_input: ClusteringInput, result: ClusteringResult) -> None:
+    path = "result.clustering.clusters"
+    approved = {keyword_key(keyword.keyword) for keyword in step_input.keywords}
+    used = [
+        keyword_key(keyword)
+        for cluster in result.clusters
+        for keyword in (cluster.pillar_keyword, *cluster.supporting_keywords)
+    ]
+    _distinct(path, used)
+    _distinct(path, [cluster.cluster_id for cluster in result.clusters])
+    if not approved.issuperset(used):
+        raise invalid_field(path, "uses a keyword that was not approved")
+
+
+def _distinct(path: str, values: Sequence[object]) -> None:
+    if len(set(values)) != len(values):
+        raise invalid_field(path, "names the same thing twice")
+
+
+def _same_members(path: str, expected: Sequence[UUID], actual: Sequence[UUID]) -> None:
+    _distinct(path, actual)
+    if set(actual) != set(expected):
+        raise invalid_field(path, "must have exactly one for each that the input has")
