@@ -1,8 +1,8 @@
 """What goes into each working step and what comes out of it: S36 to S42.
 
 The models are frozen and bounded, so that whatever has become one of them can be stored, sent and shown:
-text holds no NUL, no control or bidirectional-override characters and no lone surrogates. Built-in executors and
-outside workers deliver the same types; `check_result` holds a result against the input it was made from.
+text holds no NUL, no control or bidirectional-override characters and no lone surrogates. The built-in executor
+and outside workers deliver the same types; `check_result` holds a result against the input it was made from.
 """
 
 from __future__ import annotations
@@ -208,7 +208,9 @@ class PublishInput(_Frozen):
 
 
 StepInput = IcpInput | CompetitorInput | ClusteringInput | ValidationInput | ArticleInput | PublishInput
-StepResult = IcpResult | CompetitorResult | ClusteringResult | ValidationResult | ArticleResult | PublishResult
+StepResult = (
+    IcpResult | CompetitorResult | ClusteringResult | ValidationResult | ArticleResult | PublishResult
+)
 
 INPUT_TYPES: Final[Mapping[Step, type[StepInput]]] = {
     Step.ICP: IcpInput,
@@ -269,7 +271,7 @@ def _check_keywords(step_input: CompetitorInput, result: CompetitorResult) -> No
         if url not in step_input.competitor_urls:
             raise invalid_field(path, "names a competitor_url that the input does not have")
         if urls.count(url) > KEYWORDS_PER_COMPETITOR_MAX:
-            raise invalid_field(path, f"has more than {KEYWORDS_PER_COMPETITOR_MAX} keywords for one competitor")
+            raise invalid_field(path, f"has more than {KEYWORDS_PER_COMPETITOR_MAX} for one competitor")
 
 
 def _check_clusters(step_input: ClusteringInput, result: ClusteringResult) -> None:
