@@ -1,8 +1,9 @@
 """What goes into each working step and what comes out of it: S36 to S42.
 
 The models are frozen and bounded, so that whatever has become one of them can be stored, sent and shown:
-text holds no NUL, no control or bidirectional-override characters and no lone surrogates. The built-in executor
-and outside workers deliver the same types; `check_result` holds a result against the input it was made from.
+text holds no NUL, no control or bidirectional-override characters and no lone surrogates. The built-in
+executor and outside workers deliver the same types; `check_result` holds a result against the input it was
+made from.
 """
 
 from __future__ import annotations

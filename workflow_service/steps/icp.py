@@ -1,0 +1,37 @@
+"""ICP (S36): from an organization's name, website and LinkedIn page to its ideal customer profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from workflow_service.domain.states import Step
+from workflow_service.domain.steps import IcpInput, IcpResult, Line, Sentence
+from workflow_service.steps.model_step import Answer, Item, ModelStep
+
+
+class IcpAnswer(Answer):
+    industries: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
+    buyer_roles: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
+    pain_points: Annotated[tuple[Sentence, ...], Field(min_length=1, max_length=20)]
+    value_proposition: Sentence
+
+
+class IcpStep(ModelStep[IcpInput, IcpInput, IcpAnswer]):
+    step = Step.ICP
+    task = (
+        "You describe the ideal customer of an organization, from what is publicly known of it. Name the "
+        "industries it sells to, the roles of the people who decide to buy, the problems they want solved, "
+        "and the organization's value proposition in one or two sentences. Three to six entries a list."
+    )
+    answer_type = IcpAnswer
+
+    def items(self, step_input: IcpInput) -> Sequence[Item[IcpInput]]:
+        return (Item("icp", step_input),)
+
+    def combine(self, workflow_id: UUID, step_input: IcpInput, answers: Sequence[IcpAnswer]) -> IcpResult:  # noqa: ARG002
+        (answer,) = answers
+        return IcpResult(**answer.model_dump())

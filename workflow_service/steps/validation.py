@@ -1,0 +1,64 @@
+"""VALIDATION (S40): which clusters are worth an article. Without one that is, the step has no good answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.states import Step
+from workflow_service.domain.steps import (
+    KEYWORDS_MAX,
+    ClusterVerdict,
+    Sentence,
+    ValidationInput,
+    ValidationResult,
+)
+from workflow_service.steps.model_step import Answer, Item, ModelStep, UnusableAnswerError
+
+
+class VerdictAnswer(Answer):
+    cluster_id: UUID
+    valid: bool
+    confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    reason: Sentence
+
+
+class ValidationAnswer(Answer):
+    verdicts: Annotated[tuple[VerdictAnswer, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
+
+
+class ValidationStep(ModelStep[ValidationInput, ValidationInput, ValidationAnswer]):
+    step = Step.VALIDATION
+    task = (
+        "You judge keyword clusters for content planning. A cluster is valid if its keywords belong together "
+        "and an article about it would serve customers of the given profile. Give one verdict for every "
+        "cluster, by its cluster_id: valid or not, your confidence from 0 to 1, and the reason in a sentence."
+    )
+    answer_type = ValidationAnswer
+    output_tokens_max = 1400  # a verdict costs some seventy tokens, half of them the cluster's id
+
+    def items(self, step_input: ValidationInput) -> Sequence[Item[ValidationInput]]:
+        return (Item("validation", step_input),)
+
+    def check(self, payload: ValidationInput, answer: ValidationAnswer) -> ValidationAnswer:
+        judged = [verdict.cluster_id for verdict in answer.verdicts]
+        if sorted(judged) != sorted(cluster.cluster_id for cluster in payload.clusters):
+            raise UnusableAnswerError(ErrorClass.UNPARSABLE_RESULT, "verdicts: not one for each cluster")
+        if not any(verdict.valid for verdict in answer.verdicts):
+            raise UnusableAnswerError(ErrorClass.NOTHING_VALID, "no cluster was found valid")
+        return answer
+
+    def combine(
+        self,
+        workflow_id: UUID,  # noqa: ARG002
+        step_input: ValidationInput,  # noqa: ARG002
+        answers: Sequence[ValidationAnswer],
+    ) -> ValidationResult:
+        (answer,) = answers
+        return ValidationResult(
+            verdicts=tuple(ClusterVerdict(**verdict.model_dump()) for verdict in answer.verdicts)
+        )
