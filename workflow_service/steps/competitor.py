@@ -46,8 +46,8 @@ class CompetitorStep(ModelStep[CompetitorInput, CompetitorPayload, CompetitorAns
     step = Step.COMPETITOR
     task = (
         "You find the search keywords by which customers of the given profile come upon a competitor. For "
-        f"the competitor at competitor_url name at most {KEYWORDS_PER_COMPETITOR_MAX} seed keywords, the most "
-        "valuable first; for each the searcher's intent (informational, navigational, commercial or "
+        f"the competitor at competitor_url name at most {KEYWORDS_PER_COMPETITOR_MAX} seed keywords, the "
+        "most valuable first; for each the searcher's intent (informational, navigational, commercial or "
         "transactional) and, in one sentence, the reason why it matters."
     )
     answer_type = CompetitorAnswer

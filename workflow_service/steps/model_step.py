@@ -1,7 +1,7 @@
 """A working step whose work is model calls: what it asks, what it accepts, what becomes of it.
 
 One item is one governed call. The prompt's user message ends with a JSON document, the item's payload; the
-answer is a JSON document of `answer_type`, asked for by `response_format` under the step's name in lower case.
+answer is a JSON document of `answer_type`, asked for by `response_format` under the step's lower-case name.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class ModelStep(ABC, Generic[InputT, PayloadT, AnswerT]):
 
 
 def answer_schema(answer_type: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema in the subset that strict structured outputs accept: shapes without bounds or titles."""
+    """The JSON schema that strict structured outputs accept: shapes, without bounds or titles."""
     full = answer_type.model_json_schema()
     definitions: Mapping[str, Any] = full.get("$defs", {})
 
