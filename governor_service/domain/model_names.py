@@ -1,0 +1,61 @@
+"""One name for each model: `vendor/model`, in lower case, without what does not change its price.
+
+Providers report the model that served a call under many names. Taken off are
+
+- what follows `@`: the provider that hosts it (`openai/gpt-4o-mini@azure`);
+- what follows `:`: the variant (`:free`, `:online`, `:nitro`, `:thinking`, …). A free variant costs nothing at the
+  provider, and here what the model costs: never zero by a name;
+- a full date at the end, `-20251222` or `-2024-07-18`: a snapshot of the model.
+
+Kept are shorter figures (`-0324`, `-2507`, `-08-2024`), although some are dates: listings price such models apart
+from the name without it (`deepseek/deepseek-r1-0528`, `qwen/qwen3-30b-a3b-instruct-2507`, `cohere/command-r-08-2024`),
+and others are no dates at all (`perplexity/r1-1776`).
+
+A name without a vendor gets one where its family belongs to a single vendor (`gpt-4o-mini`); any other stays as it is,
+and is unpriced.
+"""
+
+import re
+from dataclasses import dataclass
+
+_FULL_DATE = re.compile(r"(?<=[^/])-20[0-9]{2}(?:(-)?)(?:0[1-9]|1[0-2])(?(1)-)(?:0[1-9]|[12][0-9]|3[01])\Z")
+
+_VENDOR_OF_FAMILY = (
+    (re.compile(r"gpt-[0-9]|gpt-oss-|chatgpt-|o[1-9](?:-|\Z)"), "openai"),
+    (re.compile(r"claude-"), "anthropic"),
+    (re.compile(r"gemini-"), "google"),
+    (re.compile(r"sonar(?:-|\Z)"), "perplexity"),
+    (re.compile(r"grok-"), "x-ai"),
+    (re.compile(r"glm-"), "z-ai"),
+)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A canonical name, and what was done to get there, in order, for people to read."""
+
+    model: str
+    steps: tuple[str, ...]
+
+
+def canonical_model(model_id: str) -> Resolution:
+    """The canonical name of a model id. A name that is canonical resolves to itself, without steps."""
+    steps: list[str] = []
+    model = model_id.strip()
+    if model != model_id:
+        steps.append("whitespace")
+    lowered = model.lower()
+    if lowered != model:
+        steps.append("case")
+    model, *tails = re.split(r"(?=[@:])", lowered)
+    steps.extend(f"{'provider' if tail[0] == '@' else 'variant'} {tail.rstrip()}" for tail in tails)
+    model = model.rstrip()
+    while date := _FULL_DATE.search(model):
+        steps.append(f"date {date[0]}")
+        model = model[: date.start()].rstrip()
+    if "/" not in model:
+        for family, vendor in _VENDOR_OF_FAMILY:
+            if family.match(model):
+                steps.append(f"vendor {vendor}/")
+                model = f"{vendor}/{model}"
+    return Resolution(model, tuple(steps))

@@ -1,0 +1,155 @@
+"""What a model costs, what a usage of it comes to, and how much of it a given amount pays for.
+
+The database decides with the functions of the same names in `migrations/governor/0001_prices.sql`; these are their
+model, and a test holds the two together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+PRICE_NANO_USD_PER_MTOK_MAX = 10**13
+"""10,000 USD for a million tokens."""
+REQUEST_NANO_USD_MAX = 10**12
+"""1,000 USD for a request."""
+TOKENS_MAX = 10**9
+REQUESTS_MAX = 10**6
+
+_TOKENS_PER_MTOK = 10**6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What tokens and requests cost. A component that is None costs what its parent costs: input for cached input and
+    cache writes, output for reasoning.
+
+    Raises ValueError if a component is negative or above its bound, or if everything is free.
+    """
+
+    input_nano_usd_per_mtok: int
+    output_nano_usd_per_mtok: int
+    cached_input_nano_usd_per_mtok: int | None = None
+    cache_write_nano_usd_per_mtok: int | None = None
+    reasoning_nano_usd_per_mtok: int | None = None
+    request_nano_usd: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in self.components():
+            maximum = REQUEST_NANO_USD_MAX if name == "request_nano_usd" else PRICE_NANO_USD_PER_MTOK_MAX
+            if value is not None and not 0 <= value <= maximum:
+                raise ValueError(f"{name} must be between 0 and {maximum}")
+        if not (self.input_nano_usd_per_mtok or self.output_nano_usd_per_mtok or self.request_nano_usd):
+            raise ValueError("a price in which everything is free is no price")
+
+    def components(self) -> Iterator[tuple[str, int | None]]:
+        """Each component of the price with its name."""
+        return ((field.name, getattr(self, field.name)) for field in fields(Rates))
+
+    @property
+    def dearest_input_nano_usd_per_mtok(self) -> int:
+        """The most that an input token can cost, whether it is read from a cache, written to one, or neither."""
+        return max(
+            self.input_nano_usd_per_mtok,
+            self.cached_input_nano_usd_per_mtok or 0,
+            self.cache_write_nano_usd_per_mtok or 0,
+        )
+
+    @property
+    def dearest_output_nano_usd_per_mtok(self) -> int:
+        """The most that an output token can cost, spent on reasoning or not."""
+        return max(self.output_nano_usd_per_mtok, self.reasoning_nano_usd_per_mtok or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price(Rates):
+    """One version of a model's price, as the price book keeps it. It is never changed."""
+
+    price_id: UUID
+    model: str
+    effective_time: datetime
+    source: str
+    author: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a call used. Cached and cache-write tokens are parts of the input tokens, reasoning tokens of the output.
+
+    Raises ValueError if a count is negative or above its bound, or if parts exceed their total.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    requests: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            maximum = REQUESTS_MAX if field.name == "requests" else TOKENS_MAX
+            if not 0 <= getattr(self, field.name) <= maximum:
+                raise ValueError(f"{field.name} must be between 0 and {maximum}")
+        if self.cached_input_tokens + self.cache_write_tokens > self.input_tokens:
+            raise ValueError("cached_input_tokens and cache_write_tokens exceed input_tokens")
+        if self.reasoning_tokens > self.output_tokens:
+            raise ValueError("reasoning_tokens exceed output_tokens")
+
+
+def rated_cost_nano_usd(price: Rates, usage: Usage) -> int:
+    """ceil((Σ tokens × price per million) / 10⁶) + requests × request price; 0 requests count as 1."""
+
+    def or_parent(component: int | None, parent: int) -> int:
+        return parent if component is None else component
+
+    plain_input_tokens = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
+    plain_output_tokens = usage.output_tokens - usage.reasoning_tokens
+    tokens_times_price = (
+        plain_input_tokens * price.input_nano_usd_per_mtok
+        + usage.cached_input_tokens
+        * or_parent(price.cached_input_nano_usd_per_mtok, price.input_nano_usd_per_mtok)
+        + usage.cache_write_tokens
+        * or_parent(price.cache_write_nano_usd_per_mtok, price.input_nano_usd_per_mtok)
+        + plain_output_tokens * price.output_nano_usd_per_mtok
+        + usage.reasoning_tokens
+        * or_parent(price.reasoning_nano_usd_per_mtok, price.output_nano_usd_per_mtok)
+    )
+    return _per_mtok(tokens_times_price) + max(usage.requests, 1) * price.request_nano_usd
+
+
+def hold_nano_usd(price: Rates, *, input_tokens_max: int, output_tokens_max: int, requests_max: int) -> int:
+    """The most that a call within these bounds can cost: every token at the dearest price of its direction."""
+    return (
+        _per_mtok(
+            input_tokens_max * price.dearest_input_nano_usd_per_mtok
+            + output_tokens_max * price.dearest_output_nano_usd_per_mtok
+        )
+        + max(requests_max, 1) * price.request_nano_usd
+    )
+
+
+def output_tokens_that_fit(
+    price: Rates,
+    available_nano_usd: int,
+    *,
+    input_tokens_max: int,
+    requests_max: int,
+    output_tokens_max: int,
+) -> int | None:
+    """The greatest number of output tokens, up to `output_tokens_max`, whose hold is within what is available;
+    None if not even the input fits."""
+    for_tokens_nano_usd = available_nano_usd - max(requests_max, 1) * price.request_nano_usd
+    for_output = (
+        for_tokens_nano_usd * _TOKENS_PER_MTOK - input_tokens_max * price.dearest_input_nano_usd_per_mtok
+    )
+    if for_output < 0:
+        return None
+    if price.dearest_output_nano_usd_per_mtok == 0:
+        return output_tokens_max
+    return min(output_tokens_max, for_output // price.dearest_output_nano_usd_per_mtok)
+
+
+def _per_mtok(tokens_times_price: int) -> int:
+    """Divides once, rounds up once."""
+    return -(-tokens_times_price // _TOKENS_PER_MTOK)
