@@ -1,0 +1,96 @@
+"""Which model is asked next: a pure function of the route and of what has failed so far.
+
+The same failures always give the same route. The waits differ by their jitter only, which the caller draws.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from workflow_service.domain.error_class import ErrorClass, is_retried, moves_to_next_model
+from workflow_service.domain.retry import RetryPolicy, delay_seconds
+
+DEFAULT_MODELS = ("perplexity/sonar", "openai/gpt-4o-mini")
+
+
+@dataclass(frozen=True)
+class Route:
+    models: tuple[str, ...] = DEFAULT_MODELS
+    """In order of preference; no model twice."""
+    disable_fallback: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        if not self.models or len(set(self.models)) != len(self.models):
+            raise ValueError("a route names at least one model, and none twice")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed call for one item of a step."""
+
+    model: str
+    """The route's name of the model that was granted and asked."""
+    error_class: ErrorClass
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The same model again, after a wait."""
+
+    models: tuple[str, ...]
+    """What to authorize, in order: the same model first, then those a tight budget may still grant."""
+    delay_seconds: float
+
+
+@dataclass(frozen=True)
+class NextModel:
+    """Another model, at once."""
+
+    models: tuple[str, ...]
+    """What to authorize, in order."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Nothing is left to try; the step fails with the last failure's class."""
+
+    error_class: ErrorClass
+
+
+def candidates(route: Route, failures: Sequence[Failure]) -> tuple[str, ...]:
+    """The models that may still be asked, in the route's order; the whole route where nothing has failed."""
+    usable = route.models[:1] if route.disable_fallback else route.models
+    return tuple(model for model in usable if not _given_up(route, failures, model))
+
+
+def next_move(route: Route, failures: Sequence[Failure], *, jitter: float) -> Retry | NextModel | Fail:
+    """What follows the last of `failures` (at least one, oldest first).
+
+    The governor may have granted a later model than the first (a downgrade), so what counts is the model that
+    failed: it is asked up to `retry.attempts` times, then the first that has not been given up.
+    """
+    last = failures[-1]
+    if last.model not in route.models:
+        raise ValueError("a failure of a model that is not on the route")
+    left = candidates(route, failures)
+    if last.model in left:
+        others = tuple(model for model in left if model != last.model)
+        failed_attempts = sum(failure.model == last.model for failure in failures)
+        wait = delay_seconds(
+            route.retry,
+            failed_attempts=failed_attempts,
+            retry_after_seconds=last.retry_after_seconds,
+            jitter=jitter,
+        )
+        return Retry(models=(last.model, *others), delay_seconds=wait)
+    if left and moves_to_next_model(last.error_class):
+        return NextModel(models=left)
+    return Fail(last.error_class)
+
+
+def _given_up(route: Route, failures: Sequence[Failure], model: str) -> bool:
+    mine = [failure for failure in failures if failure.model == model]
+    return len(mine) >= route.retry.attempts or any(
+        not is_retried(failure.error_class, failure.retry_after_seconds) for failure in mine
+    )
