@@ -42,7 +42,8 @@ class ArticleStep(ModelStep[ArticleInput, ArticlePayload, ArticleAnswer]):
         "You write an article for the organization's website, for readers of the given customer profile, "
         "about the given keyword cluster: its pillar keyword is the subject, the supporting keywords are "
         "covered in sections. Give a title, a slug of lower-case words joined by hyphens, a meta "
-        "description of at most 160 characters, and the body in Markdown, of about 800 words and without the title."
+        "description of at most 160 characters, and the body in Markdown, of about 800 words and without "
+        "the title."
     )
     answer_type = ArticleAnswer
     output_tokens_max = 3000  # 700 tokens would cut an article off in the middle, and the whole call be lost
