@@ -1,0 +1,144 @@
+"""What a workflow is, and what is said about it: types that the layers hand to one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.states import Step, WorkflowState
+from workflow_service.domain.steps import IcpResult, SeedKeyword, StepInput
+
+
+class PublishKind(StrEnum):
+    DIRECTORY = "DIRECTORY"
+    WEBHOOK = "WEBHOOK"
+    WORDPRESS = "WORDPRESS"
+
+
+@dataclass(frozen=True)
+class PublishTarget:
+    """Where articles go. `location` is a URL, or for DIRECTORY a relative path ("" is the workflow's id)."""
+
+    kind: PublishKind
+    location: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is known of the organization. `linkedin_url` may be ""; `competitor_urls` are distinct."""
+
+    organization_name: str
+    organization_url: str
+    linkedin_url: str
+    competitor_urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LastError:
+    """Why a step failed. `reason` is short (the governor's ErrorReason where it refused); no secrets."""
+
+    error_class: ErrorClass
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow as of one instant.
+
+    `version` is 1 when created and grows by one at each transition. `epoch` counts the leases given out.
+    `lease_expire_time` is set exactly while a step is processing. `total_ai_cost_nano_usd` is what the
+    governor last told.
+    """
+
+    workflow_id: UUID
+    organization_id: UUID
+    display_name: str
+    state: WorkflowState
+    version: int
+    profile: Profile
+    publish_target: PublishTarget
+    workflow_data: dict[str, Any]
+    icp: IcpResult | None
+    total_ai_cost_nano_usd: int
+    last_error: LastError | None
+    epoch: int
+    lease_expire_time: datetime | None
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's time-bound ownership of a step. `epoch` is its fencing number."""
+
+    organization_id: UUID
+    workflow_id: UUID
+    step: Step
+    lease_token: UUID
+    epoch: int
+    expire_time: datetime
+    workflow: Workflow
+    input: StepInput
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One line of a workflow's history. `epoch` is 0 where no lease was begun or ended."""
+
+    from_state: WorkflowState
+    to_state: WorkflowState
+    version: int
+    actor: str
+    reason: str
+    epoch: int
+    total_ai_cost_nano_usd: int
+    create_time: datetime
+
+
+class ReviewDecision(StrEnum):
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True)
+class StoredKeyword:
+    """A workflow's seed keyword; `decision` and `decide_time` are None until the review."""
+
+    seed: SeedKeyword
+    decision: ReviewDecision | None
+    create_time: datetime
+    decide_time: datetime | None
+
+
+@dataclass(frozen=True)
+class StoredCluster:
+    """A workflow's cluster; `valid` and `confidence` are None until VALIDATION is completed."""
+
+    cluster_id: UUID
+    pillar_keyword: str
+    supporting_keywords: tuple[str, ...]
+    theme: str
+    valid: bool | None
+    confidence: float | None
+    reason: str
+    create_time: datetime
+
+
+@dataclass(frozen=True)
+class StoredArticle:
+    """A workflow's article; `location` is "" and `publish_time` None until PUBLISH is completed."""
+
+    article_id: UUID
+    cluster_id: UUID
+    title: str
+    slug: str
+    meta_description: str
+    body_markdown: str
+    location: str
+    create_time: datetime
+    publish_time: datetime | None
