@@ -1,0 +1,95 @@
+"""Structured logs on stderr. A line never carries a key, a prompt, SQL or a stack trace."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+from service_chassis.settings import LogSettings
+
+_SECRET_NAME = re.compile(r"(api_?key|authorization_header|password|secret|^token$|bearer)", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"sk-[A-Za-z0-9_-]{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|(?i:bearer )\S+")
+
+
+def set_up_logs(settings: LogSettings, *, service: str) -> None:
+    """Our own lines and those of libraries leave in one form, each with the service's name."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exception_by_name,
+        _without_secrets,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[settings.log_level]
+        ),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level)
+    for chatty in ("httpx", "httpcore", "asyncio", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def where(error: BaseException) -> str:
+    """The innermost line at which the error passed, e.g. `store/holds.py:41`; not a stack trace."""
+    return _where(error.__traceback__)
+
+
+def _where(traceback: TracebackType | None) -> str:
+    if traceback is None:
+        return ""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    path = Path(traceback.tb_frame.f_code.co_filename)
+    return f"{path.parent.name}/{path.name}:{traceback.tb_lineno}"
+
+
+def _exception_by_name(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """An exception's text may quote SQL or a prompt: its type and place are enough to find it."""
+    exc_info = event.pop("exc_info", None)
+    event.pop("stack_info", None)
+    error = exc_info if isinstance(exc_info, BaseException) else None
+    if isinstance(exc_info, tuple):
+        error = exc_info[1]
+    elif exc_info is True:
+        error = sys.exc_info()[1]
+    if error is not None:
+        event["error_type"] = f"{type(error).__module__}.{type(error).__qualname__}"
+        event["at"] = where(error)
+    return event
+
+
+def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if _SECRET_NAME.search(name):
+            event[name] = "***"
+        elif isinstance(value, str):
+            event[name] = _SECRET_VALUE.sub("***", value)
+    return event

@@ -1,0 +1,61 @@
+"""The one exception by which our code refuses a request. Pure, so that domain code may raise it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """A request field, by its path, and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True)
+class QuotaViolation:
+    """A budget that denied, and by how much."""
+
+    subject: str
+    description: str
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure of ours
+    """A request that is refused, and why.
+
+    `reason` is a name of the package's ErrorReason without its prefix. `message` and `metadata` go to the
+    caller: no SQL, no prompt, no key in them.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        fields: Sequence[FieldViolation] = (),
+        quotas: Sequence[QuotaViolation] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+        self.fields = tuple(fields)
+        self.quotas = tuple(quotas)
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+def invalid_field(field: str, description: str) -> Refusal:
+    """INVALID_FIELD: what stands in the field can never be accepted."""
+    return Refusal("INVALID_FIELD", f"{field}: {description}", fields=[FieldViolation(field, description)])
+
+
+def too_large(field: str, description: str) -> Refusal:
+    """VALUE_TOO_LARGE: the figure is well formed and above its stated bound."""
+    return Refusal("VALUE_TOO_LARGE", f"{field}: {description}", fields=[FieldViolation(field, description)])
