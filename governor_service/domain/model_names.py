@@ -3,16 +3,16 @@
 Providers report the model that served a call under many names. Taken off are
 
 - what follows `@`: the provider that hosts it (`openai/gpt-4o-mini@azure`);
-- what follows `:`: the variant (`:free`, `:online`, `:nitro`, `:thinking`, …). A free variant costs nothing at the
-  provider, and here what the model costs: never zero by a name;
+- what follows `:`: the variant (`:free`, `:online`, `:nitro`, `:thinking`, …). A free variant costs nothing
+  at the provider, and here what the model costs: a name makes nothing free;
 - a full date at the end, `-20251222` or `-2024-07-18`: a snapshot of the model.
 
-Kept are shorter figures (`-0324`, `-2507`, `-08-2024`), although some are dates: listings price such models apart
-from the name without it (`deepseek/deepseek-r1-0528`, `qwen/qwen3-30b-a3b-instruct-2507`, `cohere/command-r-08-2024`),
-and others are no dates at all (`perplexity/r1-1776`).
+Kept are shorter figures (`-0324`, `-2507`, `-08-2024`), although some are dates: listings price such models
+apart from the name without them (`deepseek/deepseek-r1-0528`, `qwen/qwen3-30b-a3b-instruct-2507`,
+`cohere/command-r-08-2024`), and others are no dates at all (`perplexity/r1-1776`).
 
-A name without a vendor gets one where its family belongs to a single vendor (`gpt-4o-mini`); any other stays as it is,
-and is unpriced.
+A name without a vendor gets one where its family belongs to a single vendor (`gpt-4o-mini`). Any other stays
+as it is, and is unpriced: `glm-4-32b` may be `z-ai/` or `thudm/`.
 """
 
 import re
@@ -26,7 +26,6 @@ _VENDOR_OF_FAMILY = (
     (re.compile(r"gemini-"), "google"),
     (re.compile(r"sonar(?:-|\Z)"), "perplexity"),
     (re.compile(r"grok-"), "x-ai"),
-    (re.compile(r"glm-"), "z-ai"),
 )
 
 

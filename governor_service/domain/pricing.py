@@ -1,7 +1,7 @@
 """What a model costs, what a usage of it comes to, and how much of it a given amount pays for.
 
-The database decides with the functions of the same names in `migrations/governor/0001_prices.sql`; these are their
-model, and a test holds the two together.
+The database decides, with the functions of the same names in `migrations/governor/0001_prices.sql`; these are
+their model, and a test holds the two together.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ _TOKENS_PER_MTOK = 10**6
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What tokens and requests cost. A component that is None costs what its parent costs: input for cached input and
-    cache writes, output for reasoning.
+    """What tokens and requests cost. A component that is None costs what its parent costs: input for cached
+    input and cache writes, output for reasoning.
 
     Raises ValueError if a component is negative or above its bound, or if everything is free.
     """
@@ -48,7 +48,7 @@ class Rates:
 
     @property
     def dearest_input_nano_usd_per_mtok(self) -> int:
-        """The most that an input token can cost, whether it is read from a cache, written to one, or neither."""
+        """The most that an input token can cost: read from a cache, written to one, or neither."""
         return max(
             self.input_nano_usd_per_mtok,
             self.cached_input_nano_usd_per_mtok or 0,
@@ -74,7 +74,8 @@ class Price(Rates):
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a call used. Cached and cache-write tokens are parts of the input tokens, reasoning tokens of the output.
+    """What a call used. Cached and cache-write tokens are parts of the input tokens, reasoning tokens of the
+    output tokens.
 
     Raises ValueError if a count is negative or above its bound, or if parts exceed their total.
     """
@@ -98,7 +99,8 @@ class Usage:
 
 
 def rated_cost_nano_usd(price: Rates, usage: Usage) -> int:
-    """ceil((Σ tokens × price per million) / 10⁶) + requests × request price; 0 requests count as 1."""
+    """Each token at the price of its kind, divided by a million once and rounded up once, and the request price
+    for each request. 0 requests count as 1."""
 
     def or_parent(component: int | None, parent: int) -> int:
         return parent if component is None else component
@@ -119,7 +121,7 @@ def rated_cost_nano_usd(price: Rates, usage: Usage) -> int:
 
 
 def hold_nano_usd(price: Rates, *, input_tokens_max: int, output_tokens_max: int, requests_max: int) -> int:
-    """The most that a call within these bounds can cost: every token at the dearest price of its direction."""
+    """The most that a call within these bounds can cost: each token at the dearest price of its direction."""
     return (
         _per_mtok(
             input_tokens_max * price.dearest_input_nano_usd_per_mtok
@@ -137,8 +139,10 @@ def output_tokens_that_fit(
     requests_max: int,
     output_tokens_max: int,
 ) -> int | None:
-    """The greatest number of output tokens, up to `output_tokens_max`, whose hold is within what is available;
-    None if not even the input fits."""
+    """The greatest number of output tokens, up to `output_tokens_max`, whose hold fits what is available.
+
+    None if not even the input fits.
+    """
     for_tokens_nano_usd = available_nano_usd - max(requests_max, 1) * price.request_nano_usd
     for_output = (
         for_tokens_nano_usd * _TOKENS_PER_MTOK - input_tokens_max * price.dearest_input_nano_usd_per_mtok

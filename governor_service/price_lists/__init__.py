@@ -1,0 +1,41 @@
+"""Price lists that a price book can begin with: `shipped.json`, the real prices, and `document.json`, the
+figures of the document that the governor was built from, for tests.
+
+Each list is a JSON object with one price to a line. A component that is left out costs what its parent does.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from governor_service.domain.pricing import Rates
+
+NAMES = ("shipped", "document")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(Rates):
+    """What a model costs, and where that is known from."""
+
+    model: str
+    source: str
+
+
+def read_price_list(name: str) -> list[Listing]:
+    """The listings of one of NAMES. Raises ValueError if a line holds no price within the bounds."""
+    text = files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    return [Listing(**line) for line in json.loads(text)["prices"]]
+
+
+def write_price_list(about: str, listings: list[Listing]) -> str:
+    """The text of a price list: the same for the same listings, whatever their order."""
+    lines = ",\n".join(
+        json.dumps(_line(listing)) for listing in sorted(listings, key=lambda listing: listing.model)
+    )
+    return f'{{\n"about": {json.dumps(about)},\n"prices": [\n{lines}\n]\n}}\n'
+
+
+def _line(listing: Listing) -> dict[str, Any]:
+    components = {name: value for name, value in listing.components() if value is not None}
+    return {"model": listing.model, **components, "source": listing.source}
