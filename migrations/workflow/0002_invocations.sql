@@ -14,10 +14,11 @@ CREATE TABLE model_invocations (
     organization_id uuid NOT NULL,
     workflow_id uuid NOT NULL,
     step text NOT NULL CHECK (step IN ('ICP', 'COMPETITOR', 'CLUSTERING', 'VALIDATION', 'ARTICLE')),
-    item text NOT NULL CHECK (item <> '' AND length(item) <= 200),
+    -- What of the step it serves; empty where the step is one call.
+    item text NOT NULL CHECK (length(item) <= 200),
     -- The ordinal of the call for its step and item; it never starts again, however often the step is run.
     attempt integer NOT NULL CHECK (attempt > 0),
-    -- Derived from the five columns above: the governor knows the hold by it.
+    -- Derived from workflow, step, item and attempt: the governor knows the hold by it.
     request_id uuid NOT NULL,
     epoch bigint NOT NULL CHECK (epoch > 0),
     state text NOT NULL CHECK (
@@ -39,10 +40,13 @@ CREATE TABLE model_invocations (
     cache_write_tokens bigint CHECK (cache_write_tokens BETWEEN 0 AND input_tokens),
     output_tokens bigint CHECK (output_tokens >= 0),
     reasoning_tokens bigint CHECK (reasoning_tokens BETWEEN 0 AND output_tokens),
+    requests bigint CHECK (requests >= 0),
     provider_cost_nano_usd bigint CHECK (provider_cost_nano_usd >= 0),
 
     entry_id uuid,
     cost_nano_usd bigint CHECK (cost_nano_usd >= 0),
+    -- What the governor said with the settlement: the workflow's spend so far.
+    workflow_spent_nano_usd bigint CHECK (workflow_spent_nano_usd >= 0),
     error_class text CHECK (error_class IN (
         'RATE_LIMITED', 'PROVIDER_ERROR', 'TIMEOUT', 'CONNECTION_FAILED', 'INVALID_REQUEST',
         'PROVIDER_UNAUTHORIZED', 'INSUFFICIENT_CREDITS', 'FORBIDDEN', 'UNPROCESSABLE', 'UNKNOWN_MODEL',
@@ -51,6 +55,7 @@ CREATE TABLE model_invocations (
     )),
 
     create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
+    update_time timestamptz NOT NULL DEFAULT clock_timestamp(),
     dispatch_time timestamptz,
     respond_time timestamptz,
     end_time timestamptz,
@@ -85,8 +90,8 @@ CREATE TABLE model_invocations (
     CONSTRAINT answer_is_good CHECK (answer IS NULL OR error_class IS NULL),
     CONSTRAINT usage_is_whole CHECK (
         num_nonnulls(
-            input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens
-        ) IN (0, 5)
+            input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, requests
+        ) IN (0, 6)
     ),
     CONSTRAINT settled_has_its_entry CHECK (
         (state = 'SETTLED') = (entry_id IS NOT NULL) AND (entry_id IS NULL) = (cost_nano_usd IS NULL)

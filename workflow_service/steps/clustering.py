@@ -44,7 +44,7 @@ class ClusteringStep(ModelStep[ClusteringInput, ClusteringInput, ClusteringAnswe
     output_tokens_max = 1400  # thirty keywords, each once, with themes
 
     def items(self, step_input: ClusteringInput) -> Sequence[Item[ClusteringInput]]:
-        return (Item("clustering", step_input),)
+        return (Item("", step_input),)
 
     def check(self, payload: ClusteringInput, answer: ClusteringAnswer) -> ClusteringAnswer:
         """Keeps what uses approved keywords, each where it came first; nothing kept is no answer."""

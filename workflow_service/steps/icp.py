@@ -30,7 +30,7 @@ class IcpStep(ModelStep[IcpInput, IcpInput, IcpAnswer]):
     answer_type = IcpAnswer
 
     def items(self, step_input: IcpInput) -> Sequence[Item[IcpInput]]:
-        return (Item("icp", step_input),)
+        return (Item("", step_input),)
 
     def combine(self, workflow_id: UUID, step_input: IcpInput, answers: Sequence[IcpAnswer]) -> IcpResult:  # noqa: ARG002
         (answer,) = answers

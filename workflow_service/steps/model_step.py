@@ -62,7 +62,10 @@ InputT = TypeVar("InputT", bound=StepInput)
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[PayloadT]):
-    """`name` is the item's in the journal: the same in every run of the step, at most 200 characters."""
+    """`name` is the item's in the journal: the same in every run of the step, at most 200 characters.
+
+    It is empty where the step is one call.
+    """
 
     name: str
     payload: PayloadT

@@ -42,7 +42,7 @@ class ValidationStep(ModelStep[ValidationInput, ValidationInput, ValidationAnswe
     output_tokens_max = 1400  # a verdict costs some seventy tokens, half of them the cluster's id
 
     def items(self, step_input: ValidationInput) -> Sequence[Item[ValidationInput]]:
-        return (Item("validation", step_input),)
+        return (Item("", step_input),)
 
     def check(self, payload: ValidationInput, answer: ValidationAnswer) -> ValidationAnswer:
         judged = [verdict.cluster_id for verdict in answer.verdicts]

@@ -1,0 +1,316 @@
+"""The journal of model calls: the table `model_invocations` and its guarded moves.
+
+Each move is one committed transaction and is named by its guard; it returns the row as it stands now, or None
+where the guard did not hold: the lease was taken over, the workflow cancelled, or the move made before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from service_chassis.database import Connection, Database
+from service_chassis.queries import load_queries
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.states import Step
+
+QUERIES: Final = load_queries(__package__, "invocations.sql")
+
+_NAMESPACE: Final = UUID("5d0c3c2b-5a0e-5b52-9a2b-0f6a1d1c7e90")
+
+
+class InvocationState(StrEnum):
+    REQUESTED = "REQUESTED"
+    AUTHORIZED = "AUTHORIZED"
+    DISPATCHED = "DISPATCHED"
+    RESPONDED = "RESPONDED"
+    SETTLED = "SETTLED"
+    VOIDING = "VOIDING"
+    VOIDED = "VOIDED"
+
+
+@dataclass(frozen=True, slots=True)
+class CallUsage:
+    """Tokens and requests as the provider reported them; cached, cache-write and reasoning are parts."""
+
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What became of a dispatched call. `usage` None: nobody knows what it used."""
+
+    answer: str | None = None
+    error_class: ErrorClass | None = None
+    served_model: str | None = None
+    generation_id: str | None = None
+    usage: CallUsage | None = None
+    provider_cost_nano_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One row; `None` is what the call does not have, or not yet."""
+
+    organization_id: UUID
+    workflow_id: UUID
+    step: Step
+    item: str
+    attempt: int
+    request_id: UUID
+    epoch: int
+    state: InvocationState
+    requested_models: tuple[str, ...]
+    authorization_id: UUID | None
+    model: str | None
+    held_nano_usd: int | None
+    response: Response
+    entry_id: UUID | None
+    cost_nano_usd: int | None
+    workflow_spent_nano_usd: int | None
+    create_time: datetime
+    update_time: datetime
+
+
+def request_id(workflow_id: UUID, step: Step, item: str, attempt: int) -> UUID:
+    """The name that the governor knows the call's hold by: the same after a crash (S8)."""
+    return uuid5(_NAMESPACE, f"{workflow_id}/{step.value}/{attempt}/{item}")
+
+
+class Invocations:
+    """The journal. Every method may raise DATABASE_UNAVAILABLE or OVERLOADED."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def request_if_leased(
+        self,
+        organization_id: UUID,
+        workflow_id: UUID,
+        step: Step,
+        item: str,
+        attempt: int,
+        *,
+        epoch: int,
+        models: Sequence[str],
+    ) -> Invocation | None:
+        """A new row in REQUESTED. None, too, where this attempt stands already."""
+        name = request_id(workflow_id, step, item, attempt)
+        return await self._move(
+            "request_if_leased",
+            organization_id,
+            workflow_id,
+            step.value,
+            item,
+            attempt,
+            name,
+            epoch,
+            list(models),
+        )
+
+    async def authorize_if_requested(
+        self, row: Invocation, *, authorization_id: UUID, model: str, held_nano_usd: int
+    ) -> Invocation | None:
+        return await self._move(
+            "authorize_if_requested", *_owned(row), authorization_id, model, held_nano_usd
+        )
+
+    async def dispatch_if_authorized_and_leased(self, row: Invocation) -> Invocation | None:
+        """Without it, nothing is sent."""
+        return await self._move("dispatch_if_authorized_and_leased", *_owned(row))
+
+    async def respond_if_dispatched(self, row: Invocation, response: Response) -> Invocation | None:
+        return await self._move(
+            "respond_if_dispatched",
+            *_owned(row),
+            response.answer,
+            response.error_class,
+            response.served_model,
+            response.generation_id,
+            *_usage_columns(response.usage),
+            response.provider_cost_nano_usd,
+        )
+
+    async def settle_if_responded(
+        self, row: Invocation, *, entry_id: UUID, cost_nano_usd: int, workflow_spent_nano_usd: int | None
+    ) -> Invocation | None:
+        return await self._move(
+            "settle_if_responded", *_named(row), entry_id, cost_nano_usd, workflow_spent_nano_usd
+        )
+
+    async def correct_if_settled_unknown(
+        self,
+        row: Invocation,
+        *,
+        usage: CallUsage,
+        difference_nano_usd: int,
+        workflow_spent_nano_usd: int | None,
+    ) -> Invocation | None:
+        return await self._move(
+            "correct_if_settled_unknown",
+            *_named(row),
+            *_usage_columns(usage),
+            difference_nano_usd,
+            workflow_spent_nano_usd,
+        )
+
+    async def void_if_unanswered(
+        self, row: Invocation, error_class: ErrorClass, *, generation_id: str | None = None
+    ) -> Invocation | None:
+        return await self._move("void_if_unanswered", *_owned(row), error_class, generation_id)
+
+    async def end_void_if_voiding(self, row: Invocation) -> Invocation | None:
+        return await self._move("end_void_if_voiding", *_named(row))
+
+    async def deny_if_requested(self, row: Invocation, error_class: ErrorClass) -> Invocation | None:
+        return await self._move("deny_if_requested", *_owned(row), error_class)
+
+    async def settle_if_voiding(
+        self,
+        row: Invocation,
+        *,
+        authorization_id: UUID,
+        model: str,
+        held_nano_usd: int,
+        entry_id: UUID,
+        cost_nano_usd: int,
+    ) -> Invocation | None:
+        return await self._move(
+            "settle_if_voiding",
+            *_named(row),
+            authorization_id,
+            model,
+            held_nano_usd,
+            entry_id,
+            cost_nano_usd,
+        )
+
+    async def adopt_open_if_leased(
+        self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int
+    ) -> list[Invocation]:
+        """The step's open rows, now this epoch's; none where the lease is not the present one."""
+        sql = QUERIES["adopt_open_if_leased"]
+
+        async def adopt(connection: Connection) -> list[asyncpg.Record]:
+            return await connection.fetch(sql, organization_id, workflow_id, step.value, epoch)
+
+        return [_invocation(record) for record in await self._database.write(adopt)]
+
+    async def of_step(self, organization_id: UUID, workflow_id: UUID, step: Step) -> list[Invocation]:
+        """A step's calls, by item and attempt."""
+        async with self._database.read() as connection:
+            records = await connection.fetch(
+                QUERIES["step_invocations"], organization_id, workflow_id, step.value
+            )
+        return [_invocation(record) for record in records]
+
+    async def get(self, organization_id: UUID, name: UUID) -> Invocation | None:
+        """The call of this request_id."""
+        async with self._database.read() as connection:
+            record = await connection.fetchrow(QUERIES["get_invocation"], organization_id, name)
+        return None if record is None else _invocation(record)
+
+    async def _move(self, query: str, *arguments: object) -> Invocation | None:
+        async def move(connection: Connection) -> asyncpg.Record | None:
+            return await connection.fetchrow(QUERIES[query], *arguments)
+
+        record = await self._database.write(move)
+        return None if record is None else _invocation(record)
+
+
+async def list_invocations(
+    connection: Connection,
+    organization_id: UUID,
+    workflow_id: UUID,
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Invocation]:
+    """A page of a workflow's calls, oldest first; `after` is the last one's (create_time, request_id)."""
+    create_time, name = after or (None, None)
+    records = await connection.fetch(
+        QUERIES["list_invocations"], organization_id, workflow_id, create_time, name, limit
+    )
+    return [_invocation(record) for record in records]
+
+
+async def workflow_spent_nano_usd(connection: Connection, organization_id: UUID, workflow_id: UUID) -> int:
+    """What the governor last said that the workflow has cost; 0 before its first settlement."""
+    spent: int | None = await connection.fetchval(QUERIES["workflow_spent"], organization_id, workflow_id)
+    return spent or 0
+
+
+def _named(row: Invocation) -> tuple[UUID, UUID]:
+    return row.organization_id, row.request_id
+
+
+def _owned(row: Invocation) -> tuple[UUID, UUID, int]:
+    return row.organization_id, row.request_id, row.epoch
+
+
+def _usage_columns(usage: CallUsage | None) -> tuple[int | None, ...]:
+    if usage is None:
+        return (None,) * 6
+    return (
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.requests,
+    )
+
+
+def _invocation(record: asyncpg.Record) -> Invocation:
+    return Invocation(
+        organization_id=record["organization_id"],
+        workflow_id=record["workflow_id"],
+        step=Step(record["step"]),
+        item=record["item"],
+        attempt=record["attempt"],
+        request_id=record["request_id"],
+        epoch=record["epoch"],
+        state=InvocationState(record["state"]),
+        requested_models=tuple(record["requested_models"]),
+        authorization_id=record["authorization_id"],
+        model=record["model"],
+        held_nano_usd=record["held_nano_usd"],
+        response=_response(record),
+        entry_id=record["entry_id"],
+        cost_nano_usd=record["cost_nano_usd"],
+        workflow_spent_nano_usd=record["workflow_spent_nano_usd"],
+        create_time=record["create_time"],
+        update_time=record["update_time"],
+    )
+
+
+def _response(record: Any) -> Response:
+    usage = None
+    if record["input_tokens"] is not None:
+        usage = CallUsage(
+            record["input_tokens"],
+            record["cached_input_tokens"],
+            record["cache_write_tokens"],
+            record["output_tokens"],
+            record["reasoning_tokens"],
+            record["requests"],
+        )
+    return Response(
+        answer=record["answer"],
+        error_class=None if record["error_class"] is None else ErrorClass(record["error_class"]),
+        served_model=record["served_model"],
+        generation_id=record["generation_id"],
+        usage=usage,
+        provider_cost_nano_usd=record["provider_cost_nano_usd"],
+    )

@@ -1,0 +1,151 @@
+-- name: request_if_leased
+-- Writes a call down before the governor is asked, if the lease's epoch is the workflow's present one.
+-- FOR SHARE: a takeover waits for this commit, and so sees the row; without it a row could appear behind its back.
+WITH lease AS (
+    SELECT 1
+    FROM intent_workflows
+    WHERE organization_id = $1 AND id = $2 AND lease_epoch = $7 AND state = $3 || '_PROCESSING'
+    FOR SHARE
+)
+INSERT INTO model_invocations (
+    organization_id, workflow_id, step, item, attempt, request_id, epoch, state, requested_models
+)
+SELECT $1, $2, $3, $4, $5, $6, $7, 'REQUESTED', $8::text[]
+FROM lease
+ON CONFLICT DO NOTHING
+RETURNING *;
+
+-- name: authorize_if_requested
+-- The governor has placed the hold.
+UPDATE model_invocations
+SET state = 'AUTHORIZED', authorization_id = $4, model = $5, held_nano_usd = $6, update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'REQUESTED'
+RETURNING *;
+
+-- name: dispatch_if_authorized_and_leased
+-- The last moment at which nothing was spent: neither a takeover nor a cancellation may have come in between.
+WITH lease AS (
+    SELECT w.organization_id, w.id
+    FROM intent_workflows AS w
+    JOIN model_invocations AS i ON i.organization_id = w.organization_id AND i.workflow_id = w.id
+    WHERE
+        i.organization_id = $1 AND i.request_id = $2
+        AND w.lease_epoch = $3 AND w.state = i.step || '_PROCESSING'
+    FOR SHARE OF w
+)
+UPDATE model_invocations AS i
+SET state = 'DISPATCHED', dispatch_time = clock_timestamp(), update_time = clock_timestamp()
+FROM lease
+WHERE
+    i.organization_id = lease.organization_id AND i.workflow_id = lease.id
+    AND i.organization_id = $1 AND i.request_id = $2 AND i.epoch = $3 AND i.state = 'AUTHORIZED'
+RETURNING i.*;
+
+-- name: respond_if_dispatched
+-- All that will ever be known of the call: answer, usage, cost, or the class of its failure.
+UPDATE model_invocations
+SET
+    state = 'RESPONDED', answer = $4, error_class = $5, served_model = $6, generation_id = $7,
+    input_tokens = $8, cached_input_tokens = $9, cache_write_tokens = $10, output_tokens = $11,
+    reasoning_tokens = $12, requests = $13, provider_cost_nano_usd = $14,
+    respond_time = clock_timestamp(), update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'DISPATCHED'
+RETURNING *;
+
+-- name: settle_if_responded
+-- The governor has the cost. Whoever settles last tells the same: the hold has one entry.
+UPDATE model_invocations
+SET
+    state = 'SETTLED', entry_id = $3, cost_nano_usd = $4, workflow_spent_nano_usd = $5,
+    end_time = clock_timestamp(), update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND state = 'RESPONDED'
+RETURNING *;
+
+-- name: void_if_unanswered
+-- The hold, if there is one, is to be ended: nothing was sent, or nothing was charged.
+UPDATE model_invocations
+SET state = 'VOIDING', error_class = $4, generation_id = $5, update_time = clock_timestamp()
+WHERE
+    organization_id = $1 AND request_id = $2 AND epoch = $3
+    AND state IN ('REQUESTED', 'AUTHORIZED', 'DISPATCHED')
+RETURNING *;
+
+-- name: end_void_if_voiding
+-- The governor holds nothing for it.
+UPDATE model_invocations
+SET state = 'VOIDED', end_time = clock_timestamp(), update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND state = 'VOIDING'
+RETURNING *;
+
+-- name: deny_if_requested
+-- The governor refused: there is no hold to end.
+UPDATE model_invocations
+SET state = 'VOIDED', error_class = $4, end_time = clock_timestamp(), update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'REQUESTED'
+RETURNING *;
+
+-- name: settle_if_voiding
+-- The governor had charged the hold, when its time ran out, before it could be voided.
+UPDATE model_invocations
+SET
+    state = 'SETTLED', authorization_id = $3, model = $4, held_nano_usd = $5, entry_id = $6, cost_nano_usd = $7,
+    end_time = clock_timestamp(), update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND state = 'VOIDING'
+RETURNING *;
+
+-- name: adopt_open_if_leased
+-- What earlier holders of the step left open becomes the present holder's, who ends it.
+WITH lease AS (
+    SELECT organization_id, id
+    FROM intent_workflows
+    WHERE organization_id = $1 AND id = $2 AND lease_epoch = $4 AND state = $3 || '_PROCESSING'
+    FOR SHARE
+)
+UPDATE model_invocations AS i
+SET epoch = $4, update_time = clock_timestamp()
+FROM lease
+WHERE
+    i.organization_id = lease.organization_id AND i.workflow_id = lease.id AND i.step = $3
+    AND i.epoch <= $4 AND i.state NOT IN ('SETTLED', 'VOIDED')
+RETURNING i.*;
+
+-- name: step_invocations
+-- A step's calls, by item and attempt.
+SELECT *
+FROM model_invocations
+WHERE organization_id = $1 AND workflow_id = $2 AND step = $3
+ORDER BY item, attempt;
+
+-- name: get_invocation
+-- One call, by the id that the governor knows it by.
+SELECT *
+FROM model_invocations
+WHERE organization_id = $1 AND request_id = $2;
+
+-- name: list_invocations
+-- A page of a workflow's calls, oldest first, after (create_time, request_id).
+SELECT *
+FROM model_invocations
+WHERE
+    organization_id = $1 AND workflow_id = $2
+    AND ($3::timestamptz IS NULL OR (create_time, request_id) > ($3::timestamptz, $4::uuid))
+ORDER BY create_time, request_id
+LIMIT $5;
+
+-- name: workflow_spent
+-- What the governor last said that the workflow has cost; no row before its first settlement.
+SELECT workflow_spent_nano_usd
+FROM model_invocations
+WHERE organization_id = $1 AND workflow_id = $2 AND workflow_spent_nano_usd IS NOT NULL
+ORDER BY update_time DESC
+LIMIT 1;
+
+-- name: correct_if_settled_unknown
+-- A call that was charged as unknown has turned out to have used this: the governor has posted the difference.
+UPDATE model_invocations
+SET
+    input_tokens = $3, cached_input_tokens = $4, cache_write_tokens = $5, output_tokens = $6,
+    reasoning_tokens = $7, requests = $8, cost_nano_usd = cost_nano_usd + $9, workflow_spent_nano_usd = $10,
+    update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND state = 'SETTLED' AND input_tokens IS NULL
+RETURNING *;
