@@ -1,12 +1,12 @@
 """Listings from the package `genai-prices`: what models cost that OpenRouter serves.
 
 For each model, each component is the dearest of what OpenRouter lists and what the vendor itself lists.
-OpenRouter's listing alone is not enough: the one of `perplexity/sonar` lacks the fee for each request, which is
-several times what the tokens cost.
+OpenRouter's listing alone is not enough: the one of `perplexity/sonar` lacks the fee for each request, which
+is several times what the tokens cost.
 
 - Tiers (by the length of the prompt), times of day and lifetimes of a cache are booked at the dearest.
-- Where several ids of one seller have the same canonical name, the id that is canonical counts; if none is, the
-  dearest of them.
+- Where several ids of one seller have the same canonical name, the id that is canonical counts; if none is,
+  the dearest of them.
 - `:batch` listings do not count: half price, for calls that nobody waits for.
 - A model without a price for input or for output, or with one at zero, stays unpriced.
 - Searches, images and audio are not counted: the provider reports what they cost, and the greater figure is
