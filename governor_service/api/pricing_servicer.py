@@ -1,0 +1,71 @@
+"""infin8.governor.v1.PricingService."""
+
+from typing import Any
+
+import grpc
+from infin8.governor.v1 import price_pb2, pricing_service_pb2, pricing_service_pb2_grpc
+
+from governor_service.api.prices import MODEL_LENGTH_MAX, model_id, price_message
+from governor_service.app.list_prices import get_price, get_price_of_model, list_prices
+from governor_service.app.resolve_model import resolve_model
+from service_chassis import fields
+from service_chassis.database import Database
+from service_chassis.refusal import invalid_field
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PricingServicer(pricing_service_pb2_grpc.PricingServiceServicer):
+    """The price book, for reading."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ListPrices(
+        self, request: pricing_service_pb2.ListPricesRequest, _context: Context
+    ) -> pricing_service_pb2.ListPricesResponse:
+        at_time = fields.timestamp("at_time", request, "at_time")
+        prefix = fields.text(
+            "model_prefix", request.model_prefix, max_length=MODEL_LENGTH_MAX, required=False
+        )
+        page_size = fields.page_size("page_size", request.page_size)
+        scope = f"ListPrices {at_time} {prefix}"
+        position = fields.decode_page_token("page_token", request.page_token, scope=scope)
+
+        prices, more = await list_prices(
+            self._database,
+            at_time,
+            model_prefix=prefix,
+            after_model=str(position[0]) if position else "",
+            page_size=page_size,
+        )
+        return pricing_service_pb2.ListPricesResponse(
+            prices=[price_message(price) for price in prices],
+            next_page_token=fields.encode_page_token(scope=scope, position=[prices[-1].model])
+            if more
+            else "",
+        )
+
+    async def GetPrice(
+        self, request: pricing_service_pb2.GetPriceRequest, _context: Context
+    ) -> price_pb2.Price:
+        at_time = fields.timestamp("at_time", request, "at_time")
+        match request.WhichOneof("target"):
+            case "model":
+                price = await get_price_of_model(self._database, model_id("model", request.model), at_time)
+            case "price_id":
+                price = await get_price(self._database, fields.required_uuid("price_id", request.price_id))
+            case _:
+                raise invalid_field("target", "model or price_id is required")
+        return price_message(price)
+
+    async def ResolveModel(
+        self, request: pricing_service_pb2.ResolveModelRequest, _context: Context
+    ) -> pricing_service_pb2.ResolveModelResponse:
+        resolution, price = await resolve_model(self._database, model_id("model", request.model))
+        return pricing_service_pb2.ResolveModelResponse(
+            model=resolution.model,
+            steps=resolution.steps,
+            priced=price is not None,
+            price=price_message(price) if price else None,
+        )

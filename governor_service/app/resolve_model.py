@@ -1,0 +1,13 @@
+"""Tells what a model id stands for."""
+
+from governor_service.domain.model_names import Resolution, canonical_model
+from governor_service.domain.pricing import Price
+from governor_service.store.prices import price_at_time
+from service_chassis.database import Database
+
+
+async def resolve_model(database: Database, model_id: str) -> tuple[Resolution, Price | None]:
+    """What the id normalizes to and why, and the model's present price, or None if it is unpriced."""
+    resolution = canonical_model(model_id)
+    async with database.read() as connection:
+        return resolution, await price_at_time(connection, resolution.model, None)

@@ -1,0 +1,60 @@
+"""The price book in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Connection, Record
+
+from governor_service.domain.pricing import Price
+from governor_service.price_lists import Listing
+from service_chassis.queries import load_queries
+
+_QUERIES = load_queries(__package__, "prices.sql")
+
+
+async def price_at_time(connection: Connection[Record], model: str, at_time: datetime | None) -> Price | None:
+    """A canonical model's price as of a time (None: now), or None if it has none."""
+    row = await connection.fetchrow(_QUERIES["price_at_time"], model, at_time)
+    return Price(**row) if row else None
+
+
+async def price_by_id(connection: Connection[Record], price_id: UUID) -> Price | None:
+    """One version, whatever the time."""
+    row = await connection.fetchrow(_QUERIES["price_by_id"], price_id)
+    return Price(**row) if row else None
+
+
+async def prices_at_time(
+    connection: Connection[Record],
+    at_time: datetime | None,
+    *,
+    model_prefix: str,
+    after_model: str,
+    limit: int,
+) -> list[Price]:
+    """The price of each model as of a time (None: now), by model."""
+    rows = await connection.fetch(_QUERIES["prices_at_time"], at_time, model_prefix, after_model, limit)
+    return [Price(**row) for row in rows]
+
+
+async def insert_prices_if_empty(
+    connection: Connection[Record], listings: Sequence[Listing], *, effective_time: datetime, author: str
+) -> int:
+    """Fills an empty price book and returns how many prices it put in. It is done within a transaction, which
+    waits for other loaders first and sees what they did."""
+    await connection.execute(_QUERIES["wait_for_other_loaders"])
+    tag = await connection.execute(
+        _QUERIES["insert_prices_if_empty"],
+        effective_time,
+        author,
+        [listing.model for listing in listings],
+        [listing.source for listing in listings],
+        [listing.input_nano_usd_per_mtok for listing in listings],
+        [listing.cached_input_nano_usd_per_mtok for listing in listings],
+        [listing.cache_write_nano_usd_per_mtok for listing in listings],
+        [listing.output_nano_usd_per_mtok for listing in listings],
+        [listing.reasoning_nano_usd_per_mtok for listing in listings],
+        [listing.request_nano_usd for listing in listings],
+    )
+    return int(tag.split()[-1])

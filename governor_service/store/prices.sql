@@ -1,0 +1,47 @@
+-- name: price_at_time
+-- A canonical model's price as of a time (NULL: now); no row if it has none.
+SELECT price_id, model, effective_time,
+    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
+    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
+    source, author
+FROM price_at($1, coalesce($2::timestamptz, now()))
+WHERE price_id IS NOT NULL
+
+-- name: price_by_id
+-- One version, whatever the time.
+SELECT price_id, model, effective_time,
+    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
+    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
+    source, author
+FROM prices
+WHERE price_id = $1
+
+-- name: prices_at_time
+-- Each model's price as of a time (NULL: now), by model: those that begin with $2 and come after $3, at most $4.
+SELECT DISTINCT ON (model) price_id, model, effective_time,
+    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
+    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
+    source, author
+FROM prices
+WHERE effective_time <= coalesce($1::timestamptz, now()) AND starts_with(model, $2) AND model > $3
+ORDER BY model, effective_time DESC
+LIMIT $4
+
+-- name: wait_for_other_loaders
+-- One instance at a time fills the price book. The lock ends with the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended('governor.prices.load', 0))
+
+-- name: insert_prices_if_empty
+-- Fills an empty price book with listings, all from one time on; leaves a book that holds anything alone.
+INSERT INTO prices (
+    effective_time, author, model, source,
+    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
+    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd
+)
+SELECT $1, $2, listed.*
+FROM unnest(
+    $3::text[], $4::text[],
+    $5::bigint[], $6::bigint[], $7::bigint[],
+    $8::bigint[], $9::bigint[], $10::bigint[]
+) AS listed
+WHERE NOT EXISTS (SELECT FROM prices)
