@@ -1,5 +1,25 @@
-"""The client of OpenRouter's API, and of the simulator that speaks it."""
+"""The client of OpenRouter's API, and of the simulator that speaks it.
 
+One call is one request: waiting, retrying and changing the model are the caller's, since each attempt needs a
+hold of its own. The API key is in one header and nowhere else: in no error, no repr and no log line.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import httpx
+
+from workflow_service.clients.openrouter_reading import (
+    Confidential,
+    HttpAnswer,
+    read_completion,
+    read_generation,
+)
 from workflow_service.clients.openrouter_types import (
     NOT_CHARGED,
     UNKNOWN,
@@ -12,6 +32,7 @@ from workflow_service.clients.openrouter_types import (
     ModelCallFailed,
     TokenUsage,
 )
+from workflow_service.domain.error_class import ErrorClass
 
 __all__ = [
     "NOT_CHARGED",
@@ -27,17 +48,169 @@ __all__ = [
     "TokenUsage",
 ]
 
+_ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+_CONNECT_SECONDS: Final = 10.0
+_LOOKUP_SECONDS: Final = 15.0
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+# A compressed answer could be small on the wire and enormous in memory.
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+
+@dataclass
+class _Progress:
+    """How far one exchange came: what its failure may have cost follows from that."""
+
+    sent: bool = False
+    """The request's body began to leave. Before that no server can have acted on it."""
+    generation_id: str | None = None
+
+    async def trace(self, event: str, _: Mapping[str, Any]) -> None:
+        if event == "http11.send_request_body.started":
+            self.sent = True
+
+    @property
+    def charge(self) -> Charge:
+        return Charge(ChargeKind.UNKNOWN, generation_id=self.generation_id) if self.sent else NOT_CHARGED
+
 
 class OpenRouterClient:
     """One per process; calls may run at once. Close it when done."""
 
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        deadline_seconds: float = 120.0,
+        calls_max: int = 100,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`base_url` ends before `/chat/completions`; `deadline_seconds` bounds a call, its body and all."""
+        if not (api_key.isascii() and api_key.isprintable() and api_key):
+            # httpx would say so too, with the key in its text.
+            raise ValueError("the API key is empty or has characters that no HTTP header can carry")
+        self._api_key = api_key
+        self._deadline_seconds = deadline_seconds
+        self._clock = clock
+        self._http = httpx.AsyncClient(
+            base_url=base_url.rstrip("/") + "/",
+            headers={**_HEADERS, "Authorization": f"Bearer {api_key}"},
+            # The total deadline is asyncio's: httpx has none, and its read timeout starts anew at every byte.
+            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=calls_max),
+            follow_redirects=False,
+            # A proxy of the environment's is for the outside, not for a simulator on this machine.
+            trust_env=httpx.URL(base_url).host not in _LOOPBACK,
+        )
+
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Sends the request once. Raises ModelCallFailed for everything that is no whole answer."""
-        raise NotImplementedError
+        """Sends the request once. Raises ModelCallFailed for everything that is no whole answer.
+
+        A cancelled call may have been charged: its caller treats it as UNKNOWN.
+        """
+        prompts = [content for message in request.messages for content in message.values()]
+        answer = await self._exchange(
+            "POST", "chat/completions", content=_body(request), deadline_seconds=self._deadline_seconds
+        )
+        confidential = Confidential(self._api_key, prompts)
+        return read_completion(answer, requested_model=request.model, confidential=confidential)
 
     async def generation(self, generation_id: str) -> GenerationRecord | None:
-        """The provider's record, or None if it has none (yet). Raises ModelCallFailed if it cannot be asked."""
-        raise NotImplementedError
+        """The provider's record; None if it has none (yet).
+
+        Raises ModelCallFailed where it cannot be asked; that failure's `charge` is of no account.
+        """
+        answer = await self._exchange(
+            "GET", "generation", params={"id": generation_id}, deadline_seconds=_LOOKUP_SECONDS
+        )
+        return read_generation(
+            answer, generation_id=generation_id, confidential=Confidential(self._api_key, ())
+        )
 
     async def close(self) -> None:
-        raise NotImplementedError
+        await self._http.aclose()
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline_seconds: float,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        progress = _Progress()
+        request = self._http.build_request(
+            method,
+            path,
+            content=content,
+            params=params,
+            headers={"Content-Type": "application/json"} if content is not None else None,
+            extensions={"trace": progress.trace},
+        )
+        # `from None`: the exceptions of httpx bear the request, and with it the key and the prompt.
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                return await self._read(request, progress)
+        except TimeoutError:
+            raise ModelCallFailed(
+                ErrorClass.TIMEOUT,
+                f"no whole answer from the provider within {deadline_seconds:g} s",
+                charge=progress.charge,
+            ) from None
+        except httpx.TransportError as error:
+            what = "broke before the answer was whole" if progress.sent else "could not be made"
+            raise ModelCallFailed(
+                ErrorClass.CONNECTION_FAILED,
+                f"the connection to the provider {what} ({type(error).__name__})",
+                charge=progress.charge,
+            ) from None
+
+    async def _read(self, request: httpx.Request, progress: _Progress) -> HttpAnswer:
+        response = await self._http.send(request, stream=True)
+        try:
+            # Repeated headers are joined by httpx; the names it gives are in lower case.
+            head = HttpAnswer(response.status_code, dict(response.headers), b"", self._clock())
+            progress.generation_id = head.generation_id
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > _ANSWER_BYTES_MAX:
+                    raise ModelCallFailed(
+                        ErrorClass.MALFORMED_RESPONSE,
+                        f"the answer is larger than {_ANSWER_BYTES_MAX} bytes",
+                        charge=progress.charge,
+                        http_status=head.status,
+                    )
+        finally:
+            await response.aclose()
+        return HttpAnswer(head.status, head.headers, bytes(body), head.received_time)
+
+
+def _body(request: CompletionRequest) -> bytes:
+    document: dict[str, Any] = {
+        "model": request.model,
+        "messages": list(request.messages),
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "usage": {"include": True},
+    }
+    if request.response_format is not None:
+        document["response_format"] = request.response_format
+    if request.user is not None:
+        document["user"] = request.user
+    # `json` writes a number with a fraction from a float only, so the prices are set in as text.
+    text = json.dumps(document, separators=(",", ":"))
+    return f'{text[:-1]},"provider":{{"max_price":{_max_price(request.max_price)}}}}}'.encode()
+
+
+def _max_price(price: MaxPrice) -> str:
+    """A JSON object in OpenRouter's units: USD per million tokens, and USD per request."""
+    prompt = _usd(price.input_nano_usd_per_mtok)
+    completion = _usd(price.output_nano_usd_per_mtok)
+    return f'{{"prompt":{prompt},"completion":{completion},"request":{_usd(price.request_nano_usd)}}}'
+
+
+def _usd(nano_usd: int) -> str:
+    """The exact amount, as a JSON number without an exponent."""
+    return f"{Decimal(nano_usd).scaleb(-9):f}"

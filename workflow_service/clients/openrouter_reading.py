@@ -1,0 +1,329 @@
+"""What an answer of OpenRouter's means: completion or failure, which class, what it cost. Pure.
+
+Facts are from OpenRouter's reference ("Errors and Debugging", "Usage Accounting", "Get a generation"): an
+error has the shape {"error": {"code", "message", "metadata"}}; once a model has begun, errors come inside a
+200, at the top or in a choice; a 402 while calls in flight hold the credit says so and has a Retry-After.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Never
+
+from workflow_service.clients.openrouter_types import (
+    NOT_CHARGED,
+    PROVIDER_COST_MAX_NANO_USD,
+    TOKENS_MAX,
+    Charge,
+    ChargeKind,
+    Completion,
+    GenerationRecord,
+    ModelCallFailed,
+    TokenUsage,
+)
+from workflow_service.domain.error_class import ErrorClass
+
+_NANO: Final = Decimal("1e-9")
+_ID_LENGTH_MAX: Final = 200
+_MESSAGE_LENGTH_MAX: Final = 200
+_PROMPT_RUN_LENGTH: Final = 24
+
+_CLASS_BY_CODE: Final[Mapping[int, ErrorClass]] = {
+    401: ErrorClass.PROVIDER_UNAUTHORIZED,
+    402: ErrorClass.INSUFFICIENT_CREDITS,
+    403: ErrorClass.FORBIDDEN,
+    408: ErrorClass.TIMEOUT,
+    422: ErrorClass.UNPROCESSABLE,
+    429: ErrorClass.RATE_LIMITED,
+    504: ErrorClass.TIMEOUT,
+    524: ErrorClass.TIMEOUT,
+}
+# OpenRouter refuses with these before any model has begun; the others may come after.
+_REFUSED_WITH_5XX: Final = frozenset({503, 529})
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    status: int
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    body: bytes
+    received_time: datetime
+    """Aware; what an HTTP-date in Retry-After is held against."""
+
+    @property
+    def generation_id(self) -> str | None:
+        return _name(self.headers.get("x-generation-id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Confidential:
+    """What no error's text may repeat."""
+
+    api_key: str
+    prompts: Sequence[str]
+
+
+def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: Confidential) -> Completion:
+    """The completion in `answer`. Raises ModelCallFailed for everything else."""
+    document = _json_object(answer.body)
+    if not 200 <= answer.status < 300:
+        _raise_refusal(answer, document, confidential)
+    if document is None:
+        charge = Charge(ChargeKind.UNKNOWN, generation_id=answer.generation_id)
+        raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer is not a JSON object", charge)
+    charge = _charge(answer, document)
+    if error := _object(document.get("error")):
+        _raise_error_inside(answer, error, charge, confidential)
+    choices = document.get("choices")
+    choice = _object(choices[0]) if isinstance(choices, list) and choices else None
+    if choice is None:
+        raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer has no choices", charge)
+    if error := _object(choice.get("error")):
+        _raise_error_inside(answer, error, charge, confidential)
+    finish_reason = _name(choice.get("finish_reason"))
+    if finish_reason == "error":
+        raise _failed(answer, ErrorClass.PROVIDER_ERROR, "the model stopped with an error", charge)
+    message = _object(choice.get("message"))
+    content = message.get("content") if message is not None else 0
+    if not isinstance(content, str | None):
+        raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the choice has no message with text", charge)
+    text = _storable(content or "")
+    usage = charge.usage
+    if usage is not None and text and usage.output_tokens == 0:
+        usage = None  # text out of no tokens: the count is a fault
+    return Completion(
+        text=text,
+        generation_id=charge.generation_id,
+        served_model=charge.served_model or requested_model,
+        usage=usage,
+        provider_cost_nano_usd=charge.provider_cost_nano_usd,
+        finish_reason=finish_reason,
+    )
+
+
+def read_generation(
+    answer: HttpAnswer, *, generation_id: str, confidential: Confidential
+) -> GenerationRecord | None:
+    """The provider's record in `answer`; None where it has none. Raises ModelCallFailed for all else."""
+    document = _json_object(answer.body)
+    if answer.status == 404:
+        return None
+    if not 200 <= answer.status < 300:
+        _raise_refusal(answer, document, confidential)
+    data = _object(document.get("data")) if document is not None else None
+    if data is None:
+        raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the record is not a JSON object", NOT_CHARGED)
+    # The native counts are those that the provider bills; the others are of a common tokenizer.
+    usage = _usage(
+        input_tokens=data.get("native_tokens_prompt", data.get("tokens_prompt")),
+        output_tokens=data.get("native_tokens_completion", data.get("tokens_completion")),
+        cached_input_tokens=data.get("native_tokens_cached"),
+        cache_write_tokens=None,
+        reasoning_tokens=data.get("native_tokens_reasoning"),
+    )
+    return GenerationRecord(
+        generation_id=generation_id,
+        served_model=_name(data.get("model")),
+        usage=usage,
+        provider_cost_nano_usd=_nano_usd(data.get("total_cost")),
+    )
+
+
+def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """A Retry-After header: whole seconds or an HTTP-date (RFC 9110); a past date is 0. None for all else."""
+    if value is None:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _raise_refusal(answer: HttpAnswer, document: dict[str, Any] | None, confidential: Confidential) -> Never:
+    """An answer whose status is no success. A redirect is one too: it is never followed."""
+    error = _object(document.get("error")) if document is not None else None
+    status = answer.status
+    refused = status in _REFUSED_WITH_5XX and error is not None if status >= 500 else status != 408
+    charge = NOT_CHARGED if refused else _charge(answer, document or {})
+    text = _provider_text(error, confidential)
+    raise _failed(
+        answer,
+        _error_class(status, error),
+        f"the provider answered {status}{text}",
+        charge,
+        retry_after=_retry_after(answer, status, error),
+    )
+
+
+def _raise_error_inside(
+    answer: HttpAnswer, error: dict[str, Any], charge: Charge, confidential: Confidential
+) -> Never:
+    """An error inside a 200: a model may have begun, so that nothing said is not nothing charged."""
+    code = error.get("code")
+    if not isinstance(code, int) or not 400 <= code <= 599:
+        code = 500
+    text = _provider_text(error, confidential)
+    raise _failed(
+        answer,
+        _error_class(code, error),
+        f"the provider answered {answer.status} with an error inside{text}",
+        charge,
+        retry_after=_retry_after(answer, code, error),
+    )
+
+
+def _failed(
+    answer: HttpAnswer,
+    error_class: ErrorClass,
+    message: str,
+    charge: Charge,
+    *,
+    retry_after: float | None = None,
+) -> ModelCallFailed:
+    return ModelCallFailed(
+        error_class, message, charge=charge, http_status=answer.status, retry_after_seconds=retry_after
+    )
+
+
+def _error_class(code: int, error: dict[str, Any] | None) -> ErrorClass:
+    message = _message(error)
+    if code == 400 and re.search(r"\bnot a valid model\b", message, re.IGNORECASE):
+        return ErrorClass.UNKNOWN_MODEL  # "openai/gpt-0 is not a valid model ID"
+    if code == 404 and error is not None:
+        return (
+            ErrorClass.UNKNOWN_MODEL
+        )  # "No endpoints found for …", also where nobody serves it at our price
+    if code in _CLASS_BY_CODE:
+        return _CLASS_BY_CODE[code]
+    return ErrorClass.PROVIDER_ERROR if code >= 500 else ErrorClass.INVALID_REQUEST
+
+
+def _retry_after(answer: HttpAnswer, code: int, error: dict[str, Any] | None) -> float | None:
+    metadata = (_object(error.get("metadata")) if error is not None else None) or {}
+    if code == 402 and not (
+        metadata.get("reason") == "in_flight_budget_exhausted"
+        or metadata.get("limit_source") == "openrouter_in_flight_budget"
+        or "in-flight requests" in _message(error)
+    ):
+        return None
+    asked = retry_after_seconds(answer.headers.get("retry-after"), answer.received_time)
+    if asked is None:
+        value = metadata.get("retry_after_seconds")  # where it passes a provider's own 429 on
+        if isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 <= value < 10**9:
+            asked = float(value)
+    return asked
+
+
+def _charge(answer: HttpAnswer, document: dict[str, Any]) -> Charge:
+    """What the body says of cost; UNKNOWN where it says nothing believable of tokens."""
+    reported = _object(document.get("usage")) or {}
+    prompt_details = _object(reported.get("prompt_tokens_details")) or {}
+    completion_details = _object(reported.get("completion_tokens_details")) or {}
+    charge = Charge(
+        ChargeKind.UNKNOWN,
+        provider_cost_nano_usd=_nano_usd(reported.get("cost")),
+        served_model=_name(document.get("model")),
+        generation_id=_name(document.get("id")) or answer.generation_id,
+    )
+    usage = _usage(
+        input_tokens=reported.get("prompt_tokens"),
+        output_tokens=reported.get("completion_tokens"),
+        cached_input_tokens=prompt_details.get("cached_tokens"),
+        cache_write_tokens=prompt_details.get("cache_write_tokens"),
+        reasoning_tokens=completion_details.get("reasoning_tokens"),
+    )
+    return charge if usage is None else replace(charge, kind=ChargeKind.USED, usage=usage)
+
+
+def _usage(
+    *,
+    input_tokens: object,
+    output_tokens: object,
+    cached_input_tokens: object,
+    cache_write_tokens: object,
+    reasoning_tokens: object,
+) -> TokenUsage | None:
+    """None unless every count can be true; a prompt of no tokens cannot. A part that is left out is 0."""
+    parts = [
+        0 if part is None else part for part in (cached_input_tokens, cache_write_tokens, reasoning_tokens)
+    ]
+    counts = [
+        count
+        for count in (input_tokens, output_tokens, *parts)
+        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= TOKENS_MAX
+    ]
+    if len(counts) != 5:
+        return None
+    total_input, total_output, cached, cache_write, reasoning = counts
+    if total_input == 0 or cached + cache_write > total_input or reasoning > total_output:
+        return None
+    return TokenUsage(total_input, total_output, cached, cache_write, reasoning)
+
+
+def _nano_usd(value: object) -> int | None:
+    """USD, read from the JSON text without a float, as nano-USD rounded up; None if it cannot be true."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    usd = Decimal(value)
+    if not 0 <= usd <= Decimal(PROVIDER_COST_MAX_NANO_USD) * _NANO:
+        return None
+    return int(usd.quantize(_NANO, rounding=ROUND_CEILING).scaleb(9))
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        return _object(json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant))
+    except (ValueError, ArithmeticError, RecursionError):  # also bad UTF-8, and numbers of absurd length
+        return None
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _object(value: object) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _name(value: object) -> str | None:
+    """An id or a name of the provider's: short and printable, else it is none."""
+    if isinstance(value, str) and 0 < len(value) <= _ID_LENGTH_MAX and value.isprintable():
+        return value
+    return None
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's text and jsonb take neither NUL nor lone surrogates, and JSON can bear both."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _message(error: dict[str, Any] | None) -> str:
+    message = error.get("message") if error is not None else None
+    return message if isinstance(message, str) else ""
+
+
+def _provider_text(error: dict[str, Any] | None, confidential: Confidential) -> str:
+    """The provider's message for people: one short line, or nothing where it repeats the key or a prompt.
+
+    Its metadata stays out: it can bear the flagged part of the prompt, or another service's whole answer.
+    """
+    text = "".join(letter if letter.isprintable() else " " for letter in _message(error))
+    text = " ".join(text[: 4 * _MESSAGE_LENGTH_MAX].split())[:_MESSAGE_LENGTH_MAX]
+    if not text or confidential.api_key in text or re.search(r"\b(sk|pk)-\w", text):
+        return ""
+    runs = (text[start : start + _PROMPT_RUN_LENGTH] for start in range(len(text) - _PROMPT_RUN_LENGTH + 1))
+    prompts = [" ".join(prompt.split()) for prompt in confidential.prompts]
+    if any(run in prompt for run in runs for prompt in prompts):
+        return ""
+    return f": {text}"
