@@ -1,0 +1,43 @@
+"""What a failed RPC means to the caller: a refusal, or that nobody knows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+
+from service_chassis.errors import from_rpc_error
+from service_chassis.refusal import Refusal
+
+ERROR_DOMAIN: Final = "governor.infin8"
+
+# Of these the governor itself says that another attempt may succeed.
+_TRANSIENT_REASONS: Final = frozenset({"DATABASE_UNAVAILABLE", "OVERLOADED", "SHUTTING_DOWN"})
+# Our fault on its side, perhaps after the commit: no refusal that one could build on.
+_UNCLEAR_REASONS: Final = frozenset({"INTERNAL_ERROR", "DEADLINE_TOO_SHORT"})
+_TRANSIENT_CODES: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+
+class GovernorUnavailableError(Refusal):
+    """GOVERNOR_UNAVAILABLE. `is_transient`: the same request, tried again, may get through."""
+
+    def __init__(self, message: str, *, is_transient: bool, retry_after_seconds: float | None = None) -> None:
+        super().__init__("GOVERNOR_UNAVAILABLE", message, retry_after_seconds=retry_after_seconds)
+        self.is_transient = is_transient
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
+    """The governor's refusal, or GovernorUnavailableError where it did not decide."""
+    refusal = from_rpc_error(error, domain=ERROR_DOMAIN)
+    if refusal is None:
+        code = error.code()
+        return GovernorUnavailableError(
+            f"the governor gave no answer ({code.name})", is_transient=code in _TRANSIENT_CODES
+        )
+    if refusal.reason in _TRANSIENT_REASONS or refusal.reason in _UNCLEAR_REASONS:
+        return GovernorUnavailableError(
+            f"the governor cannot decide now ({refusal.reason})",
+            is_transient=refusal.reason in _TRANSIENT_REASONS,
+            retry_after_seconds=refusal.retry_after_seconds,
+        )
+    return refusal
