@@ -1,0 +1,39 @@
+-- A workflow's total follows its journal: it moves in the transaction in which a model call's cost is written down, so
+-- that a call which settles after its step has failed, or after the workflow was cancelled, is in it too.
+--
+-- The figure is the governor's own total where it told one. Parallel calls write theirs down in any order and what is
+-- spent only grows, so the greatest stands; a correction alone may lower it.
+CREATE FUNCTION follow_total_ai_cost() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_previous_nano_usd bigint;
+    v_total_nano_usd bigint;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        v_previous_nano_usd := OLD.cost_nano_usd;
+    END IF;
+    IF NEW.cost_nano_usd IS NOT DISTINCT FROM v_previous_nano_usd THEN
+        RETURN NULL;
+    END IF;
+    SELECT total_ai_cost_nano_usd INTO v_total_nano_usd FROM intent_workflows
+    WHERE organization_id = NEW.organization_id AND id = NEW.workflow_id FOR NO KEY UPDATE;
+    v_total_nano_usd := CASE
+        WHEN NEW.workflow_spent_nano_usd IS NULL
+            THEN v_total_nano_usd + NEW.cost_nano_usd - coalesce(v_previous_nano_usd, 0)
+        WHEN NEW.cost_nano_usd < v_previous_nano_usd
+            THEN NEW.workflow_spent_nano_usd
+        ELSE greatest(v_total_nano_usd, NEW.workflow_spent_nano_usd)
+    END;
+    UPDATE intent_workflows
+    SET total_ai_cost_nano_usd = v_total_nano_usd,
+        workflow_data = workflow_data
+            || jsonb_build_object('total_ai_cost', v_total_nano_usd::numeric / 1000000000),
+        update_time = clock_timestamp()
+    WHERE organization_id = NEW.organization_id AND id = NEW.workflow_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER follow_total_ai_cost AFTER INSERT OR UPDATE OF cost_nano_usd ON model_invocations
+FOR EACH ROW EXECUTE FUNCTION follow_total_ai_cost();
+ALTER TABLE model_invocations ENABLE ALWAYS TRIGGER follow_total_ai_cost;
