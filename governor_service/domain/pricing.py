@@ -99,7 +99,7 @@ class Usage:
 
 
 def rated_cost_nano_usd(price: Rates, usage: Usage) -> int:
-    """Each token at the price of its kind, divided by a million once and rounded up once, and the price of each
+    """Each token at the price of its kind, divided by a million once, rounded up once, and the price of each
     request (0 count as 1)."""
 
     def or_parent(component: int | None, parent: int) -> int:

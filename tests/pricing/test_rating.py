@@ -1,0 +1,257 @@
+"""I12: cost is the rating of the usage by the price, exact to the nano-dollar, in SQL and in Python."""
+
+import asyncpg
+import pytest
+
+from governor_service.domain.pricing import (
+    PRICE_NANO_USD_PER_MTOK_MAX,
+    REQUEST_NANO_USD_MAX,
+    REQUESTS_MAX,
+    TOKENS_MAX,
+    Rates,
+    Usage,
+    hold_nano_usd,
+    output_tokens_that_fit,
+    rated_cost_nano_usd,
+)
+
+# 150 and 600 nano-USD a token, 75 from the cache.
+GPT_4O_MINI = Rates(
+    input_nano_usd_per_mtok=150_000_000,
+    cached_input_nano_usd_per_mtok=75_000_000,
+    output_nano_usd_per_mtok=600_000_000,
+)
+# 1,000 nano-USD a token, 12 USD for a thousand requests.
+SONAR = Rates(
+    input_nano_usd_per_mtok=1_000_000_000,
+    output_nano_usd_per_mtok=1_000_000_000,
+    request_nano_usd=12_000_000,
+)
+# 3,000 a token, 300 from the cache, 3,750 into it; 15,000 out.
+SONNET = Rates(
+    input_nano_usd_per_mtok=3_000_000_000,
+    cached_input_nano_usd_per_mtok=300_000_000,
+    cache_write_nano_usd_per_mtok=3_750_000_000,
+    output_nano_usd_per_mtok=15_000_000_000,
+)
+# Reasoning is cheaper than other output: 3,000 and 8,000 a token.
+DEEP_RESEARCH = Rates(
+    input_nano_usd_per_mtok=2_000_000_000,
+    output_nano_usd_per_mtok=8_000_000_000,
+    reasoning_nano_usd_per_mtok=3_000_000_000,
+)
+# Half a nano-USD a token, either way.
+HALF = Rates(input_nano_usd_per_mtok=500_000, output_nano_usd_per_mtok=500_000)
+FREE_CACHE = Rates(
+    input_nano_usd_per_mtok=1_000_000, cached_input_nano_usd_per_mtok=0, output_nano_usd_per_mtok=1_000_000
+)
+DEAREST = Rates(
+    input_nano_usd_per_mtok=PRICE_NANO_USD_PER_MTOK_MAX,
+    output_nano_usd_per_mtok=PRICE_NANO_USD_PER_MTOK_MAX,
+    request_nano_usd=REQUEST_NANO_USD_MAX,
+)
+ALMOST_DEAREST = Rates(
+    input_nano_usd_per_mtok=PRICE_NANO_USD_PER_MTOK_MAX - 1,
+    output_nano_usd_per_mtok=PRICE_NANO_USD_PER_MTOK_MAX,
+)
+
+COSTS = [
+    # 1,234 * 150 + 567 * 600
+    (GPT_4O_MINI, Usage(input_tokens=1234, output_tokens=567), 525_300),
+    # 234 * 150 + 1,000 * 75 + 567 * 600
+    (GPT_4O_MINI, Usage(input_tokens=1234, cached_input_tokens=1000, output_tokens=567), 450_300),
+    # 1,234 * 1,000 + 567 * 1,000 + 12,000,000
+    (SONAR, Usage(input_tokens=1234, output_tokens=567), 13_801_000),
+    (SONAR, Usage(input_tokens=1234, output_tokens=567, requests=0), 13_801_000),
+    (SONAR, Usage(input_tokens=1234, output_tokens=567, requests=3), 37_801_000),
+    (SONAR, Usage(input_tokens=0, output_tokens=0), 12_000_000),
+    # 3,000 * 3,000 + 6,000 * 300 + 1,000 * 3,750 + 500 * 15,000, reasoning at the price of output
+    (
+        SONNET,
+        Usage(
+            input_tokens=10_000,
+            cached_input_tokens=6000,
+            cache_write_tokens=1000,
+            output_tokens=500,
+            reasoning_tokens=200,
+        ),
+        22_050_000,
+    ),
+    # 100 * 2,000 + 100 * 8,000 + 900 * 3,000
+    (DEEP_RESEARCH, Usage(input_tokens=100, output_tokens=1000, reasoning_tokens=900), 3_700_000),
+    # Cached tokens and cache writes cost what input costs.
+    (
+        DEEP_RESEARCH,
+        Usage(input_tokens=100, cached_input_tokens=60, cache_write_tokens=40, output_tokens=0),
+        200_000,
+    ),
+    (FREE_CACHE, Usage(input_tokens=100, cached_input_tokens=100, output_tokens=1), 1),
+    # Rounded up, and once: two halves are one, not two.
+    (HALF, Usage(input_tokens=1, output_tokens=0), 1),
+    (HALF, Usage(input_tokens=1, output_tokens=1), 1),
+    (HALF, Usage(input_tokens=2, output_tokens=1), 2),
+    (HALF, Usage(input_tokens=0, output_tokens=0), 0),
+    # 2 * 10⁹ * 10⁷ + 10⁶ * 10¹²
+    (
+        DEAREST,
+        Usage(input_tokens=TOKENS_MAX, output_tokens=TOKENS_MAX, requests=REQUESTS_MAX),
+        1_020_000_000_000_000_000,
+    ),
+    # (10⁹ - 1) * (10⁷ - 10⁻⁶) + 10⁹ * 10⁷: seventeen digits, and a millionth to round up.
+    (
+        ALMOST_DEAREST,
+        Usage(input_tokens=TOKENS_MAX - 1, output_tokens=TOKENS_MAX),
+        19_999_999_989_999_001,
+    ),
+]
+
+HOLDS = [
+    # rates, input, output, requests, hold
+    (GPT_4O_MINI, 1234, 567, 1, 525_300),
+    (SONNET, 10_000, 500, 1, 45_000_000),  # 10,000 * 3,750 + 500 * 15,000
+    (DEEP_RESEARCH, 100, 1000, 1, 8_200_000),  # 100 * 2,000 + 1,000 * 8,000
+    (SONAR, 1234, 567, 3, 37_801_000),
+    (SONAR, 1234, 567, 0, 13_801_000),
+    (HALF, 1, 1, 1, 1),
+    (FREE_CACHE, 100, 1, 1, 101),
+    (DEAREST, TOKENS_MAX, TOKENS_MAX, REQUESTS_MAX, 1_020_000_000_000_000_000),
+]
+
+FITS = [
+    # rates, available, input, requests, output asked for, output that fits
+    (SONAR, 13_801_000, 1234, 1, 700, 567),
+    (SONAR, 13_800_999, 1234, 1, 700, 566),
+    (SONAR, 13_801_000, 1234, 1, 500, 500),
+    (SONAR, 13_234_000, 1234, 1, 700, 0),
+    (SONAR, 13_233_999, 1234, 1, 700, None),
+    (SONAR, 0, 0, 1, 700, None),
+    (SONAR, -5, 0, 1, 700, None),
+    (HALF, 0, 0, 1, 700, 0),
+    (HALF, 1, 1, 1, 700, 1),
+    (HALF, 1, 0, 1, 700, 2),
+    (Rates(input_nano_usd_per_mtok=500_000, output_nano_usd_per_mtok=0), 1, 2, 1, 700, 700),
+    (Rates(input_nano_usd_per_mtok=500_000, output_nano_usd_per_mtok=0), 0, 1, 1, 700, None),
+    (DEAREST, 1_020_000_000_000_000_000, TOKENS_MAX, REQUESTS_MAX, TOKENS_MAX, TOKENS_MAX),
+]
+
+_PRICE = """
+ROW(gen_random_uuid(), 'm', now(), $1::bigint, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bigint,
+    's', 'a', now())::prices
+"""
+
+
+def _components(rates: Rates) -> list[int | None]:
+    return [
+        rates.input_nano_usd_per_mtok,
+        rates.cached_input_nano_usd_per_mtok,
+        rates.cache_write_nano_usd_per_mtok,
+        rates.output_nano_usd_per_mtok,
+        rates.reasoning_nano_usd_per_mtok,
+        rates.request_nano_usd,
+    ]
+
+
+@pytest.mark.parametrize(("rates", "usage", "cost"), COSTS)
+def test_cost(rates: Rates, usage: Usage, cost: int) -> None:
+    """Each kind of token at its own price, divided and rounded up once, and the price of each request."""
+    assert rated_cost_nano_usd(rates, usage) == cost
+
+
+@pytest.mark.parametrize(("rates", "input_tokens", "output_tokens", "requests", "hold"), HOLDS)
+def test_hold(rates: Rates, input_tokens: int, output_tokens: int, requests: int, hold: int) -> None:
+    """A hold prices each token at the dearest of its direction."""
+    assert (
+        hold_nano_usd(
+            rates, input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests
+        )
+        == hold
+    )
+
+
+@pytest.mark.parametrize(("rates", "available", "input_tokens", "requests", "wanted", "fits"), FITS)
+def test_output_tokens_that_fit(
+    rates: Rates, available: int, input_tokens: int, requests: int, wanted: int, fits: int | None
+) -> None:
+    """As many output tokens as what is available pays for, to the token; None if not even the input fits."""
+    assert (
+        output_tokens_that_fit(
+            rates, available, input_tokens_max=input_tokens, requests_max=requests, output_tokens_max=wanted
+        )
+        == fits
+    )
+
+
+async def test_sql_costs_the_same(governor_dsn: str) -> None:
+    """The database's functions give the same figures, of all three tables."""
+    connection = await asyncpg.connect(governor_dsn)
+    try:
+        for rates, usage, cost in COSTS:
+            rated = await connection.fetchval(
+                f"SELECT rated_cost_nano_usd({_PRICE}, $7, $8, $9, $10, $11, $12)",
+                *_components(rates),
+                usage.input_tokens,
+                usage.cached_input_tokens,
+                usage.cache_write_tokens,
+                usage.output_tokens,
+                usage.reasoning_tokens,
+                usage.requests,
+            )
+            assert rated == cost
+        for rates, *bounds, hold in HOLDS:
+            held = await connection.fetchval(
+                f"SELECT hold_nano_usd({_PRICE}, $7, $8, $9)", *_components(rates), *bounds
+            )
+            assert held == hold
+        for rates, *case, fits in FITS:
+            fitting = await connection.fetchval(
+                f"SELECT output_tokens_that_fit({_PRICE}, $7, $8, $9, $10)", *_components(rates), *case
+            )
+            assert fitting == fits
+    finally:
+        await connection.close()
+
+
+async def test_sql_without_a_price_is_null(governor_dsn: str) -> None:
+    """A model without a price costs NULL, holds NULL and lets nothing fit: never zero, never everything."""
+    connection = await asyncpg.connect(governor_dsn)
+    try:
+        unpriced = await connection.fetchrow("""
+            SELECT rated_cost_nano_usd(p, 1, 0, 0, 1, 0, 1), hold_nano_usd(p, 1, 1, 1),
+                output_tokens_that_fit(p, 1000000, 1, 1, 1)
+            FROM price_at('vendor/unpriced', now()) AS p
+        """)
+        assert unpriced is not None
+        assert list(unpriced) == [None, None, None]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_tokens": -1},
+        {"input_tokens": TOKENS_MAX + 1},
+        {"requests": REQUESTS_MAX + 1},
+        {"cached_input_tokens": 60, "cache_write_tokens": 41},
+        {"reasoning_tokens": 101},
+    ],
+)
+def test_impossible_usage(wrong: dict[str, int]) -> None:
+    """Counts below zero or above their bounds, and parts above their totals, are no usage."""
+    with pytest.raises(ValueError, match=r"must be between|exceed"):
+        Usage(**{"input_tokens": 100, "output_tokens": 100, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_nano_usd_per_mtok": -1},
+        {"reasoning_nano_usd_per_mtok": PRICE_NANO_USD_PER_MTOK_MAX + 1},
+        {"request_nano_usd": REQUEST_NANO_USD_MAX + 1},
+        {"input_nano_usd_per_mtok": 0, "output_nano_usd_per_mtok": 0},
+    ],
+)
+def test_impossible_rates(wrong: dict[str, int]) -> None:
+    """Prices below zero or above their bounds are none, and neither is one in which everything is free."""
+    with pytest.raises(ValueError, match=r"must be between|free"):
+        Rates(**{"input_nano_usd_per_mtok": 1, "output_nano_usd_per_mtok": 1, **wrong})

@@ -1,0 +1,159 @@
+"""What holds for every price and every usage within the bounds, and that SQL and Python agree on it."""
+
+import dataclasses
+from typing import Any
+
+import asyncpg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from governor_service.domain.pricing import (
+    PRICE_NANO_USD_PER_MTOK_MAX,
+    REQUEST_NANO_USD_MAX,
+    REQUESTS_MAX,
+    TOKENS_MAX,
+    Rates,
+    Usage,
+    hold_nano_usd,
+    output_tokens_that_fit,
+    rated_cost_nano_usd,
+)
+
+_per_mtok = st.integers(0, PRICE_NANO_USD_PER_MTOK_MAX) | st.integers(0, 10**7)
+_tokens = st.integers(0, TOKENS_MAX) | st.integers(0, 1000)
+_requests = st.integers(0, REQUESTS_MAX) | st.integers(0, 3)
+
+
+@st.composite
+def _rates(draw: st.DrawFn) -> Rates:
+    return Rates(
+        input_nano_usd_per_mtok=draw(_per_mtok) or 1,
+        cached_input_nano_usd_per_mtok=draw(st.none() | _per_mtok),
+        cache_write_nano_usd_per_mtok=draw(st.none() | _per_mtok),
+        output_nano_usd_per_mtok=draw(_per_mtok),
+        reasoning_nano_usd_per_mtok=draw(st.none() | _per_mtok),
+        request_nano_usd=draw(st.integers(0, REQUEST_NANO_USD_MAX)),
+    )
+
+
+@st.composite
+def _usages(draw: st.DrawFn) -> Usage:
+    cached, written, plain = draw(_tokens), draw(_tokens), draw(_tokens)
+    input_tokens = min(plain + cached + written, TOKENS_MAX)
+    cached = min(cached, input_tokens)
+    output_tokens = draw(_tokens)
+    return Usage(
+        input_tokens=input_tokens,
+        cached_input_tokens=cached,
+        cache_write_tokens=min(written, input_tokens - cached),
+        output_tokens=output_tokens,
+        reasoning_tokens=draw(st.integers(0, output_tokens)),
+        requests=draw(_requests),
+    )
+
+
+@given(_rates(), _usages(), _tokens, _tokens, _requests)
+def test_no_usage_within_the_bounds_costs_more_than_the_hold(
+    rates: Rates, usage: Usage, more_input: int, more_output: int, more_requests: int
+) -> None:
+    """A hold is a bound: whatever part of it is used, and however, costs no more."""
+    assert rated_cost_nano_usd(rates, usage) <= hold_nano_usd(
+        rates,
+        input_tokens_max=usage.input_tokens + more_input,
+        output_tokens_max=usage.output_tokens + more_output,
+        requests_max=usage.requests + more_requests,
+    )
+
+
+@given(_rates(), _usages(), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 5))
+def test_more_usage_costs_no_less(
+    rates: Rates, usage: Usage, more_input: int, more_output: int, more_requests: int
+) -> None:
+    """Cost grows with usage."""
+    more = dataclasses.replace(
+        usage,
+        input_tokens=min(usage.input_tokens + more_input, TOKENS_MAX),
+        output_tokens=min(usage.output_tokens + more_output, TOKENS_MAX),
+        requests=min(usage.requests + more_requests, REQUESTS_MAX),
+    )
+    assert rated_cost_nano_usd(rates, more) >= rated_cost_nano_usd(rates, usage)
+
+
+@given(_rates(), st.integers(0, 10**15), _tokens, _requests, _tokens)
+def test_what_fits_fits_and_one_more_does_not(
+    rates: Rates, available: int, input_tokens: int, requests: int, wanted: int
+) -> None:
+    """The hold of what fits is within what is available; the hold of one token more is not."""
+
+    def hold(output_tokens: int) -> int:
+        return hold_nano_usd(
+            rates, input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests
+        )
+
+    fits = output_tokens_that_fit(
+        rates, available, input_tokens_max=input_tokens, requests_max=requests, output_tokens_max=wanted
+    )
+    if fits is None:
+        assert hold(0) > available
+    else:
+        assert hold(fits) <= available
+        assert fits == wanted or hold(fits + 1) > available
+
+
+_COMPARED = """
+SELECT rated_cost_nano_usd(p, $7, $8, $9, $10, $11, $12),
+    hold_nano_usd(p, $7, $10, $12),
+    output_tokens_that_fit(p, $13, $7, $12, $10)
+FROM (SELECT ROW(gen_random_uuid(), 'm', now(), $1::bigint, $2::bigint, $3::bigint, $4::bigint, $5::bigint,
+    $6::bigint, 's', 'a', now())::prices) AS priced (p)
+"""
+
+
+@given(st.data())
+# The fixture is one database for all examples: they only read, so that none sees another.
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_sql_agrees(governor_dsn: str, data: Any) -> None:
+    """For any price, usage and available amount, the database's functions and their Python model agree."""
+    connection = await asyncpg.connect(governor_dsn)
+    try:
+        rates, usage = data.draw(_rates()), data.draw(_usages())
+        available = data.draw(
+            st.integers(-(10**6), 10**15)
+            # Near the hold, where it is decided.
+            | st.integers(-2, 2).map(
+                lambda offset: (
+                    hold_nano_usd(
+                        rates,
+                        input_tokens_max=usage.input_tokens,
+                        output_tokens_max=usage.output_tokens,
+                        requests_max=usage.requests,
+                    )
+                    + offset
+                )
+            )
+        )
+        row = await connection.fetchrow(
+            _COMPARED,
+            rates.input_nano_usd_per_mtok,
+            rates.cached_input_nano_usd_per_mtok,
+            rates.cache_write_nano_usd_per_mtok,
+            rates.output_nano_usd_per_mtok,
+            rates.reasoning_nano_usd_per_mtok,
+            rates.request_nano_usd,
+            usage.input_tokens,
+            usage.cached_input_tokens,
+            usage.cache_write_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+            usage.requests,
+            available,
+        )
+        bounds = {"input_tokens_max": usage.input_tokens, "requests_max": usage.requests}
+        assert row is not None
+        assert list(row) == [
+            rated_cost_nano_usd(rates, usage),
+            hold_nano_usd(rates, output_tokens_max=usage.output_tokens, **bounds),
+            output_tokens_that_fit(rates, available, output_tokens_max=usage.output_tokens, **bounds),
+        ]
+    finally:
+        await connection.close()
