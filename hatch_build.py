@@ -34,8 +34,9 @@ def generate(root: Path) -> None:
             f"-I{well_known}",
             f"--python_out={protos}",
             f"--grpc_python_out={protos}",
-            f"--mypy_out={protos}",
-            f"--mypy_grpc_out={protos}",
+            f"--mypy_out=quiet:{protos}",
+            # A servicer need not implement what is not built yet.
+            f"--mypy_grpc_out=generate_concrete_servicer_stubs,quiet:{protos}",
             *sources,
         ]
     )

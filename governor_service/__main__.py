@@ -1,0 +1,100 @@
+"""Composition root of the governor: `python -m governor_service`. Settings come from GOVERNOR_… variables."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.resources import files
+
+import uvloop
+from infin8.governor.v1 import (
+    budget_service_pb2_grpc,
+    governor_service_pb2_grpc,
+    ledger_service_pb2_grpc,
+    pricing_service_pb2_grpc,
+)
+from service_chassis.database import Database
+from service_chassis.migrate import migrate
+from service_chassis.server import GrpcServer, Service
+
+from governor_service.api.budget_servicer import BudgetServicer
+from governor_service.api.governor_servicer import GovernorServicer
+from governor_service.api.ledger_servicer import LedgerServicer
+from governor_service.api.pricing_servicer import PricingServicer
+from governor_service.app.load_price_list import load_price_list
+from governor_service.settings import GovernorSettings
+from service_chassis.logs import set_up_logs
+
+ERROR_DOMAIN = "governor.infin8"
+
+
+def services(database: Database) -> list[Service]:
+    """What the governor serves."""
+    return [
+        Service(
+            "infin8.governor.v1.GovernorService",
+            partial(
+                governor_service_pb2_grpc.add_GovernorServiceServicer_to_server, GovernorServicer(database)
+            ),
+        ),
+        Service(
+            "infin8.governor.v1.PricingService",
+            partial(pricing_service_pb2_grpc.add_PricingServiceServicer_to_server, PricingServicer(database)),
+        ),
+        Service(
+            "infin8.governor.v1.BudgetService",
+            partial(budget_service_pb2_grpc.add_BudgetServiceServicer_to_server, BudgetServicer(database)),
+        ),
+        Service(
+            "infin8.governor.v1.LedgerService",
+            partial(ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, LedgerServicer(database)),
+        ),
+    ]
+
+
+@asynccontextmanager
+async def running(settings: GovernorSettings) -> AsyncIterator[int]:
+    """A governor that is up, by its port: the schema is current and the price book is not empty."""
+    if settings.database_url is None:
+        sys.exit("GOVERNOR_DATABASE_URL is not set; `make serve` starts the pair on an embedded PostgreSQL")
+    dsn = settings.database_url.get_secret_value()
+    await migrate(dsn, files("migrations.governor"))
+    database = await Database.open(dsn, settings, application_name="governor_service")
+    try:
+        await load_price_list(database, settings.price_list)
+        server = GrpcServer(
+            host=settings.host,
+            port=settings.port,
+            services=services(database),
+            error_domain=ERROR_DOMAIN,
+            reflection=settings.reflection,
+            minimum_deadline_seconds=settings.minimum_deadline_seconds,
+        )
+        port = await server.start()
+        try:
+            yield port
+        finally:
+            await server.stop(settings.grace_seconds)
+    finally:
+        await database.close()
+
+
+async def main() -> None:
+    """Serves until SIGINT or SIGTERM, then finishes what is running."""
+    settings = GovernorSettings()
+    set_up_logs(settings, service="governor")
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(settings) as port:
+        print(f"ready governor={settings.host}:{port}", flush=True)
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

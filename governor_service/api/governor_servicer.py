@@ -1,0 +1,65 @@
+"""GovernorService over gRPC: parse, call, render."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from infin8.governor.v1 import authorization_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from infin8.governor.v1 import governor_service_pb2_grpc as governor_grpc
+from service_chassis.database import Database
+
+from governor_service.api import parse, render
+from governor_service.app import authorize, end_hold
+from service_chassis import fields
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+# Until callers authenticate, nobody knows who they are.
+ANONYMOUS = "anonymous"
+
+
+class GovernorServicer(governor_grpc.GovernorServiceServicer):
+    """Around each model call."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def CheckBudget(
+        self, request: governor_pb2.CheckBudgetRequest, context: Context
+    ) -> governor_pb2.CheckBudgetResponse:
+        call = parse.planned_call(request)
+        parse.hold_terms(request)
+        return render.budget_check(await authorize.check_budget(self._database, call))
+
+    async def Authorize(
+        self, request: governor_pb2.AuthorizeRequest, context: Context
+    ) -> authorization_pb2.Authorization:
+        return render.authorization(await authorize.authorize(self._database, parse.hold_request(request)))
+
+    async def Settle(self, request: governor_pb2.SettleRequest, context: Context) -> governor_pb2.Settlement:
+        settlement = await end_hold.settle(self._database, parse.settle_request(request), author=ANONYMOUS)
+        return render.settlement(settlement)
+
+    async def Void(
+        self, request: governor_pb2.VoidRequest, context: Context
+    ) -> authorization_pb2.Authorization:
+        organization_id, authorization_id, request_id = parse.hold_target(request)
+        hold = await end_hold.void(
+            self._database,
+            organization_id,
+            authorization_id=authorization_id,
+            request_id=request_id,
+            reason=fields.text("reason", request.reason, max_length=parse.REASON_LENGTH_MAX, required=False),
+        )
+        return render.authorization(hold)
+
+    async def GetAuthorization(
+        self, request: governor_pb2.GetAuthorizationRequest, context: Context
+    ) -> authorization_pb2.Authorization:
+        organization_id, authorization_id, request_id = parse.hold_target(request)
+        hold = await end_hold.get_authorization(
+            self._database, organization_id, authorization_id=authorization_id, request_id=request_id
+        )
+        return render.authorization(hold)

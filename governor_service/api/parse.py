@@ -1,0 +1,278 @@
+"""Requests → domain.
+
+Each function checks all that a message alone can be checked for, and raises a Refusal that names the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, timedelta
+from uuid import UUID
+
+from google.protobuf.message import Message
+from infin8.governor.v1 import authorization_pb2, budget_pb2, budget_service_pb2, entry_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
+
+from governor_service.domain import authorization as holds
+from governor_service.domain.authorization import ExpiryAction, HoldRequest, PlannedCall
+from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, BudgetName, BudgetPeriod, BudgetScope
+from governor_service.domain.ledger import EntryFilter, EntryFlag, EntryKind, SettleRequest
+from governor_service.domain.model_names import canonical_model
+from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
+from governor_service.domain.pricing import REQUESTS_MAX, TOKENS_MAX, Usage
+from service_chassis import fields
+from service_chassis.refusal import invalid_field
+
+MODEL_LENGTH_MAX = 200
+REASON_LENGTH_MAX = 1024
+GENERATION_ID_LENGTH_MAX = 200
+_MODEL = re.compile(r"[!-~]+")
+
+
+def model(path: str, value: str) -> str:
+    """The canonical id of a model."""
+    fields.text(path, value, max_length=MODEL_LENGTH_MAX)
+    canonical = canonical_model(value).model
+    if not _MODEL.fullmatch(canonical):
+        raise invalid_field(path, "is not a model id")
+    return canonical
+
+
+def candidates(path: str, values: Sequence[str]) -> tuple[str, ...]:
+    """Canonical and distinct, in order of preference."""
+    if not values:
+        raise invalid_field(path, "needs at least one model")
+    if len(values) > holds.CANDIDATES_MAX:
+        raise invalid_field(path, f"has more than {holds.CANDIDATES_MAX} models")
+    return tuple(dict.fromkeys(model(f"{path}[{place}]", value) for place, value in enumerate(values)))
+
+
+def planned_call(request: governor_pb2.AuthorizeRequest | governor_pb2.CheckBudgetRequest) -> PlannedCall:
+    """What Authorize and CheckBudget have in common."""
+    output_tokens_max = fields.integer(
+        "output_tokens_max", request.output_tokens_max, minimum=1, maximum=TOKENS_MAX
+    )
+    output_tokens_min = None
+    if request.HasField("output_tokens_min"):
+        output_tokens_min = fields.integer(
+            "output_tokens_min", request.output_tokens_min, minimum=1, maximum=TOKENS_MAX
+        )
+        if output_tokens_min > output_tokens_max:
+            raise invalid_field("output_tokens_min", "is above output_tokens_max")
+    requests_max = 1
+    if request.HasField("requests_max"):
+        requests_max = fields.integer("requests_max", request.requests_max, minimum=1, maximum=REQUESTS_MAX)
+    return PlannedCall(
+        organization_id=fields.required_uuid("organization_id", request.organization_id),
+        workflow_id=fields.required_uuid("workflow_id", request.workflow_id),
+        models=candidates("models", request.models),
+        input_tokens_max=fields.integer(
+            "input_tokens_max", request.input_tokens_max, minimum=1, maximum=TOKENS_MAX
+        ),
+        output_tokens_max=output_tokens_max,
+        output_tokens_min=output_tokens_min,
+        requests_max=requests_max,
+        labels=fields.labels("labels", request.labels),
+    )
+
+
+def hold_terms(
+    request: governor_pb2.AuthorizeRequest | governor_pb2.CheckBudgetRequest,
+) -> tuple[timedelta, ExpiryAction]:
+    """How long a hold lasts and what becomes of it if nobody ends it."""
+    duration = fields.duration(
+        "hold_duration",
+        request,
+        "hold_duration",
+        minimum=timedelta(seconds=1),
+        maximum=holds.HOLD_DURATION_MAX,
+    )
+    on_expiry = ExpiryAction.RELEASE
+    if request.on_expiry:
+        on_expiry = ExpiryAction(
+            fields.enum_name("on_expiry", request.on_expiry, authorization_pb2.ExpiryAction, "EXPIRY_ACTION_")
+        )
+    return duration or holds.HOLD_DURATION_DEFAULT, on_expiry
+
+
+def hold_request(request: governor_pb2.AuthorizeRequest) -> HoldRequest:
+    """A request for a hold."""
+    call = planned_call(request)
+    hold_duration, on_expiry = hold_terms(request)
+    return HoldRequest(
+        request_id=fields.required_uuid("request_id", request.request_id),
+        content_hash=fields.content_hash(request),
+        call=call,
+        hold_duration=hold_duration,
+        on_expiry=on_expiry,
+    )
+
+
+def usage(path: str, sent: entry_pb2.Usage) -> Usage:
+    """Parts never exceed their totals."""
+    for name in ("input", "cached_input", "cache_write", "output", "reasoning"):
+        fields.integer(
+            f"{path}.{name}_tokens", getattr(sent, f"{name}_tokens"), minimum=0, maximum=TOKENS_MAX
+        )
+    fields.integer(f"{path}.requests", sent.requests, minimum=0, maximum=REQUESTS_MAX)
+    if sent.cached_input_tokens > sent.input_tokens:
+        raise invalid_field(f"{path}.cached_input_tokens", "is above input_tokens")
+    if sent.cached_input_tokens + sent.cache_write_tokens > sent.input_tokens:
+        raise invalid_field(f"{path}.cache_write_tokens", "is, with cached_input_tokens, above input_tokens")
+    if sent.reasoning_tokens > sent.output_tokens:
+        raise invalid_field(f"{path}.reasoning_tokens", "is above output_tokens")
+    return Usage(
+        input_tokens=sent.input_tokens,
+        cached_input_tokens=sent.cached_input_tokens,
+        cache_write_tokens=sent.cache_write_tokens,
+        output_tokens=sent.output_tokens,
+        reasoning_tokens=sent.reasoning_tokens,
+        requests=sent.requests,
+    )
+
+
+def settle_request(request: governor_pb2.SettleRequest) -> SettleRequest:
+    """What a call used, or that nobody knows."""
+    organization_id = fields.required_uuid("organization_id", request.organization_id)
+    authorization_id = fields.required_uuid("authorization_id", request.authorization_id)
+    outcome = request.WhichOneof("outcome")
+    if outcome is None:
+        raise invalid_field("outcome", "needs usage or unknown_outcome")
+    provider_cost_nano_usd = None
+    if request.HasField("provider_cost_nano_usd"):
+        provider_cost_nano_usd = fields.integer(
+            "provider_cost_nano_usd",
+            request.provider_cost_nano_usd,
+            minimum=0,
+            maximum=ENTRY_COST_NANO_USD_MAX,
+        )
+    return SettleRequest(
+        organization_id=organization_id,
+        authorization_id=authorization_id,
+        content_hash=fields.content_hash(request),
+        served_model=model("served_model", request.served_model) if request.served_model else "",
+        usage=usage("usage", request.usage) if outcome == "usage" else None,
+        provider_cost_nano_usd=provider_cost_nano_usd,
+        provider_generation_id=fields.text(
+            "provider_generation_id",
+            request.provider_generation_id,
+            max_length=GENERATION_ID_LENGTH_MAX,
+            required=False,
+        ),
+    )
+
+
+def hold_target(
+    request: governor_pb2.VoidRequest | governor_pb2.GetAuthorizationRequest,
+) -> tuple[UUID, UUID | None, UUID | None]:
+    """The organization, and the hold's id or its request_id: one of them None."""
+    organization_id = fields.required_uuid("organization_id", request.organization_id)
+    match request.WhichOneof("target"):
+        case "authorization_id":
+            return organization_id, fields.required_uuid("authorization_id", request.authorization_id), None
+        case "request_id":
+            return organization_id, None, fields.required_uuid("request_id", request.request_id)
+        case _:
+            raise invalid_field("authorization_id", "is required, or request_id")
+
+
+def month(path: str, message: Message, field: str) -> date | None:
+    """The first day of the UTC month that a timestamp falls in; None if it is unset."""
+    time = fields.timestamp(path, message, field)
+    return time.date().replace(day=1) if time else None
+
+
+def label(path: str, value: str) -> tuple[str, str]:
+    """`key=value`, as the labels of a hold would have it."""
+    key, equals, text = value.partition("=")
+    if not equals or not key:
+        raise invalid_field(path, "is not key=value")
+    fields.labels(path, {key: text})
+    return key, text
+
+
+def budget_name(
+    request: budget_service_pb2.GetBudgetRequest | budget_service_pb2.SetBudgetRequest,
+) -> tuple[UUID, BudgetScope, str, BudgetPeriod | None, date | None]:
+    """Which budget: organization, scope, subject, period (None for a label that leaves it open) and month."""
+    organization_id = fields.required_uuid("organization_id", request.organization_id)
+    scope = BudgetScope(fields.enum_name("scope", request.scope, budget_pb2.BudgetScope, "BUDGET_SCOPE_"))
+    period: BudgetPeriod | None = None
+    if request.period:
+        period = BudgetPeriod(
+            fields.enum_name("period", request.period, budget_pb2.BudgetPeriod, "BUDGET_PERIOD_")
+        )
+    subject = request.subject
+    match scope:
+        case BudgetScope.ORGANIZATION:
+            if subject:
+                raise invalid_field("subject", "is empty for an organization's budget")
+            period = _fixed_period(period, BudgetPeriod.MONTH)
+        case BudgetScope.WORKFLOW:
+            subject = str(fields.required_uuid("subject", subject))
+            period = _fixed_period(period, BudgetPeriod.LIFETIME)
+        case BudgetScope.LABEL:
+            label("subject", subject)
+    start = month("period_start", request, "period_start")
+    if start is not None and period is BudgetPeriod.LIFETIME:
+        raise invalid_field("period_start", "is unset for a lifetime")
+    return organization_id, scope, subject, period, start
+
+
+def _fixed_period(sent: BudgetPeriod | None, fixed: BudgetPeriod) -> BudgetPeriod:
+    if sent not in (None, fixed):
+        raise invalid_field("period", f"is {fixed.value} for this scope")
+    return fixed
+
+
+def limit_to_set(
+    request: budget_service_pb2.SetBudgetRequest,
+) -> tuple[BudgetName, int | None, UUID | None]:
+    """The budget, its new limit (None: none of its own), and the request_id."""
+    organization_id, scope, subject, period, start = budget_name(request)
+    if period is None:
+        raise invalid_field("period", "is required for a label's budget")
+    limit_nano_usd = None
+    if request.HasField("limit_nano_usd"):
+        limit_nano_usd = fields.integer(
+            "limit_nano_usd", request.limit_nano_usd, minimum=0, maximum=LIMIT_NANO_USD_MAX
+        )
+    name = BudgetName(
+        organization_id=organization_id, scope=scope, subject=subject, period=period, period_start=start
+    )
+    return name, limit_nano_usd, fields.optional_uuid("request_id", request.request_id)
+
+
+def entry_filter(request: ledger_pb2.ListEntriesRequest) -> EntryFilter:
+    """Which entries to list."""
+    kind = flag = label_wanted = None
+    if request.kind:
+        kind = EntryKind(fields.enum_name("kind", request.kind, entry_pb2.EntryKind, "ENTRY_KIND_"))
+    if request.flag:
+        flag = EntryFlag(fields.enum_name("flag", request.flag, entry_pb2.EntryFlag, "ENTRY_FLAG_"))
+    if request.label:
+        label_wanted = dict([label("label", request.label)])
+    return EntryFilter(
+        organization_id=fields.required_uuid("organization_id", request.organization_id),
+        workflow_id=fields.optional_uuid("workflow_id", request.workflow_id),
+        model=model("model", request.model) if request.model else None,
+        kind=kind,
+        flag=flag,
+        label=label_wanted,
+        month=month("period_start", request, "period_start"),
+        start_time=fields.timestamp("start_time", request, "start_time"),
+        end_time=fields.timestamp("end_time", request, "end_time"),
+    )
+
+
+def after_sequence(page_token: str, scope: str) -> int:
+    """The sequence that a page begins after; 0 for the first."""
+    match fields.decode_page_token("page_token", page_token, scope=scope):
+        case None:
+            return 0
+        case [int(sequence)]:
+            return sequence
+        case _:
+            raise invalid_field("page_token", "is not a page token of this list")

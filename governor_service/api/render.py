@@ -1,0 +1,184 @@
+"""Domain → answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2, price_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
+
+from governor_service.domain.authorization import AuthorizeOutcome, BudgetCheck, Hold
+from governor_service.domain.budgets import BudgetStatus, binding
+from governor_service.domain.ledger import LedgerEntry, Settlement, WorkflowCost
+from governor_service.domain.pricing import Price
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def timestamp(time: datetime | None) -> Timestamp | None:
+    """None stays unset. Exact to the microsecond, as PostgreSQL keeps it."""
+    if time is None:
+        return None
+    since = time - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+
+
+def price(value: Price) -> price_pb2.Price:
+    return price_pb2.Price(
+        price_id=str(value.price_id),
+        model=value.model,
+        input_nano_usd_per_mtok=value.input_nano_usd_per_mtok,
+        cached_input_nano_usd_per_mtok=value.cached_input_nano_usd_per_mtok,
+        cache_write_nano_usd_per_mtok=value.cache_write_nano_usd_per_mtok,
+        output_nano_usd_per_mtok=value.output_nano_usd_per_mtok,
+        reasoning_nano_usd_per_mtok=value.reasoning_nano_usd_per_mtok,
+        request_nano_usd=value.request_nano_usd,
+        effective_time=timestamp(value.effective_time),
+        source=value.source,
+        author=value.author,
+    )
+
+
+def lone_budget(value: BudgetStatus) -> budget_pb2.BudgetStatus:
+    """A budget that is looked at by itself binds, if it has a limit."""
+    return _budget(value, is_binding=value.limit_nano_usd is not None)
+
+
+def _budget(value: BudgetStatus, *, is_binding: bool) -> budget_pb2.BudgetStatus:
+    return budget_pb2.BudgetStatus(
+        scope=budget_pb2.BudgetScope.Value(f"BUDGET_SCOPE_{value.scope.value}"),
+        subject=value.subject,
+        period_start=timestamp(value.period_start),
+        limit_nano_usd=value.limit_nano_usd,
+        spent_nano_usd=value.spent_nano_usd,
+        held_nano_usd=value.held_nano_usd,
+        available_nano_usd=value.available_nano_usd,
+        binding=is_binding,
+        unguarded_nano_usd=value.unguarded_nano_usd,
+    )
+
+
+def budgets(values: Sequence[BudgetStatus]) -> list[budget_pb2.BudgetStatus]:
+    """With the one that would deny first marked."""
+    first = binding(values)
+    return [_budget(value, is_binding=value is first) for value in values]
+
+
+def authorization(hold: Hold) -> authorization_pb2.Authorization:
+    held = hold.authorization
+    return authorization_pb2.Authorization(
+        authorization_id=str(held.authorization_id),
+        organization_id=str(held.organization_id),
+        workflow_id=_id(held.workflow_id),
+        request_id=str(held.request_id),
+        state=authorization_pb2.AuthorizationState.Value(f"AUTHORIZATION_STATE_{held.state.value}"),
+        model=held.model,
+        input_tokens_max=held.input_tokens_max,
+        output_tokens_max=held.output_tokens_max,
+        requests_max=held.requests_max,
+        held_nano_usd=held.held_nano_usd,
+        price=price(held.price) if held.price else None,
+        downgraded=held.downgrade_reason is not None,
+        downgrade_reason=held.downgrade_reason or "",
+        on_expiry=(
+            authorization_pb2.ExpiryAction.Value(f"EXPIRY_ACTION_{held.on_expiry.value}")
+            if held.on_expiry
+            else authorization_pb2.EXPIRY_ACTION_UNSPECIFIED
+        ),
+        labels=held.labels,
+        period_start=timestamp(held.period_start),
+        create_time=timestamp(held.create_time),
+        expire_time=timestamp(held.expire_time),
+        entry_id=_id(held.entry_id),
+        budgets=budgets(hold.budgets),
+        replayed=hold.replayed,
+    )
+
+
+def budget_check(check: BudgetCheck) -> governor_pb2.CheckBudgetResponse:
+    allowed = check.outcome is AuthorizeOutcome.GRANTED
+    return governor_pb2.CheckBudgetResponse(
+        allowed=allowed,
+        model=check.model,
+        output_tokens_max=check.output_tokens_max,
+        estimated_nano_usd=check.estimated_nano_usd,
+        budgets=budgets(check.budgets),
+        denial_reason=(
+            errors_pb2.ERROR_REASON_UNSPECIFIED
+            if allowed
+            else errors_pb2.ErrorReason.Value(f"ERROR_REASON_{check.outcome.value}")
+        ),
+    )
+
+
+def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
+    return entry_pb2.LedgerEntry(
+        entry_id=str(value.entry_id),
+        sequence=value.sequence,
+        kind=entry_pb2.EntryKind.Value(f"ENTRY_KIND_{value.kind.value}"),
+        organization_id=str(value.organization_id),
+        workflow_id=str(value.workflow_id),
+        authorization_id=_id(value.authorization_id),
+        idempotency_key=str(value.entry_id),
+        requested_model=value.requested_model,
+        granted_model=value.granted_model,
+        served_model=value.served_model,
+        usage=entry_pb2.Usage(
+            input_tokens=value.usage.input_tokens,
+            cached_input_tokens=value.usage.cached_input_tokens,
+            cache_write_tokens=value.usage.cache_write_tokens,
+            output_tokens=value.usage.output_tokens,
+            reasoning_tokens=value.usage.reasoning_tokens,
+            requests=value.usage.requests,
+        ),
+        cost_nano_usd=value.cost_nano_usd,
+        rated_cost_nano_usd=value.rated_cost_nano_usd,
+        provider_cost_nano_usd=value.provider_cost_nano_usd,
+        provider_generation_id=value.provider_generation_id,
+        held_nano_usd=value.held_nano_usd,
+        overage_nano_usd=value.overage_nano_usd,
+        price_id=_id(value.price_id),
+        flags=[entry_pb2.EntryFlag.Value(f"ENTRY_FLAG_{flag.value}") for flag in value.flags],
+        labels=value.labels,
+        period_start=timestamp(value.period_start),
+        adjusts_entry_id=_id(value.adjusts_entry_id),
+        reason=value.reason,
+        author=value.author,
+        create_time=timestamp(value.create_time),
+    )
+
+
+def settlement(value: Settlement) -> governor_pb2.Settlement:
+    return governor_pb2.Settlement(
+        entry=entry(value.entry),
+        released_nano_usd=value.entry.released_nano_usd,
+        budgets=budgets(value.budgets),
+        replayed=value.replayed,
+    )
+
+
+def workflow_cost(value: WorkflowCost) -> ledger_pb2.WorkflowCost:
+    return ledger_pb2.WorkflowCost(
+        workflow_id=str(value.workflow_id),
+        cost_nano_usd=value.cost_nano_usd,
+        held_nano_usd=value.held_nano_usd,
+        entries=sum(model.entries for model in value.models),
+        models=[
+            ledger_pb2.ModelCost(
+                model=model.model,
+                cost_nano_usd=model.cost_nano_usd,
+                entries=model.entries,
+                input_tokens=model.input_tokens,
+                output_tokens=model.output_tokens,
+            )
+            for model in value.models
+        ],
+    )
+
+
+def _id(value: UUID | None) -> str:
+    return str(value) if value else ""

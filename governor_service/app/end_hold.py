@@ -1,0 +1,87 @@
+"""Settle and Void: how a hold ends."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from service_chassis.database import Connection, Database
+
+from governor_service.domain import errors
+from governor_service.domain.authorization import Hold, VoidOutcome
+from governor_service.domain.ledger import SettleAnswer, Settlement, SettleOutcome, SettleRequest
+from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
+from governor_service.store import holds
+from service_chassis.refusal import too_large
+
+
+async def settle(database: Database, request: SettleRequest, *, author: str) -> Settlement:
+    """Posts what the call really used: one entry, spend up, hold gone, remainder released, together."""
+
+    async def work(connection: Connection) -> SettleAnswer:
+        (answer,) = await holds.settle(
+            connection, request.organization_id, [request], author=author, with_budgets=True
+        )
+        return answer
+
+    answer = await database.write(work)
+    match answer.outcome:
+        case SettleOutcome.SETTLED | SettleOutcome.REPLAYED:
+            assert answer.entry is not None
+            return Settlement(
+                entry=answer.entry,
+                budgets=answer.budgets,
+                replayed=answer.outcome is SettleOutcome.REPLAYED,
+            )
+        case SettleOutcome.AUTHORIZATION_NOT_FOUND:
+            raise errors.authorization_not_found()
+        case SettleOutcome.COST_TOO_LARGE:
+            raise too_large("usage", f"costs more than one entry takes, {ENTRY_COST_NANO_USD_MAX} nano-USD")
+        case SettleOutcome.AUTHORIZATION_NOT_PENDING:
+            assert answer.hold_state is not None
+            raise errors.authorization_not_pending(
+                answer.hold_state, request.authorization_id, answer.entry and answer.entry.entry_id
+            )
+
+
+async def void(
+    database: Database,
+    organization_id: UUID,
+    *,
+    authorization_id: UUID | None,
+    request_id: UUID | None,
+    reason: str,
+) -> Hold:
+    """Gives a hold back whole.
+
+    By request_id (the other None) it also stops an Authorize that is still on its way.
+    """
+
+    async def work(connection: Connection) -> holds.VoidAnswer:
+        return await holds.void(
+            connection,
+            organization_id,
+            authorization_id=authorization_id,
+            request_id=request_id,
+            reason=reason,
+        )
+
+    answer = await database.write(work)
+    if answer.hold is None:
+        raise errors.authorization_not_found()
+    if answer.outcome is VoidOutcome.AUTHORIZATION_NOT_PENDING:
+        ended = answer.hold.authorization
+        raise errors.authorization_not_pending(ended.state, ended.authorization_id, ended.entry_id)
+    return answer.hold
+
+
+async def get_authorization(
+    database: Database, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None
+) -> Hold:
+    """One hold, by its id or (the other None) by its request_id."""
+    async with database.read() as connection:
+        hold = await holds.find(
+            connection, organization_id, authorization_id=authorization_id, request_id=request_id
+        )
+    if hold is None:
+        raise errors.authorization_not_found()
+    return hold

@@ -1,0 +1,136 @@
+"""Holds: what is asked for before a model call, and what is granted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from governor_service.domain.budgets import BudgetStatus
+from governor_service.domain.pricing import Price
+
+CANDIDATES_MAX = 10
+HOLD_DURATION_DEFAULT = timedelta(minutes=10)
+HOLD_DURATION_MAX = timedelta(hours=24)
+
+
+class AuthorizationState(StrEnum):
+    """Where a hold stands. SUSPENSE is PENDING past its expire_time."""
+
+    PENDING = "PENDING"
+    SUSPENSE = "SUSPENSE"
+    SETTLED = "SETTLED"
+    VOIDED = "VOIDED"
+    EXPIRED = "EXPIRED"
+
+
+class ExpiryAction(StrEnum):
+    """What becomes of a hold that nobody ended."""
+
+    RELEASE = "RELEASE"
+    CHARGE = "CHARGE"
+
+
+class AuthorizeOutcome(StrEnum):
+    """How the database answers a request for a hold (migrations/governor/0004_authorize.sql)."""
+
+    GRANTED = "GRANTED"
+    REPLAYED = "REPLAYED"
+    AUTHORIZATION_NOT_PENDING = "AUTHORIZATION_NOT_PENDING"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    MODEL_NOT_ALLOWED = "MODEL_NOT_ALLOWED"
+    MODEL_NOT_PRICED = "MODEL_NOT_PRICED"
+
+
+class VoidOutcome(StrEnum):
+    """How the database answers a Void (migrations/governor/0005_end_holds.sql)."""
+
+    VOIDED = "VOIDED"
+    UNCHANGED = "UNCHANGED"
+    AUTHORIZATION_NOT_PENDING = "AUTHORIZATION_NOT_PENDING"
+    AUTHORIZATION_NOT_FOUND = "AUTHORIZATION_NOT_FOUND"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCall:
+    """A model call within bounds.
+
+    `models` are canonical and distinct, in order of preference; the token bounds are totals over all requests.
+    `output_tokens_min` None: in full or not at all.
+    """
+
+    organization_id: UUID
+    workflow_id: UUID
+    models: tuple[str, ...]
+    input_tokens_max: int
+    output_tokens_max: int
+    output_tokens_min: int | None
+    requests_max: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRequest:
+    """A request for a hold. `content_hash` tells a replay of `request_id` from its reuse."""
+
+    request_id: UUID
+    content_hash: bytes
+    call: PlannedCall
+    hold_duration: timedelta
+    on_expiry: ExpiryAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """A hold. Of one that was voided before it was ever authorized, `call` figures are 0, empty or None."""
+
+    organization_id: UUID
+    authorization_id: UUID
+    request_id: UUID
+    workflow_id: UUID | None
+    state: AuthorizationState
+    model: str
+    input_tokens_max: int
+    output_tokens_max: int
+    requests_max: int
+    held_nano_usd: int
+    price: Price | None
+    downgrade_reason: str | None
+    on_expiry: ExpiryAction | None
+    labels: Mapping[str, str]
+    period_start: datetime | None
+    create_time: datetime
+    expire_time: datetime
+    entry_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """An authorization, and the budgets that it sits on as they stand at this answer."""
+
+    authorization: Authorization
+    budgets: tuple[BudgetStatus, ...]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """No hold: the candidate it was refused for, what it would have held (None where nobody can say)."""
+
+    model: str
+    requested_nano_usd: int | None
+    budgets: tuple[BudgetStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetCheck:
+    """What Authorize would answer now."""
+
+    outcome: AuthorizeOutcome
+    model: str
+    output_tokens_max: int | None
+    estimated_nano_usd: int | None
+    budgets: tuple[BudgetStatus, ...]

@@ -1,0 +1,84 @@
+"""Why the governor refuses, in words for the caller. Reasons are those of infin8.governor.v1.ErrorReason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from governor_service.domain.authorization import AuthorizationState
+from governor_service.domain.budgets import BudgetStatus, binding
+from service_chassis.refusal import QuotaViolation, Refusal
+
+
+def authorization_not_found() -> Refusal:
+    """The same words whether it does not exist or belongs to another organization."""
+    return Refusal("AUTHORIZATION_NOT_FOUND", "the organization has no such authorization")
+
+
+def authorization_not_pending(
+    state: AuthorizationState, authorization_id: UUID, entry_id: UUID | None
+) -> Refusal:
+    """The hold has ended: nobody may spend on it, and nothing ends it again."""
+    metadata = {"state": state.value, "authorization_id": str(authorization_id)}
+    if entry_id is not None:
+        metadata["entry_id"] = str(entry_id)
+    return Refusal("AUTHORIZATION_NOT_PENDING", f"the authorization is {state.value}", metadata=metadata)
+
+
+def budget_not_found() -> Refusal:
+    """No budget has been set for the label."""
+    return Refusal("BUDGET_NOT_FOUND", "the organization has no such budget")
+
+
+def request_id_reused() -> Refusal:
+    """The id stands for another request."""
+    return Refusal("REQUEST_ID_REUSED", "request_id was used before, with other content")
+
+
+def model_not_priced(model: str) -> Refusal:
+    """Unknown is not free."""
+    return Refusal("MODEL_NOT_PRICED", f"the price book has no price for {model}", metadata={"model": model})
+
+
+def model_not_allowed(model: str) -> Refusal:
+    """The tier leaves it out."""
+    return Refusal(
+        "MODEL_NOT_ALLOWED", f"the organization's tier does not allow {model}", metadata={"model": model}
+    )
+
+
+def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) -> Refusal:
+    """Each budget that denied, the tightest first; metadata tells of that one."""
+    denying = sorted(
+        (budget for budget in budgets if budget.denies(requested_nano_usd)),
+        key=lambda budget: budget.available_nano_usd,
+    )
+    tightest = denying[0] if denying else binding(budgets)
+    metadata = {"requested_nano_usd": str(requested_nano_usd)}
+    if tightest is None or tightest.limit_nano_usd is None:
+        message = f"a hold of {requested_nano_usd} nano-USD is more than one call may cost"
+    else:
+        metadata |= {
+            "scope": tightest.scope.value,
+            "subject": tightest.subject,
+            "limit_nano_usd": str(tightest.limit_nano_usd),
+            "spent_nano_usd": str(tightest.spent_nano_usd),
+            "held_nano_usd": str(tightest.held_nano_usd),
+        }
+        message = (
+            f"a hold of {requested_nano_usd} nano-USD does not fit the {tightest.scope.value} budget: "
+            f"{tightest.available_nano_usd} of {tightest.limit_nano_usd} are available"
+        )
+    return Refusal(
+        "BUDGET_EXCEEDED",
+        message,
+        metadata=metadata,
+        quotas=[
+            QuotaViolation(
+                f"{budget.scope.value}:{budget.subject}" if budget.subject else budget.scope.value,
+                f"limit {budget.limit_nano_usd}, spent {budget.spent_nano_usd}, held {budget.held_nano_usd} "
+                f"nano-USD; requested {requested_nano_usd}",
+            )
+            for budget in denying
+        ],
+    )

@@ -1,0 +1,157 @@
+"""The ledger: what ends a hold, and the entry that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from governor_service.domain.authorization import AuthorizationState
+from governor_service.domain.budgets import BudgetStatus
+from governor_service.domain.pricing import Usage
+
+_NAMESPACE = UUID("6f0b7a52-9a1c-5d0e-8c43-2f7d1f3a9be1")
+
+
+class EntryKind(StrEnum):
+    """What an entry is. Only an ADJUSTMENT may be negative."""
+
+    USAGE = "USAGE"
+    UNKNOWN = "UNKNOWN"
+    ADJUSTMENT = "ADJUSTMENT"
+
+
+class EntryFlag(StrEnum):
+    """What stands out about an entry."""
+
+    MODEL_DRIFT = "MODEL_DRIFT"
+    UNPRICED_MODEL = "UNPRICED_MODEL"
+    OVERAGE = "OVERAGE"
+    LATE = "LATE"
+    PROVIDER_VARIANCE = "PROVIDER_VARIANCE"
+    UNKNOWN_OUTCOME = "UNKNOWN_OUTCOME"
+    UNGUARDED = "UNGUARDED"
+
+
+class SettleOutcome(StrEnum):
+    """How the database answers a settlement (migrations/governor/0005_end_holds.sql)."""
+
+    SETTLED = "SETTLED"
+    REPLAYED = "REPLAYED"
+    AUTHORIZATION_NOT_FOUND = "AUTHORIZATION_NOT_FOUND"
+    AUTHORIZATION_NOT_PENDING = "AUTHORIZATION_NOT_PENDING"
+    COST_TOO_LARGE = "COST_TOO_LARGE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleRequest:
+    """What a call used: `usage` None where nobody knows.
+
+    `served_model` is canonical, empty for the granted one. `content_hash` tells a repeated settlement from a
+    different one.
+    """
+
+    organization_id: UUID
+    authorization_id: UUID
+    content_hash: bytes
+    served_model: str
+    usage: Usage | None
+    provider_cost_nano_usd: int | None
+    provider_generation_id: str
+
+    @property
+    def true_up_key(self) -> UUID:
+        """The idempotency key of the adjustment that brings an unknown outcome to its true cost."""
+        return uuid5(_NAMESPACE, f"TrueUp/{self.authorization_id}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One line of an organization's ledger. Where it settles a hold: cost + released = held + overage."""
+
+    organization_id: UUID
+    entry_id: UUID
+    sequence: int
+    kind: EntryKind
+    workflow_id: UUID
+    authorization_id: UUID | None
+    requested_model: str
+    granted_model: str
+    served_model: str
+    usage: Usage
+    cost_nano_usd: int
+    rated_cost_nano_usd: int
+    provider_cost_nano_usd: int | None
+    provider_generation_id: str
+    held_nano_usd: int
+    overage_nano_usd: int
+    price_id: UUID | None
+    flags: tuple[EntryFlag, ...]
+    labels: Mapping[str, str]
+    period_start: datetime
+    adjusts_entry_id: UUID | None
+    reason: str
+    author: str
+    create_time: datetime
+
+    @property
+    def released_nano_usd(self) -> int:
+        """What went back to the budgets when it was posted."""
+        return max(0, self.held_nano_usd + self.overage_nano_usd - self.cost_nano_usd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """The entry that a settlement became, and where the hold's budgets stand at this answer."""
+
+    entry: LedgerEntry
+    budgets: tuple[BudgetStatus, ...]
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleAnswer:
+    """The database's answer: the entry where there is one, and the state that the hold was found in."""
+
+    outcome: SettleOutcome
+    hold_state: AuthorizationState | None
+    entry: LedgerEntry | None
+    budgets: tuple[BudgetStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCost:
+    """One served model's part of a cost."""
+
+    model: str
+    cost_nano_usd: int
+    entries: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowCost:
+    """What a workflow has cost, by served model, dearest first; `held_nano_usd` is on top."""
+
+    workflow_id: UUID
+    cost_nano_usd: int
+    held_nano_usd: int
+    models: tuple[ModelCost, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFilter:
+    """Which of an organization's entries; None does not narrow. `month` is its first day."""
+
+    organization_id: UUID
+    workflow_id: UUID | None
+    model: str | None
+    kind: EntryKind | None
+    flag: EntryFlag | None
+    label: dict[str, str] | None
+    month: date | None
+    start_time: datetime | None
+    end_time: datetime | None

@@ -1,0 +1,47 @@
+"""The ledger, read."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from service_chassis.database import Connection
+
+from governor_service.domain.ledger import EntryFilter, LedgerEntry, ModelCost, WorkflowCost
+from governor_service.store import records
+from service_chassis.queries import load_queries
+
+QUERIES = load_queries(__package__, "ledger.sql")
+
+
+async def list_entries(
+    connection: Connection, entries: EntryFilter, *, after_sequence: int, limit: int
+) -> list[LedgerEntry]:
+    """At most `limit` entries after a sequence, by sequence."""
+    rows = await connection.fetch(
+        QUERIES["list_entries"],
+        entries.organization_id,
+        after_sequence,
+        entries.workflow_id,
+        entries.model,
+        entries.kind and entries.kind.value,
+        entries.flag and entries.flag.value,
+        entries.label,
+        entries.month,
+        entries.start_time,
+        entries.end_time,
+        limit,
+    )
+    return [records.entry(row["entry"]) for row in rows]
+
+
+async def workflow_cost(connection: Connection, organization_id: UUID, workflow_id: UUID) -> WorkflowCost:
+    """Zero for a workflow without entries."""
+    row = await connection.fetchrow(QUERIES["workflow_cost"], organization_id, workflow_id)
+    assert row is not None
+    models = tuple(ModelCost(**model) for model in row["models"])
+    return WorkflowCost(
+        workflow_id=workflow_id,
+        cost_nano_usd=sum(model.cost_nano_usd for model in models),
+        held_nano_usd=row["held_nano_usd"],
+        models=models,
+    )
