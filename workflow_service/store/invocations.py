@@ -14,8 +14,8 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 import asyncpg
-
 from service_chassis.database import Connection, Database
+
 from service_chassis.queries import load_queries
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
@@ -146,7 +146,7 @@ class Invocations:
         self, row: Invocation, *, entry_id: UUID, cost_nano_usd: int, workflow_spent_nano_usd: int | None
     ) -> Invocation | None:
         return await self._move(
-            "settle_if_responded", *_named(row), entry_id, cost_nano_usd, workflow_spent_nano_usd
+            "settle_if_responded", *_costed(row), entry_id, cost_nano_usd, workflow_spent_nano_usd
         )
 
     async def correct_if_settled_unknown(
@@ -159,7 +159,7 @@ class Invocations:
     ) -> Invocation | None:
         return await self._move(
             "correct_if_settled_unknown",
-            *_named(row),
+            *_costed(row),
             *_usage_columns(usage),
             difference_nano_usd,
             workflow_spent_nano_usd,
@@ -188,7 +188,7 @@ class Invocations:
     ) -> Invocation | None:
         return await self._move(
             "settle_if_voiding",
-            *_named(row),
+            *_costed(row),
             authorization_id,
             model,
             held_nano_usd,
@@ -245,14 +245,12 @@ async def list_invocations(
     return [_invocation(record) for record in records]
 
 
-async def workflow_spent_nano_usd(connection: Connection, organization_id: UUID, workflow_id: UUID) -> int:
-    """What the governor last said that the workflow has cost; 0 before its first settlement."""
-    spent: int | None = await connection.fetchval(QUERIES["workflow_spent"], organization_id, workflow_id)
-    return spent or 0
-
-
 def _named(row: Invocation) -> tuple[UUID, UUID]:
     return row.organization_id, row.request_id
+
+
+def _costed(row: Invocation) -> tuple[UUID, UUID, UUID]:
+    return row.organization_id, row.request_id, row.workflow_id
 
 
 def _owned(row: Invocation) -> tuple[UUID, UUID, int]:

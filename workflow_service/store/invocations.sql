@@ -54,12 +54,19 @@ RETURNING *;
 
 -- name: settle_if_responded
 -- The governor has the cost. Whoever settles last tells the same: the hold has one entry.
-UPDATE model_invocations
+-- The workflow's total follows, so its row is locked first, as everywhere.
+WITH workflow AS (
+    SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
+)
+UPDATE model_invocations AS i
 SET
-    state = 'SETTLED', entry_id = $3, cost_nano_usd = $4, workflow_spent_nano_usd = $5,
+    state = 'SETTLED', entry_id = $4, cost_nano_usd = $5, workflow_spent_nano_usd = $6,
     end_time = clock_timestamp(), update_time = clock_timestamp()
-WHERE organization_id = $1 AND request_id = $2 AND state = 'RESPONDED'
-RETURNING *;
+FROM workflow AS w
+WHERE
+    i.organization_id = w.organization_id AND i.workflow_id = w.id
+    AND i.request_id = $2 AND i.state = 'RESPONDED'
+RETURNING i.*;
 
 -- name: void_if_unanswered
 -- The hold, if there is one, is to be ended: nothing was sent, or nothing was charged.
@@ -86,12 +93,18 @@ RETURNING *;
 
 -- name: settle_if_voiding
 -- The governor had charged the hold, when its time ran out, before it could be voided.
-UPDATE model_invocations
+WITH workflow AS (
+    SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
+)
+UPDATE model_invocations AS i
 SET
-    state = 'SETTLED', authorization_id = $3, model = $4, held_nano_usd = $5, entry_id = $6, cost_nano_usd = $7,
+    state = 'SETTLED', authorization_id = $4, model = $5, held_nano_usd = $6, entry_id = $7, cost_nano_usd = $8,
     end_time = clock_timestamp(), update_time = clock_timestamp()
-WHERE organization_id = $1 AND request_id = $2 AND state = 'VOIDING'
-RETURNING *;
+FROM workflow AS w
+WHERE
+    i.organization_id = w.organization_id AND i.workflow_id = w.id
+    AND i.request_id = $2 AND i.state = 'VOIDING'
+RETURNING i.*;
 
 -- name: adopt_open_if_leased
 -- What earlier holders of the step left open becomes the present holder's, who ends it.
@@ -132,20 +145,18 @@ WHERE
 ORDER BY create_time, request_id
 LIMIT $5;
 
--- name: workflow_spent
--- What the governor last said that the workflow has cost; no row before its first settlement.
-SELECT workflow_spent_nano_usd
-FROM model_invocations
-WHERE organization_id = $1 AND workflow_id = $2 AND workflow_spent_nano_usd IS NOT NULL
-ORDER BY update_time DESC
-LIMIT 1;
-
 -- name: correct_if_settled_unknown
 -- A call that was charged as unknown has turned out to have used this: the governor has posted the difference.
-UPDATE model_invocations
+WITH workflow AS (
+    SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
+)
+UPDATE model_invocations AS i
 SET
-    input_tokens = $3, cached_input_tokens = $4, cache_write_tokens = $5, output_tokens = $6,
-    reasoning_tokens = $7, requests = $8, cost_nano_usd = cost_nano_usd + $9, workflow_spent_nano_usd = $10,
+    input_tokens = $4, cached_input_tokens = $5, cache_write_tokens = $6, output_tokens = $7,
+    reasoning_tokens = $8, requests = $9, cost_nano_usd = i.cost_nano_usd + $10, workflow_spent_nano_usd = $11,
     update_time = clock_timestamp()
-WHERE organization_id = $1 AND request_id = $2 AND state = 'SETTLED' AND input_tokens IS NULL
-RETURNING *;
+FROM workflow AS w
+WHERE
+    i.organization_id = w.organization_id AND i.workflow_id = w.id
+    AND i.request_id = $2 AND i.state = 'SETTLED' AND i.input_tokens IS NULL
+RETURNING i.*;

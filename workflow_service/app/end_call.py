@@ -1,0 +1,279 @@
+"""The end of a model call's hold: settled with what the call used, or voided where it used nothing.
+
+Everything here may be done again, by anybody: the governor has one entry for each hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+from uuid import UUID
+
+import stamina
+import structlog
+from infin8.governor.v1.budget_pb2 import BudgetScope
+from infin8.governor.v1.entry_pb2 import Usage
+from infin8.governor.v1.governor_service_pb2 import Settlement
+
+from governor_client import GovernorClient, GovernorUnavailableError
+from service_chassis.refusal import Refusal
+from workflow_service.app.step_failed import StepFailed
+from workflow_service.clients.openrouter import ModelCallFailed, OpenRouterClient, TokenUsage
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.states import Step
+from workflow_service.store.invocations import CallUsage, Invocation, Invocations, InvocationState, Response
+
+T = TypeVar("T")
+
+_PERSIST_SECONDS: Final = 30.0
+_SETTLE_SECONDS: Final = 30.0
+_VOID_SECONDS: Final = 5.0
+_VOID_REASON: Final = "the call was not sent, or was refused without charge"
+
+_log = structlog.get_logger(__name__)
+
+
+class CallEnder:
+    """Raises Refusal where the journal cannot be written, StepFailed where the governor is away."""
+
+    def __init__(self, journal: Invocations, governor: GovernorClient, provider: OpenRouterClient) -> None:
+        self._journal = journal
+        self._governor = governor
+        self._provider = provider
+
+    async def respond_and_settle(self, row: Invocation, response: Response) -> Invocation | None:
+        """Ends a DISPATCHED call. None: the row was taken over meanwhile, and its cost settled all the same."""
+        response = await self._with_the_providers_record(response)
+        try:
+            responded = await persist(lambda: self._journal.respond_if_dispatched(row, response))
+        except Refusal:
+            # The journal is out of reach; the money is not. Recovery finds DISPATCHED and is told the same.
+            await self._settle_at_governor(row, response)
+            raise
+        if responded is None:
+            # Perhaps the commit went through, and only its answer was lost.
+            responded = await persist(lambda: self._journal.get(row.organization_id, row.request_id))
+            if responded is None or (responded.state, responded.epoch) != (
+                InvocationState.RESPONDED,
+                row.epoch,
+            ):
+                await self._settle_late(row, response)
+                return None
+        return await self.settle(responded)
+
+    async def settle(self, row: Invocation) -> Invocation:
+        """Ends a RESPONDED call."""
+        settlement = await self._settle_at_governor(row, row.response)
+        settled = await persist(
+            lambda: self._journal.settle_if_responded(
+                row,
+                entry_id=UUID(settlement.entry.entry_id),
+                cost_nano_usd=settlement.entry.cost_nano_usd,
+                workflow_spent_nano_usd=_workflow_spent_nano_usd(settlement),
+            )
+        )
+        if settled is None:
+            settled = await self._journal.get(row.organization_id, row.request_id)
+        assert settled is not None, "a journal row is never deleted"
+        return settled
+
+    async def void(
+        self, row: Invocation, error_class: ErrorClass, *, generation_id: str | None = None
+    ) -> None:
+        """Ends a call that cost nothing. While the governor is away the row stays VOIDING, for `end_open`."""
+        voiding = await persist(
+            lambda: self._journal.void_if_unanswered(row, error_class, generation_id=generation_id)
+        )
+        if voiding is None:
+            # Perhaps the commit went through, and only its answer was lost.
+            voiding = await self._journal.get(row.organization_id, row.request_id)
+        if voiding is not None and voiding.state is InvocationState.VOIDING:
+            try:
+                await self._end_void(voiding)
+            except GovernorUnavailableError:
+                _log.warning("hold_not_voided_yet", request_id=str(row.request_id))
+
+    async def end_open(self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int) -> None:
+        """Ends what earlier holders of the step's lease left open.
+
+        Up to AUTHORIZED nothing was sent; of a DISPATCHED call nobody will ever hear more; RESPONDED has all
+        that it needs.
+        """
+        for row in await self._journal.adopt_open_if_leased(organization_id, workflow_id, step, epoch=epoch):
+            match row.state:
+                case InvocationState.REQUESTED | InvocationState.AUTHORIZED:
+                    await self.void(row, ErrorClass.LEASE_EXPIRED)
+                case InvocationState.VOIDING:
+                    try:
+                        await self._end_void(row)
+                    except GovernorUnavailableError as error:
+                        raise governor_failed(error) from None
+                case InvocationState.DISPATCHED:
+                    await self.respond_and_settle(row, Response(error_class=ErrorClass.LEASE_EXPIRED))
+                case InvocationState.RESPONDED:
+                    await self.settle(row)
+
+    async def _with_the_providers_record(self, response: Response) -> Response:
+        """Where the answer did not say what was used, the provider's own record may."""
+        if response.usage is not None or response.generation_id is None:
+            return response
+        try:
+            record = await self._provider.generation(response.generation_id)
+        except ModelCallFailed:
+            return response
+        if record is None:
+            return response
+        return Response(
+            answer=response.answer,
+            error_class=response.error_class,
+            served_model=response.served_model or record.served_model,
+            generation_id=response.generation_id,
+            usage=call_usage(record.usage),
+            provider_cost_nano_usd=_greater(response.provider_cost_nano_usd, record.provider_cost_nano_usd),
+        )
+
+    async def _settle_at_governor(self, row: Invocation, response: Response) -> Settlement:
+        assert row.authorization_id is not None, "what was dispatched has its hold"
+        try:
+            try:
+                return await self._governor.settle(
+                    organization_id=row.organization_id,
+                    authorization_id=row.authorization_id,
+                    usage=_usage(response.usage),
+                    served_model=response.served_model or "",
+                    provider_cost_nano_usd=response.provider_cost_nano_usd,
+                    provider_generation_id=response.generation_id or "",
+                    timeout_seconds=_SETTLE_SECONDS,
+                )
+            except GovernorUnavailableError:
+                raise
+            except Refusal as refusal:
+                # The figures were refused, or another settlement was first: charged it must be, once. An
+                # unknown outcome is accepted for a hold that stands, and tells of the entry where one is.
+                _log.warning("settlement_refused", request_id=str(row.request_id), reason=refusal.reason)
+                return await self._governor.settle(
+                    organization_id=row.organization_id,
+                    authorization_id=row.authorization_id,
+                    usage=None,
+                    timeout_seconds=_SETTLE_SECONDS,
+                )
+        except Refusal as refusal:
+            raise governor_failed(refusal) from None
+
+    async def _settle_late(self, row: Invocation, response: Response) -> None:
+        """The row's new owner charged it as unknown; this is what it really used."""
+        if response.usage is None:
+            return
+        usage = response.usage
+        settlement = await self._settle_at_governor(row, response)
+        await persist(
+            lambda: self._journal.correct_if_settled_unknown(
+                row,
+                usage=usage,
+                difference_nano_usd=settlement.entry.cost_nano_usd,
+                workflow_spent_nano_usd=_workflow_spent_nano_usd(settlement),
+            )
+        )
+
+    async def _end_void(self, row: Invocation) -> None:
+        """Raises GovernorUnavailableError."""
+        try:
+            await self._governor.void(
+                organization_id=row.organization_id,
+                request_id=row.request_id,
+                reason=_VOID_REASON,
+                timeout_seconds=_VOID_SECONDS,
+            )
+        except GovernorUnavailableError:
+            raise
+        except Refusal as refusal:
+            if refusal.reason != "AUTHORIZATION_NOT_PENDING":
+                raise governor_failed(refusal) from None
+            await self._record_charged_void(row)
+            return
+        await persist(lambda: self._journal.end_void_if_voiding(row))
+
+    async def _record_charged_void(self, row: Invocation) -> None:
+        """The hold ran out before it was voided and was charged as unknown: the journal says so too."""
+        authorization = await self._governor.get_authorization(
+            organization_id=row.organization_id, request_id=row.request_id
+        )
+        settlement = await self._governor.settle(
+            organization_id=row.organization_id,
+            authorization_id=UUID(authorization.authorization_id),
+            usage=None,
+        )
+        await persist(
+            lambda: self._journal.settle_if_voiding(
+                row,
+                authorization_id=UUID(authorization.authorization_id),
+                model=authorization.model,
+                held_nano_usd=authorization.held_nano_usd,
+                entry_id=UUID(settlement.entry.entry_id),
+                cost_nano_usd=settlement.entry.cost_nano_usd,
+            )
+        )
+
+
+async def persist(move: Callable[[], Awaitable[T]]) -> T:
+    """A journal move that must not be lost: tried for half a minute while the database is away."""
+    async for attempt in stamina.retry_context(
+        on=_is_database_trouble, timeout=_PERSIST_SECONDS, attempts=None
+    ):
+        with attempt:
+            return await move()
+    raise AssertionError("stamina lets the last exception through")
+
+
+def governor_failed(refusal: Refusal) -> StepFailed:
+    """What the governor's answer to Authorize, Settle or Void means to the step."""
+    if isinstance(refusal, GovernorUnavailableError):
+        error_class = ErrorClass.GOVERNOR_UNAVAILABLE
+    elif refusal.reason == "BUDGET_EXCEEDED":
+        error_class = ErrorClass.BUDGET_DENIED
+    else:
+        error_class = ErrorClass.GOVERNOR_REFUSED
+    return StepFailed(error_class, refusal.reason, refusal.message)
+
+
+def call_usage(usage: TokenUsage | None) -> CallUsage | None:
+    """One call is one request."""
+    if usage is None:
+        return None
+    return CallUsage(
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        requests=1,
+    )
+
+
+def _usage(usage: CallUsage | None) -> Usage | None:
+    if usage is None:
+        return None
+    return Usage(
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        requests=usage.requests,
+    )
+
+
+def _workflow_spent_nano_usd(settlement: Settlement) -> int | None:
+    for budget in settlement.budgets:
+        if budget.scope == BudgetScope.BUDGET_SCOPE_WORKFLOW:
+            return budget.spent_nano_usd
+    return None
+
+
+def _is_database_trouble(error: Exception) -> bool:
+    return isinstance(error, Refusal) and error.reason in ("DATABASE_UNAVAILABLE", "OVERLOADED")
+
+
+def _greater(one: int | None, other: int | None) -> int | None:
+    known = [cost for cost in (one, other) if cost is not None]
+    return max(known, default=None)

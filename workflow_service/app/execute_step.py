@@ -1,0 +1,67 @@
+"""The built-in executor: from a lease to the result of its step. It completes and fails nothing itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from workflow_service.app.model_call import ModelCaller
+from workflow_service.app.step_failed import StepFailed
+from workflow_service.clients.publishers import Publisher, PublishFailed
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.steps import Publication, PublishInput, PublishResult, StepResult
+from workflow_service.domain.workflow import Lease, PublishTarget
+from workflow_service.steps.publish import delivery_key
+from workflow_service.steps.registry import MODEL_STEPS
+from workflow_service.store.invocations import Invocation, Invocations
+
+__all__ = ["StepExecutor", "StepFailed"]
+
+
+class StepExecutor:
+    def __init__(
+        self,
+        caller: ModelCaller,
+        journal: Invocations,
+        publisher_for: Callable[[PublishTarget], Publisher],
+    ) -> None:
+        self._caller = caller
+        self._journal = journal
+        self._publisher_for = publisher_for
+
+    async def execute(self, lease: Lease) -> StepResult:
+        """The step's result; good answers of earlier runs are used again.
+
+        Raises StepFailed; Refusal LEASE_LOST where the step is another's by now, DATABASE_UNAVAILABLE and
+        OVERLOADED. Items are worked on one after the other: the same failures give the same calls.
+        """
+        if isinstance(lease.input, PublishInput):
+            return await self._publish(lease, lease.input)
+        step = MODEL_STEPS[lease.step]
+        await self._caller.end_open(lease)
+        earlier: defaultdict[str, list[Invocation]] = defaultdict(list)
+        for row in await self._journal.of_step(lease.organization_id, lease.workflow_id, lease.step):
+            earlier[row.item].append(row)
+        answers = [
+            await self._caller.answer(lease, step, item, earlier[item.name])
+            for item in step.items(lease.input)
+        ]
+        return step.combine(lease.workflow_id, lease.input, answers)
+
+    async def _publish(self, lease: Lease, step_input: PublishInput) -> PublishResult:
+        """Each delivery bears a key of its own, so that a run anew delivers nothing twice."""
+        publisher = self._publisher_for(lease.workflow.publish_target)
+        publications = []
+        for article in step_input.articles:
+            try:
+                location = await publisher.publish(
+                    article,
+                    workflow_id=lease.workflow_id,
+                    idempotency_key=delivery_key(lease.workflow_id, article.article_id),
+                )
+            except PublishFailed as failed:
+                raise StepFailed(
+                    ErrorClass.PUBLISH_FAILED, ErrorClass.PUBLISH_FAILED.value, str(failed)
+                ) from None
+            publications.append(Publication(article_id=article.article_id, location=location))
+        return PublishResult(publications=tuple(publications))
