@@ -1,0 +1,395 @@
+"""The simulator's HTTP API: OpenRouter's, as far as it is used, and the control interface beside it.
+
+POST /api/v1/chat/completions, GET /api/v1/generation?id=, GET /api/v1/models: with any bearer key.
+POST /control/script {"behaviours": [...]}, POST /control/reset, GET /control/calls: what to do wrong, and
+what was asked (never with prompts).
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from workflow_service.simulator.behaviours import Behaviour, BehaviourKind, Script
+from workflow_service.simulator.content import answer
+from workflow_service.simulator.prices import ModelPrice, token_count
+
+_RECORDS_MAX: Final = 10_000
+_DRIP_SECONDS: Final = 0.05
+_REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
+_IN_FLIGHT: Final = (
+    "This request would exceed your available credits given your current in-flight requests. "
+    "Retry after in-flight requests settle, or add credits."
+)
+_OUT_OF_CREDITS: Final = "Insufficient credits. Add more using https://openrouter.ai/settings/credits"
+
+
+class _MaxPrice(BaseModel):
+    """USD per million tokens, and USD per request."""
+
+    prompt: Decimal | None = None
+    completion: Decimal | None = None
+    request: Decimal | None = None
+
+    def admits(self, price: ModelPrice) -> bool:
+        asked = (
+            (self.prompt, price.input_nano_usd_per_mtok),
+            (self.completion, price.output_nano_usd_per_mtok),
+            (self.request, price.request_nano_usd),
+        )
+        return all(limit is None or nano_usd <= limit * 10**9 for limit, nano_usd in asked)
+
+
+class _Provider(BaseModel):
+    max_price: _MaxPrice = _MaxPrice()
+
+
+class _Message(BaseModel):
+    role: str
+    content: str
+
+
+class _ChatRequest(BaseModel):
+    model: str
+    messages: list[_Message] = Field(min_length=1)
+    max_tokens: int = Field(default=4096, ge=1)
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    response_format: dict[str, Any] = {}
+    provider: _Provider = _Provider()
+    stream: bool = False
+
+    @property
+    def step(self) -> str | None:
+        schema = self.response_format.get("json_schema")
+        name = schema.get("name") if isinstance(schema, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def input_tokens(self) -> int:
+        written = "".join(message.content for message in self.messages)
+        return token_count(written + (json.dumps(self.response_format) if self.response_format else ""))
+
+
+class _ScriptRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    behaviours: list[Behaviour]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that was received, and what became of it. `billed_nano_usd` is what the provider takes."""
+
+    model: str
+    step: str | None
+    max_tokens: int
+    behaviour: str | None
+    status: int
+    """0 where the connection was cut before a status, or is held."""
+    generation_id: str | None = None
+    served_model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    billed_nano_usd: int = 0
+
+
+class SimulatorApi:
+    def __init__(self, prices: Mapping[str, ModelPrice]) -> None:
+        self.script = Script()
+        self.calls: list[Call] = []
+        self.stopping = asyncio.Event()
+        self._prices = prices
+        self._records: dict[str, dict[str, Any]] = {}
+        self.app = Starlette(
+            routes=[
+                Route("/api/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/api/v1/generation", self._generation),
+                Route("/api/v1/models", self._models),
+                Route("/control/script", self._set_script, methods=["POST"]),
+                Route("/control/reset", self._reset, methods=["POST"]),
+                Route("/control/calls", self._list_calls),
+            ]
+        )
+
+    def reset(self) -> None:
+        """Forgets the script and the calls; the records of what was billed stay."""
+        self.script.clear()
+        self.calls.clear()
+
+    async def _complete(self, request: Request) -> Response:
+        if (refusal := _unauthorized(request)) is not None:
+            return refusal
+        body = await request.body()
+        if len(body) > _REQUEST_BYTES_MAX:
+            return _error(413, "Request body too large")
+        try:
+            chat = _ChatRequest.model_validate_json(body)
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, line["loc"])) for line in error.errors(include_input=False))
+            return _error(400, f"Invalid input: {fields or 'body'}")
+        if chat.stream:
+            return _error(400, "The simulator does not stream")
+        behaviour = self.script.take(model=chat.model, step=chat.step)
+        call = Call(
+            model=chat.model,
+            step=chat.step,
+            max_tokens=chat.max_tokens,
+            behaviour=behaviour.kind.value if behaviour is not None else None,
+            status=200,
+        )
+        refusal = self._refusal(chat, behaviour)
+        if refusal is not None:
+            self._note(replace(call, status=refusal.status_code))
+            return refusal
+        return await self._answer(request, chat, behaviour, call)
+
+    def _refusal(self, chat: _ChatRequest, behaviour: Behaviour | None) -> Response | None:
+        """What is refused before a model begins, and costs nothing."""
+        if behaviour is not None and (refusal := _scripted_refusal(chat, behaviour)) is not None:
+            return refusal
+        price = self._prices.get(chat.model)
+        if price is None:
+            return _error(400, f"{chat.model} is not a valid model ID")
+        if not chat.provider.max_price.admits(price):
+            return _error(404, f"No endpoints found for {chat.model} at the requested max price.")
+        return None
+
+    async def _answer(
+        self, request: Request, chat: _ChatRequest, behaviour: Behaviour | None, call: Call
+    ) -> Response:
+        kind = behaviour.kind if behaviour is not None else None
+        text = answer(chat.step, chat.messages[-1].content)
+        if kind is BehaviourKind.UNPARSABLE:
+            text = "Certainly! Here is what you asked for, as a table rather than as JSON."
+        finish_reason = "stop"
+        if token_count(text) > chat.max_tokens:
+            text = text.encode()[: 4 * chat.max_tokens].decode(errors="ignore")
+            finish_reason = "length"
+        served_model = chat.model
+        if behaviour is not None and kind is BehaviourKind.OTHER_MODEL:
+            served_model = behaviour.served_model
+        price = self._prices.get(served_model, self._prices[chat.model])
+        call = replace(
+            call,
+            generation_id=f"gen-{uuid4().hex}",
+            served_model=served_model,
+            input_tokens=chat.input_tokens,
+            output_tokens=token_count(text),
+        )
+        billed = price.cost_nano_usd(input_tokens=call.input_tokens, output_tokens=call.output_tokens)
+        if behaviour is not None and kind is BehaviourKind.COST:
+            billed = int(behaviour.cost_usd * 10**9)
+        call = replace(call, billed_nano_usd=billed)
+        document = _completion(call, text, finish_reason)
+        self._record(call)
+        return await self._deliver(request, behaviour, call, document)
+
+    async def _deliver(
+        self, request: Request, behaviour: Behaviour | None, call: Call, document: dict[str, Any]
+    ) -> Response:
+        """The answer, and everything that can go wrong with it once a model has begun."""
+        headers = {"X-Generation-Id": call.generation_id or ""}
+        if behaviour is None:
+            self._note(call)
+            return JSONResponse(document, headers=headers)
+        kind = behaviour.kind
+        if kind is BehaviourKind.HANG or kind is BehaviourKind.CUT_BEFORE_ANSWER:
+            self._note(replace(call, status=0))
+            if kind is BehaviourKind.HANG:
+                await self._until_gone(request)
+            request.state.transport.abort()
+            return Response()
+        self._note(call)
+        error = {"code": behaviour.status, "message": behaviour.message}
+        whole = json.dumps(document)
+        match kind:
+            case BehaviourKind.SLOW:
+                return StreamingResponse(
+                    self._drip(behaviour.seconds, whole), 200, headers, "application/json"
+                )
+            case BehaviourKind.CUT:
+                headers |= {"Content-Length": str(len(whole.encode()))}
+                return StreamingResponse(_half(request, whole), 200, headers, "application/json")
+            case BehaviourKind.TRUNCATED:
+                return Response(whole[: len(whole) // 2], 200, headers, "application/json")
+            case BehaviourKind.HTML:
+                return HTMLResponse("<!doctype html><title>Just a moment...</title>", headers=headers)
+            case BehaviourKind.ERROR_INSIDE:
+                usage = {"usage": document["usage"]} if behaviour.with_usage else {}
+                document = {"id": call.generation_id, "model": call.served_model, "error": error, **usage}
+            case BehaviourKind.ERROR_IN_CHOICE:
+                document["choices"][0] |= {"error": error, "finish_reason": "error"}
+                if not behaviour.with_usage:
+                    del document["usage"]
+            case BehaviourKind.NO_CHOICES:
+                document["choices"] = []
+            case BehaviourKind.MISSING_USAGE:
+                del document["usage"]
+            case BehaviourKind.USAGE:
+                document["usage"] |= behaviour.usage
+            case _:  # the other kinds have shaped the answer already
+                pass
+        return JSONResponse(document, headers=headers)
+
+    async def _drip(self, seconds: float, whole: str) -> AsyncIterator[bytes]:
+        """White space, as OpenRouter sends it to keep a connection alive, and then the answer."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while loop.time() < end and not self.stopping.is_set():
+            yield b" "
+            await asyncio.sleep(_DRIP_SECONDS)
+        yield whole.encode()
+
+    async def _until_gone(self, request: Request) -> None:
+        """Until the caller hangs up or the simulator stops."""
+        waits = [asyncio.ensure_future(self.stopping.wait()), asyncio.ensure_future(request.receive())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _note(self, call: Call) -> None:
+        self.calls.append(call)
+        del self.calls[:-_RECORDS_MAX]
+
+    def _record(self, call: Call) -> None:
+        self._records[call.generation_id or ""] = {
+            "id": call.generation_id,
+            "model": call.served_model,
+            "provider_name": "Simulator",
+            "total_cost": _usd(call.billed_nano_usd),
+            "tokens_prompt": call.input_tokens,
+            "tokens_completion": call.output_tokens,
+            "native_tokens_prompt": call.input_tokens,
+            "native_tokens_completion": call.output_tokens,
+            "native_tokens_reasoning": 0,
+            "native_tokens_cached": 0,
+            "streamed": False,
+        }
+        if len(self._records) > _RECORDS_MAX:
+            del self._records[next(iter(self._records))]
+
+    async def _generation(self, request: Request) -> Response:
+        if (refusal := _unauthorized(request)) is not None:
+            return refusal
+        generation_id = request.query_params.get("id", "")
+        record = self._records.get(generation_id)
+        if record is None:
+            return _error(404, "Generation not found")
+        return JSONResponse({"data": record})
+
+    async def _models(self, _: Request) -> Response:
+        models = [
+            {
+                "id": model,
+                "name": model,
+                "pricing": {
+                    "prompt": f"{Decimal(price.input_nano_usd_per_mtok).scaleb(-15):f}",
+                    "completion": f"{Decimal(price.output_nano_usd_per_mtok).scaleb(-15):f}",
+                    "request": f"{Decimal(price.request_nano_usd).scaleb(-9):f}",
+                },
+            }
+            for model, price in self._prices.items()
+        ]
+        return JSONResponse({"data": models})
+
+    async def _set_script(self, request: Request) -> Response:
+        try:
+            script = _ScriptRequest.model_validate_json(await request.body())
+        except ValidationError as error:
+            return JSONResponse({"errors": json.loads(error.json(include_url=False))}, 400)
+        self.script.add(script.behaviours)
+        return JSONResponse({"behaviours": len(self.script)})
+
+    async def _reset(self, _: Request) -> Response:
+        self.reset()
+        return JSONResponse({"behaviours": 0})
+
+    async def _list_calls(self, _: Request) -> Response:
+        return JSONResponse({"calls": [asdict(call) for call in self.calls]})
+
+
+def _scripted_refusal(chat: _ChatRequest, behaviour: Behaviour) -> Response | None:
+    retry_after = {"Retry-After": behaviour.retry_after}
+    match behaviour.kind:
+        case BehaviourKind.RATE_LIMITED:
+            return _error(429, "Rate limit exceeded", retry_after)
+        case BehaviourKind.STATUS:
+            return _error(behaviour.status, behaviour.message)
+        case BehaviourKind.UNKNOWN_MODEL:
+            return _error(400, f"{chat.model} is not a valid model ID")
+        case BehaviourKind.OUT_OF_CREDITS:
+            return _error(402, _OUT_OF_CREDITS, metadata={"limit_source": "openrouter_credits"})
+        case BehaviourKind.IN_FLIGHT_CREDITS:
+            metadata = {"limit_source": "openrouter_in_flight_budget", "reason": "in_flight_budget_exhausted"}
+            return _error(402, _IN_FLIGHT, retry_after, metadata)
+        case BehaviourKind.MODERATED:
+            flagged = chat.messages[-1].content[:100]
+            reasons = {"reasons": ["violence"], "flagged_input": flagged, "provider_name": "Simulator"}
+            return _error(403, f'Input was flagged: "{flagged}"', metadata=reasons)
+        case _:
+            return None
+
+
+def _completion(call: Call, text: str, finish_reason: str) -> dict[str, Any]:
+    return {
+        "id": call.generation_id,
+        "object": "chat.completion",
+        "provider": "Simulator",
+        "model": call.served_model,
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": finish_reason,
+                "native_finish_reason": finish_reason,
+                "message": {"role": "assistant", "content": text},
+            }
+        ],
+        "usage": {
+            "prompt_tokens": call.input_tokens,
+            "completion_tokens": call.output_tokens,
+            "total_tokens": call.input_tokens + call.output_tokens,
+            "cost": _usd(call.billed_nano_usd),
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+    }
+
+
+async def _half(request: Request, whole: str) -> AsyncIterator[bytes]:
+    yield whole.encode()[: len(whole) // 2]
+    request.state.transport.close()
+
+
+def _usd(nano_usd: int) -> float:
+    """For JSON: the shortest text of this float is the exact amount, as long as it has at most 15 digits."""
+    return float(Decimal(nano_usd).scaleb(-9))
+
+
+def _unauthorized(request: Request) -> Response | None:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and key.strip():
+        return None
+    return _error(401, "No auth credentials found")
+
+
+def _error(
+    status: int,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Response:
+    error: dict[str, Any] = {"code": status, "message": message}
+    if metadata is not None:
+        error["metadata"] = metadata
+    return JSONResponse({"error": error}, status, headers)

@@ -1,0 +1,106 @@
+"""How the simulator misbehaves on request: a script of behaviours, consumed in order."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BehaviourKind(StrEnum):
+    """Those of the first group are refused and cost nothing; of the second, each call is billed."""
+
+    RATE_LIMITED = "rate_limited"
+    """429 with `retry_after` (1 second unless told otherwise)."""
+    STATUS = "status"
+    """`status` with `message` in OpenRouter's error shape."""
+    UNKNOWN_MODEL = "unknown_model"
+    """400: not a valid model ID."""
+    OUT_OF_CREDITS = "out_of_credits"
+    """402, for good."""
+    IN_FLIGHT_CREDITS = "in_flight_credits"
+    """402 with `retry_after`: calls in flight hold the credit."""
+    MODERATED = "moderated"
+    """403, with the flagged part of the prompt in its metadata."""
+
+    SLOW = "slow"
+    """Drips white space for `seconds`, then answers."""
+    HANG = "hang"
+    """Takes the request and never answers."""
+    CUT = "cut"
+    """Closes the connection in the middle of the answer's body."""
+    CUT_BEFORE_ANSWER = "cut_before_answer"
+    """Closes the connection before the first byte of the answer."""
+    ERROR_INSIDE = "error_inside"
+    """200 with an error of `status` at the top of the body, and with usage if `with_usage`."""
+    ERROR_IN_CHOICE = "error_in_choice"
+    """200 with an error of `status` in the choice, and with usage if `with_usage`."""
+    TRUNCATED = "truncated"
+    """200 with JSON that breaks off."""
+    HTML = "html"
+    """200 with a web page."""
+    NO_CHOICES = "no_choices"
+    """200 without a choice."""
+    MISSING_USAGE = "missing_usage"
+    """A good answer without usage."""
+    USAGE = "usage"
+    """A good answer whose usage has `usage` in place of its own fields."""
+    OTHER_MODEL = "other_model"
+    """A good answer by `served_model`, billed at the asked model's price if its own is not known."""
+    COST = "cost"
+    """A good answer whose cost is said to be `cost_usd`."""
+    UNPARSABLE = "unparsable"
+    """A good answer whose text is not what the schema asks for."""
+
+
+class Behaviour(BaseModel):
+    """One line of the script: it takes the next `times` calls that it fits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: BehaviourKind
+    times: Annotated[int, Field(ge=1)] | None = 1
+    """Null: until the script is reset."""
+    model: str | None = None
+    """Only calls for this model."""
+    step: str | None = None
+    """Only calls of this step, in lower case, as in `response_format`."""
+    status: Annotated[int, Field(ge=400, le=599)] = 502
+    message: str = "Provider returned error"
+    retry_after: str = "1"
+    """As it stands in the header: seconds, or an HTTP-date."""
+    seconds: Annotated[float, Field(gt=0)] = 3600.0
+    served_model: str = "openai/gpt-4o-mini"
+    cost_usd: Annotated[Decimal, Field(allow_inf_nan=False)] = Decimal(1)
+    usage: dict[str, Any] = {}
+    with_usage: bool = False
+
+    def fits(self, *, model: str, step: str | None) -> bool:
+        return (self.model is None or self.model == model) and (self.step is None or self.step == step)
+
+
+class Script:
+    """What is still to be done, oldest first. A call takes the first behaviour that fits it."""
+
+    def __init__(self) -> None:
+        self._left: list[tuple[Behaviour, int | None]] = []
+
+    def add(self, behaviours: Iterable[Behaviour]) -> None:
+        self._left.extend((behaviour, behaviour.times) for behaviour in behaviours)
+
+    def clear(self) -> None:
+        self._left.clear()
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def take(self, *, model: str, step: str | None) -> Behaviour | None:
+        for position, (behaviour, times) in enumerate(self._left):
+            if behaviour.fits(model=model, step=step):
+                if times == 1:
+                    del self._left[position]
+                elif times is not None:
+                    self._left[position] = (behaviour, times - 1)
+                return behaviour
+        return None
