@@ -1,5 +1,7 @@
 """The price book in the database."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
