@@ -42,7 +42,7 @@ class CallEnder:
         self._provider = provider
 
     async def respond_and_settle(self, row: Invocation, response: Response) -> Invocation | None:
-        """Ends a DISPATCHED call. None: the row was taken over meanwhile, and its cost settled all the same."""
+        """Ends a DISPATCHED call. None: the row was taken over; its cost is settled all the same."""
         response = await self._with_the_providers_record(response)
         try:
             responded = await persist(lambda: self._journal.respond_if_dispatched(row, response))

@@ -81,7 +81,7 @@ Sentence = Annotated[str, Field(max_length=1024), AfterValidator(_line)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_line)]
 Keyword = Annotated[str, Field(max_length=200), AfterValidator(_keyword)]
 Block = Annotated[str, Field(max_length=100_000), AfterValidator(_block)]
-Slug = Annotated[str, Field(max_length=100, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z")]
+Slug = Annotated[str, Field(max_length=100, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
 
 class _Frozen(BaseModel):
