@@ -28,23 +28,27 @@ async def call_until(timeout_seconds: float, attempt: Callable[[float], Awaitabl
         """Whether to try again, and after how many seconds where the governor said so."""
         if not (isinstance(error, GovernorUnavailableError) and error.is_transient):
             return False
-        wait_seconds = error.retry_after_seconds
-        if clock.time() + (wait_seconds or _WAIT_MAX_SECONDS) >= deadline:
-            return False
-        return True if wait_seconds is None else wait_seconds
+        if error.retry_after_seconds is None:
+            return True
+        return error.retry_after_seconds if clock.time() + error.retry_after_seconds < deadline else False
 
-    async for trial in stamina.retry_context(
-        on=backoff,
-        attempts=None,
-        timeout=timeout_seconds,
-        wait_initial=_WAIT_INITIAL_SECONDS,
-        wait_max=_WAIT_MAX_SECONDS,
-        wait_jitter=_WAIT_INITIAL_SECONDS,
-    ):
-        with trial:
-            left_seconds = max(deadline - clock.time(), 0.001)
-            try:
-                return await attempt(min(left_seconds, _ATTEMPT_TIMEOUT_SECONDS))
-            except grpc.aio.AioRpcError as error:
-                raise refusal_of(error) from None
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for trial in stamina.retry_context(
+                on=backoff,
+                attempts=None,
+                timeout=timeout_seconds,
+                wait_initial=_WAIT_INITIAL_SECONDS,
+                wait_max=_WAIT_MAX_SECONDS,
+                wait_jitter=_WAIT_INITIAL_SECONDS,
+            ):
+                with trial:
+                    try:
+                        return await attempt(min(deadline - clock.time(), _ATTEMPT_TIMEOUT_SECONDS))
+                    except grpc.aio.AioRpcError as error:
+                        raise refusal_of(error) from None
+    except TimeoutError:
+        raise GovernorUnavailableError(
+            f"no answer from the governor within {timeout_seconds:g} s", is_transient=True
+        ) from None
     raise AssertionError("stamina lets the last exception through")

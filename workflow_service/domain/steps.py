@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from service_chassis.refusal import invalid_field
 from workflow_service.domain.states import Step
@@ -173,9 +173,11 @@ class PublishResult(_Frozen):
 
 
 class IcpInput(_Frozen):
+    """`linkedin_url` is None where there is none, also where it came as an empty text."""
+
     organization_name: Line
     organization_url: Url
-    linkedin_url: Url | None = None
+    linkedin_url: Annotated[Url | None, BeforeValidator(lambda value: value or None)] = None
 
 
 class CompetitorInput(_Frozen):
