@@ -1,0 +1,270 @@
+"""An asyncpg pool in which every wait has a bound, and transactions that are known to have committed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TypeAlias, TypeVar, cast
+
+import asyncpg
+import structlog
+
+from service_chassis.deadline import seconds_left
+from service_chassis.refusal import Refusal
+from service_chassis.settings import DatabaseSettings
+
+Connection: TypeAlias = asyncpg.Connection
+T = TypeVar("T")
+
+_ATTEMPTS = 3
+_RETRY_PAUSE_SECONDS_MAX = 0.02
+_CLOSE_TIMEOUT_SECONDS = 5.0
+
+# Nothing of the transaction is there, and the same work may well succeed. The last two: a migration changed
+# what a prepared statement returns.
+_WORTH_ANOTHER_TRY = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+_READ_ONLY = "25006"
+_LOCK_NOT_AVAILABLE = "55P03"
+# Connection trouble, authorization to connect, no such database, no room or memory, the system's own errors.
+_UNAVAILABLE_CLASSES = ("08", "28", "3D", "53", "58")
+# Statement timeout, shutdown, crash, cannot connect now, read-only, idle in or too long a transaction.
+_UNAVAILABLE = ("57014", "57P01", "57P02", "57P03", "57P05", _READ_ONLY, "25P03", "25P04")
+
+_log = structlog.get_logger()
+
+
+class TransactionRolledBack(Exception):  # noqa: N818 - says what happened
+    """An error was swallowed inside a transaction: its COMMIT rolled everything back."""
+
+
+class Database:
+    """Reads and writes of one database. Trouble with it is a Refusal; a bug of ours passes as it is."""
+
+    def __init__(self, pool: asyncpg.Pool, settings: DatabaseSettings) -> None:
+        self._pool = pool
+        self._settings = settings
+        # asyncpg's own acquire() queues without bound.
+        self._slots = asyncio.Semaphore(settings.database_pool_size)
+        self._waiters = 0
+        self._writes: set[asyncio.Task[object]] = set()
+        self._is_closing = False
+
+    @classmethod
+    async def open(cls, dsn: str, settings: DatabaseSettings, *, application_name: str) -> Database:
+        """Connects once, so that a wrong DSN shows at the start."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=settings.database_pool_size,
+            init=_set_up_connection,
+            reset=_keep_session,
+            timeout=settings.database_connect_timeout_seconds,
+            # The server ends a statement first, while it can: then the connection stays good.
+            command_timeout=settings.database_statement_timeout_seconds + 1,
+            statement_cache_size=settings.database_statement_cache_size,
+            server_settings={
+                "application_name": application_name,
+                "timezone": "UTC",
+                "default_transaction_isolation": "read committed",
+                "statement_timeout": _milliseconds(settings.database_statement_timeout_seconds),
+                "lock_timeout": _milliseconds(settings.database_lock_timeout_seconds),
+                "idle_in_transaction_session_timeout": _milliseconds(
+                    settings.database_idle_in_transaction_timeout_seconds
+                ),
+            },
+        )
+        return cls(pool, settings)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Connection]:
+        """One connection, each statement by itself and consistent in itself; within the call's deadline."""
+        await self._take_slot()
+        try:
+            async with asyncio.timeout(seconds_left()), self._connection() as connection:
+                yield connection
+        except Exception as error:
+            refusal = await self._refusal_for(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        finally:
+            self._slots.release()
+
+    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Runs `work` in one READ COMMITTED transaction and returns once that is committed.
+
+        A Refusal out of `work` rolls back and passes. Serialization failures and deadlocks run the whole of
+        it again, at most three times in all. Once it has begun it ends as it would have, also when the caller
+        is cancelled or its deadline passes; then the outcome is found under the request's id.
+        `work` lets the errors of its statements out: TransactionRolledBack if it does not.
+        """
+        await self._take_slot()
+        task = asyncio.create_task(self._transaction(work))
+        self._writes.add(task)
+        task.add_done_callback(self._write_ended)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds_left())
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_unheard_failure)
+            raise
+        if not done:
+            task.add_done_callback(_log_unheard_failure)
+            raise _unavailable("the database did not answer in time; what was asked may still be done")
+        return task.result()
+
+    async def close(self) -> None:
+        """Waits for the transactions that run, then closes the connections."""
+        self._is_closing = True
+        if self._writes:
+            await asyncio.wait(self._writes)  # each of its statements has a timeout
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _take_slot(self) -> None:
+        if self._is_closing:
+            raise Refusal("SHUTTING_DOWN", "the service is stopping", retry_after_seconds=1)
+        if self._slots.locked() and self._waiters >= self._settings.database_waiters_max:
+            raise _overloaded("too many requests wait for the database")
+        timeout = self._settings.database_acquire_timeout_seconds
+        left = seconds_left()
+        self._waiters += 1
+        try:
+            async with asyncio.timeout(timeout if left is None else min(timeout, left)):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise _overloaded("no connection to the database became free in time") from None
+        finally:
+            self._waiters -= 1
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool, for whoever holds a slot. It goes back only in a known state."""
+        pooled = await self._pool.acquire(timeout=self._settings.database_connect_timeout_seconds)
+        connection = cast("Connection", pooled)  # the pool's proxy has all of its methods
+        try:
+            yield connection
+        except BaseException as error:
+            was_gone = _is_gone(connection)
+            if not was_gone and not isinstance(error, asyncpg.PostgresError | Refusal):
+                # Cancelled or timed out in the middle of a statement, most likely. asyncpg would ask the
+                # server to cancel it, and wait for the answer, which a frozen server does not give.
+                connection.terminate()
+            if was_gone and isinstance(error, asyncpg.InterfaceError):
+                # It has no SQLSTATE: "connection is closed" looks like a bug of ours.
+                raise ConnectionError("the connection to the database is gone") from error
+            raise
+        finally:
+            await self._pool.release(pooled, timeout=_CLOSE_TIMEOUT_SECONDS)
+
+    async def _transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        attempts_left = _ATTEMPTS
+        while True:
+            attempts_left -= 1
+            try:
+                return await self._attempt(work)
+            except Exception as error:
+                if attempts_left and isinstance(error, _WORTH_ANOTHER_TRY):
+                    await asyncio.sleep(random.uniform(0, _RETRY_PAUSE_SECONDS_MAX))  # noqa: S311 - no secret
+                    continue
+                refusal = await self._refusal_for(error)
+                if refusal is None:
+                    raise
+                raise refusal from error
+
+    async def _attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        # asyncpg's transaction() throws the tag of COMMIT away, and with it the only sign that everything was
+        # rolled back because an error was caught on the way.
+        async with self._connection() as connection:
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            try:
+                result = await work(connection)
+            except (asyncpg.PostgresError, Refusal):
+                if not _is_gone(connection):
+                    await connection.execute("ROLLBACK")
+                raise
+            if await connection.execute("COMMIT") != "COMMIT":
+                raise TransactionRolledBack("an error was swallowed inside the transaction")
+            return result
+
+    async def _refusal_for(self, error: Exception) -> Refusal | None:
+        """None for what is not the database's trouble."""
+        if isinstance(error, Refusal):
+            return None
+        sqlstate = getattr(error, "sqlstate", None) or ""
+        if isinstance(error, _WORTH_ANOTHER_TRY) or sqlstate == _LOCK_NOT_AVAILABLE:
+            refusal = _overloaded("others were changing the same data for too long")
+        elif sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate in _UNAVAILABLE or _is_lost(error):
+            refusal = _unavailable("the database is not available")
+        else:
+            return None
+        if sqlstate == _READ_ONLY:
+            # A failover left us on a standby, with connections that look healthy.
+            await self._pool.expire_connections()
+        _log.warning("database_trouble", sqlstate=sqlstate, error_type=type(error).__name__)
+        return refusal
+
+    def _write_ended(self, task: asyncio.Task[object]) -> None:
+        self._writes.discard(task)
+        self._slots.release()
+
+
+def _is_gone(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken it back already
+        return True
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether a broken, refused or timed-out connection is the cause; asyncpg shows it along __context__."""
+    while error is not None:
+        if isinstance(error, OSError | asyncpg.PostgresConnectionError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _log_unheard_failure(task: asyncio.Task[object]) -> None:
+    """Of a transaction whose caller has gone: nobody else will hear of it."""
+    with suppress(asyncio.CancelledError):
+        error = task.exception()
+        if error is not None and not isinstance(error, Refusal):
+            _log.error("unheard_failure", exc_info=error)
+
+
+def _unavailable(message: str) -> Refusal:
+    return Refusal("DATABASE_UNAVAILABLE", message, retry_after_seconds=1)
+
+
+def _overloaded(message: str) -> Refusal:
+    return Refusal("OVERLOADED", message, retry_after_seconds=1)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
+
+
+async def _set_up_connection(connection: Connection) -> None:
+    for type_name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            type_name,
+            encoder=partial(json.dumps, allow_nan=False),
+            decoder=json.loads,
+            schema="pg_catalog",
+        )
+
+
+async def _keep_session(_connection: Connection) -> None:
+    """In place of asyncpg's reset, a round trip for each use: nothing here leaves session state behind."""
