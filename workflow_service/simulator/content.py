@@ -103,6 +103,7 @@ _INDUSTRIES: Final = (
     "education",
     "logistics",
 )
+_SMALL_WORDS: Final = frozenset({"how", "to", "improve", "for", "and", "of", "the", "alternatives"})
 _CLUSTERS_MAX: Final = 4
 _SECTIONS_MAX: Final = 6
 
@@ -203,7 +204,16 @@ def _competitor(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clustering(document: Mapping[str, Any]) -> dict[str, Any]:
     keywords = [str(seed["keyword"]) for seed in document["keywords"]]
-    pillars = sorted(keywords, key=lambda keyword: (-_kinship(keyword, keywords), len(keyword), keyword))
+    # The broadest come first: no question, no brand, much in common with the others, few words.
+    pillars = sorted(
+        keywords,
+        key=lambda keyword: (
+            keyword.startswith("how to ") or keyword.endswith(" alternatives"),
+            -_kinship(keyword, keywords),
+            len(keyword),
+            keyword,
+        ),
+    )
     pillars = pillars[: max(1, min(_CLUSTERS_MAX, len(keywords) // 3))]
     supporting: dict[str, list[str]] = {pillar: [] for pillar in pillars}
     for keyword in keywords:
@@ -223,7 +233,7 @@ def _clustering(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _common(keyword: str, other: str) -> int:
-    return len(set(keyword.lower().split()) & set(other.lower().split()))
+    return len((set(keyword.lower().split()) & set(other.lower().split())) - _SMALL_WORDS)
 
 
 def _kinship(keyword: str, keywords: Sequence[str]) -> int:
@@ -253,7 +263,7 @@ def _validation(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _article(document: Mapping[str, Any]) -> dict[str, Any]:
     name, icp, cluster = str(document["organization_name"]), document["icp"], document["cluster"]
-    pillar = str(cluster["pillar_keyword"])
+    pillar = str(cluster["pillar_keyword"]).removeprefix("how to improve ")
     roles = [str(role) for role in icp["buyer_roles"]]
     pains = [str(pain)[:300] for pain in icp["pain_points"]]
     reader = roles[0]
