@@ -1,0 +1,127 @@
+"""Ends a leased step under its epoch: result and X_COMPLETED, or error and X_FAILED, in one transaction."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from service_chassis.database import Connection, Database
+from workflow_service.app.claim_step import lost_lease, step_input
+from workflow_service.app.once import Answer, workflow_to_json
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.states import FAILED, Step, WorkflowState, completed, failed, processing, step_of
+from workflow_service.domain.steps import (
+    RESULT_TYPES,
+    ArticleResult,
+    ClusteringResult,
+    CompetitorResult,
+    IcpResult,
+    PublishResult,
+    StepResult,
+    ValidationResult,
+    check_result,
+)
+from workflow_service.domain.workflow import LastError
+from workflow_service.store import leases, request_ids, results, workflows
+from workflow_service.store.leases import LeaseKey
+from workflow_service.store.request_ids import Request
+
+_NOTHING_VALID: Final = LastError(
+    ErrorClass.NOTHING_VALID, ErrorClass.NOTHING_VALID.value, "no cluster was found valid"
+)
+_STEPS: Final = {result_type: step for step, result_type in RESULT_TYPES.items()}
+
+
+async def complete_step(
+    database: Database, key: LeaseKey, result: StepResult, *, actor: str, answers: Request | None = None
+) -> Answer:
+    """A VALIDATION that found nothing valid ends in VALIDATION_FAILED; nothing of it is kept.
+
+    `answers` is the request whose run this ends: its answer is kept in the same transaction.
+    Raises WORKFLOW_NOT_FOUND, LEASE_LOST, INVALID_FIELD (the result does not answer the step's input).
+    """
+    step = _STEPS[type(result)]
+    error = _NOTHING_VALID if isinstance(result, ValidationResult) and not result.valid_cluster_ids else None
+
+    async def work(connection: Connection) -> Answer:
+        workflow = await leases.lock_if_leased(connection, key)
+        if workflow is None:
+            return await _ended_before(
+                connection, key, frozenset({failed(step) if error else completed(step)})
+            )
+        leased_step = step_of(workflow.state)
+        assert leased_step is not None
+        check_result(await step_input(connection, workflow, leased_step), result)
+        if error is None:
+            await _store(connection, key, result)
+        return await _end(connection, key, step, actor=actor, answers=answers, error=error, result=result)
+
+    return await database.write(work)
+
+
+async def fail_step(
+    database: Database, key: LeaseKey, error: LastError, *, actor: str, answers: Request | None = None
+) -> Answer:
+    """`answers` as for `complete_step`. Raises WORKFLOW_NOT_FOUND, LEASE_LOST."""
+
+    async def work(connection: Connection) -> Answer:
+        workflow = await leases.lock_if_leased(connection, key)
+        if workflow is None:
+            return await _ended_before(connection, key, FAILED)
+        step = step_of(workflow.state)
+        assert step is not None
+        return await _end(connection, key, step, actor=actor, answers=answers, error=error)
+
+    return await database.write(work)
+
+
+async def _end(
+    connection: Connection,
+    key: LeaseKey,
+    step: Step,
+    *,
+    actor: str,
+    answers: Request | None,
+    error: LastError | None,
+    result: StepResult | None = None,
+) -> Answer:
+    workflow = await leases.end_if_leased(
+        connection,
+        key,
+        from_state=processing(step),
+        to_state=completed(step) if error is None else failed(step),
+        actor=actor,
+        reason=f"{error.error_class}: {error.reason}" if error else "",
+        error=error,
+        icp=result if isinstance(result, IcpResult) else None,
+    )
+    assert workflow is not None  # its row has been locked since the lease was seen on it
+    if answers is not None and answers.request_id is not None:
+        await request_ids.set_answer(connection, answers, workflow_to_json(workflow))
+    return Answer(workflow)
+
+
+async def _ended_before(connection: Connection, key: LeaseKey, wanted: frozenset[WorkflowState]) -> Answer:
+    """A repeated ending by the same lease gets the workflow as it is now; any other lease is lost."""
+    if await leases.get_ending(connection, key) in wanted:
+        workflow = await workflows.get_workflow(connection, key.organization_id, key.workflow_id)
+        assert workflow is not None
+        return Answer(workflow, replayed=True)
+    raise await lost_lease(connection, key)
+
+
+async def _store(connection: Connection, key: LeaseKey, result: StepResult) -> None:
+    """All but the ideal customer profile, which stands in the workflow's own row."""
+    organization_id, workflow_id = key.organization_id, key.workflow_id
+    match result:
+        case CompetitorResult():
+            await results.insert_keywords(connection, organization_id, workflow_id, result.keywords)
+        case ClusteringResult():
+            await results.insert_clusters(connection, organization_id, workflow_id, result.clusters)
+        case ValidationResult():
+            await results.set_verdicts(connection, organization_id, workflow_id, result.verdicts)
+        case ArticleResult():
+            await results.insert_articles(connection, organization_id, workflow_id, result.articles)
+        case PublishResult():
+            await results.insert_publications(connection, organization_id, workflow_id, result.publications)
+        case IcpResult():
+            pass

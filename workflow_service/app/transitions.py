@@ -1,0 +1,117 @@
+"""The transitions that claim no work: advance, review, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from service_chassis.database import Connection, Database
+from service_chassis.refusal import Refusal, invalid_field
+from workflow_service.app.once import Answer, Move, once, workflow_from_json, workflow_to_json
+from workflow_service.domain.states import (
+    ADVANCES,
+    STEPS,
+    Step,
+    WorkflowState,
+    completed,
+    pending,
+    step_of,
+)
+from workflow_service.domain.steps import keyword_key
+from workflow_service.domain.workflow import ReviewDecision, Workflow
+from workflow_service.store import results, workflows
+from workflow_service.store.request_ids import Recorded, Request
+
+_REVIEWED: Final = completed(Step.SEED_REVIEW)
+
+
+def advance_target(state: WorkflowState) -> WorkflowState:
+    """Where an advance from `state` leads; for a state that cannot be advanced, where it would have to."""
+    if state in ADVANCES:
+        return ADVANCES[state]
+    step = step_of(state)
+    if step is None or step is STEPS[-1]:
+        return WorkflowState.COMPLETED
+    return pending(STEPS[STEPS.index(step) + 1])
+
+
+async def advance(
+    database: Database, request: Request, workflow_id: UUID, expected_state: WorkflowState
+) -> Answer:
+    """Raises WORKFLOW_NOT_FOUND, ILLEGAL_TRANSITION, STATE_CONFLICT."""
+    move = Move(expected_state, advance_target(expected_state))
+
+    async def work(connection: Connection) -> Workflow | None:
+        return await _transition(connection, request, workflow_id, move, reason=request.method)
+
+    outcome = await once(database, request, workflow_id, move, work, answer=workflow_to_json)
+    return _answer(outcome)
+
+
+async def cancel(
+    database: Database, request: Request, workflow_id: UUID, expected_state: WorkflowState, reason: str
+) -> Answer:
+    """A lease that there is ends with it. Raises as `advance`, and REQUEST_ID_REUSED."""
+    move = Move(expected_state, WorkflowState.CANCELLED)
+
+    async def work(connection: Connection) -> Workflow | None:
+        return await _transition(connection, request, workflow_id, move, reason=reason or request.method)
+
+    outcome = await once(database, request, workflow_id, move, work, answer=workflow_to_json)
+    return _answer(outcome)
+
+
+async def submit_seed_review(
+    database: Database,
+    request: Request,
+    workflow_id: UUID,
+    expected_state: WorkflowState,
+    decisions: Mapping[str, ReviewDecision],
+) -> Answer:
+    """`decisions` by keyword_key; a keyword that has none is rejected.
+
+    Raises as `cancel`; NOTHING_APPROVED; INVALID_FIELD for a keyword that the workflow does not have.
+    """
+    move = Move(expected_state, _REVIEWED)
+    approved_keys = [key for key, decision in decisions.items() if decision is ReviewDecision.APPROVED]
+
+    async def work(connection: Connection) -> Workflow | None:
+        workflow = await _transition(connection, request, workflow_id, move, reason=request.method)
+        if workflow is None:
+            return None
+        stored = await results.list_keywords(connection, request.organization_id, workflow_id)
+        _require_known(decisions, {keyword_key(keyword.seed.keyword) for _, keyword in stored})
+        if not approved_keys:
+            raise Refusal("NOTHING_APPROVED", "at least one keyword has to be approved")
+        await results.decide_keywords(connection, request.organization_id, workflow_id, approved_keys)
+        return workflow
+
+    outcome = await once(database, request, workflow_id, move, work, answer=workflow_to_json)
+    return _answer(outcome)
+
+
+async def _transition(
+    connection: Connection, request: Request, workflow_id: UUID, move: Move, *, reason: str
+) -> Workflow | None:
+    return await workflows.transition_if_state(
+        connection,
+        request.organization_id,
+        workflow_id,
+        from_state=move.expected,
+        to_state=move.target,
+        actor=request.actor,
+        reason=reason,
+    )
+
+
+def _require_known(decisions: Mapping[str, ReviewDecision], known_keys: set[str]) -> None:
+    for index, key in enumerate(decisions):
+        if key not in known_keys:
+            raise invalid_field(f"decisions[{index}].keyword", "is not a keyword of the workflow")
+
+
+def _answer(outcome: Workflow | Recorded) -> Answer:
+    if isinstance(outcome, Recorded):
+        return Answer(workflow_from_json(outcome.answer), replayed=True)
+    return Answer(outcome)

@@ -1,0 +1,142 @@
+"""Leases: the columns `lease_…` of `intent_workflows`, and the transitions that begin and end one.
+
+Each write is named by its guard, and returns None where the guard did not hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from service_chassis.database import Connection
+from service_chassis.queries import load_queries
+from workflow_service.domain.states import WorkflowState
+from workflow_service.domain.steps import IcpResult
+from workflow_service.domain.workflow import LastError, Workflow
+from workflow_service.store.workflows import to_workflow
+
+QUERIES: Final = load_queries(__package__, "leases.sql")
+
+
+@dataclass(frozen=True)
+class LeaseKey:
+    """What a worker proves its ownership by."""
+
+    organization_id: UUID
+    workflow_id: UUID
+    lease_token: UUID
+    epoch: int
+
+
+@dataclass(frozen=True)
+class LeasedWorkflow:
+    """A workflow with the lease on it."""
+
+    workflow: Workflow
+    lease_token: UUID
+    expire_time: datetime
+
+    @property
+    def key(self) -> LeaseKey:
+        return LeaseKey(
+            self.workflow.organization_id, self.workflow.workflow_id, self.lease_token, self.workflow.epoch
+        )
+
+
+async def claim_if_state(
+    connection: Connection,
+    organization_id: UUID,
+    workflow_id: UUID,
+    *,
+    from_state: WorkflowState,
+    to_state: WorkflowState,
+    lease_token: UUID,
+    lease_duration: timedelta,
+    actor: str,
+    reason: str,
+) -> LeasedWorkflow | None:
+    record = await connection.fetchrow(
+        QUERIES["claim_if_state"],
+        organization_id,
+        workflow_id,
+        from_state,
+        to_state,
+        lease_token,
+        lease_duration,
+        actor,
+        reason,
+    )
+    return _leased(record)
+
+
+async def take_over_if_expired(
+    connection: Connection,
+    organization_id: UUID,
+    workflow_id: UUID,
+    *,
+    state: WorkflowState,
+    lease_token: UUID,
+    lease_duration: timedelta,
+) -> LeasedWorkflow | None:
+    record = await connection.fetchrow(
+        QUERIES["take_over_if_expired"], organization_id, workflow_id, state, lease_token, lease_duration
+    )
+    return _leased(record)
+
+
+async def renew_if_leased(
+    connection: Connection, key: LeaseKey, lease_duration: timedelta
+) -> LeasedWorkflow | None:
+    return _leased(await connection.fetchrow(QUERIES["renew_if_leased"], *_values(key), lease_duration))
+
+
+async def lock_if_leased(connection: Connection, key: LeaseKey) -> Workflow | None:
+    """Until the transaction ends nobody else moves the workflow."""
+    record = await connection.fetchrow(QUERIES["lock_if_leased"], *_values(key))
+    return None if record is None else to_workflow(record)
+
+
+async def end_if_leased(
+    connection: Connection,
+    key: LeaseKey,
+    *,
+    from_state: WorkflowState,
+    to_state: WorkflowState,
+    actor: str,
+    reason: str,
+    error: LastError | None = None,
+    icp: IcpResult | None = None,
+) -> Workflow | None:
+    record = await connection.fetchrow(
+        QUERIES["end_if_leased"],
+        *_values(key),
+        from_state,
+        to_state,
+        actor,
+        reason,
+        error and error.error_class,
+        error and error.reason,
+        error and error.message,
+        icp and icp.model_dump(mode="json"),
+    )
+    return None if record is None else to_workflow(record)
+
+
+async def get_ending(connection: Connection, key: LeaseKey) -> WorkflowState | None:
+    """The state in which this lease ended, if it was ended by its holder or by a cancellation."""
+    state = await connection.fetchval(QUERIES["get_ending"], *_values(key))
+    return None if state is None else WorkflowState(state)
+
+
+def _values(key: LeaseKey) -> tuple[UUID, UUID, UUID, int]:
+    return key.organization_id, key.workflow_id, key.lease_token, key.epoch
+
+
+def _leased(record: asyncpg.Record | None) -> LeasedWorkflow | None:
+    if record is None:
+        return None
+    return LeasedWorkflow(to_workflow(record), record["lease_token"], record["lease_expire_time"])

@@ -1,0 +1,89 @@
+-- name: claim_if_state
+-- Begins a lease at the next epoch where the step may be worked on; the row count says who won.
+WITH moved AS (
+    UPDATE intent_workflows
+    SET
+        state = $4,
+        version = version + 1,
+        lease_epoch = lease_epoch + 1,
+        lease_token = $5,
+        lease_expire_time = clock_timestamp() + $6::interval,
+        error_class = NULL,
+        error_reason = NULL,
+        error_message = NULL,
+        update_time = clock_timestamp()
+    WHERE organization_id = $1 AND id = $2 AND state = $3
+    RETURNING *
+),
+told AS (
+    INSERT INTO workflow_transitions (
+        organization_id, workflow_id, version, from_state, to_state, actor, reason, epoch, lease_token,
+        total_ai_cost_nano_usd
+    )
+    SELECT
+        organization_id, id, version, $3, state, $7, $8, lease_epoch, lease_token, total_ai_cost_nano_usd
+    FROM moved
+)
+SELECT * FROM moved;
+
+-- name: take_over_if_expired
+-- A new lease at the next epoch where the present one has run out; the state stays.
+UPDATE intent_workflows
+SET
+    lease_epoch = lease_epoch + 1,
+    lease_token = $4,
+    lease_expire_time = clock_timestamp() + $5::interval,
+    update_time = clock_timestamp()
+WHERE organization_id = $1 AND id = $2 AND state = $3 AND lease_expire_time <= clock_timestamp()
+RETURNING *;
+
+-- name: renew_if_leased
+-- Extends the present lease of this token and epoch; never shortens it.
+UPDATE intent_workflows
+SET
+    lease_expire_time = greatest(lease_expire_time, clock_timestamp() + $5::interval),
+    update_time = clock_timestamp()
+WHERE organization_id = $1 AND id = $2 AND lease_token = $3 AND lease_epoch = $4
+RETURNING *;
+
+-- name: lock_if_leased
+-- The workflow that this token and epoch hold, locked until the transaction ends.
+SELECT *
+FROM intent_workflows
+WHERE organization_id = $1 AND id = $2 AND lease_token = $3 AND lease_epoch = $4
+FOR NO KEY UPDATE;
+
+-- name: end_if_leased
+-- Ends the present lease of this token and epoch: the step is completed, or failed with its error.
+WITH moved AS (
+    UPDATE intent_workflows
+    SET
+        state = $6,
+        version = version + 1,
+        lease_token = NULL,
+        lease_expire_time = NULL,
+        error_class = $9,
+        error_reason = $10,
+        error_message = $11,
+        icp = coalesce($12, icp),
+        update_time = clock_timestamp()
+    WHERE organization_id = $1 AND id = $2 AND lease_token = $3 AND lease_epoch = $4 AND state = $5
+    RETURNING *
+),
+told AS (
+    INSERT INTO workflow_transitions (
+        organization_id, workflow_id, version, from_state, to_state, actor, reason, epoch, lease_token,
+        total_ai_cost_nano_usd
+    )
+    SELECT organization_id, id, version, $5, state, $7, $8, $4, $3, total_ai_cost_nano_usd
+    FROM moved
+)
+SELECT * FROM moved;
+
+-- name: get_ending
+-- The state in which this token and epoch ended their lease; no row where they did not.
+SELECT to_state
+FROM workflow_transitions
+WHERE
+    organization_id = $1 AND workflow_id = $2 AND lease_token = $3 AND epoch = $4
+    AND from_state LIKE '%\_PROCESSING';

@@ -1,0 +1,69 @@
+-- name: insert_workflow
+-- A new workflow, in CREATED.
+INSERT INTO intent_workflows (organization_id, id, display_name, profile, publish_kind, publish_location)
+VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING *;
+
+-- name: get_workflow
+-- One workflow of the organization.
+SELECT * FROM intent_workflows WHERE organization_id = $1 AND id = $2;
+
+-- name: list_workflows
+-- A page of an organization's workflows, newest first, of one state or all, after (create_time, id).
+SELECT *
+FROM intent_workflows
+WHERE
+    organization_id = $1
+    AND ($2::text IS NULL OR state = $2)
+    AND ($3::timestamptz IS NULL OR (create_time, id) < ($3, $4::uuid))
+ORDER BY create_time DESC, id DESC
+LIMIT $5;
+
+-- name: merge_data_if_it_fits
+-- Each top-level key replaces the one that was there; two writers of different keys both survive.
+UPDATE intent_workflows
+SET workflow_data = workflow_data || $3::jsonb, update_time = clock_timestamp()
+WHERE organization_id = $1 AND id = $2 AND octet_length((workflow_data || $3::jsonb)::text) <= $4
+RETURNING *;
+
+-- name: transition_if_state
+-- Moves a workflow that stands in the state expected, and writes its history, in one statement. A lease that there was
+-- ends here; its epoch and token stand in the history.
+WITH previous AS (
+    SELECT organization_id, id, lease_epoch, lease_token
+    FROM intent_workflows
+    WHERE organization_id = $1 AND id = $2 AND state = $3
+    FOR NO KEY UPDATE
+),
+moved AS (
+    UPDATE intent_workflows AS w
+    SET
+        state = $4,
+        version = w.version + 1,
+        lease_token = NULL,
+        lease_expire_time = NULL,
+        update_time = clock_timestamp()
+    FROM previous
+    WHERE w.organization_id = previous.organization_id AND w.id = previous.id AND w.state = $3
+    RETURNING w.*
+),
+told AS (
+    INSERT INTO workflow_transitions (
+        organization_id, workflow_id, version, from_state, to_state, actor, reason, epoch, lease_token,
+        total_ai_cost_nano_usd
+    )
+    SELECT
+        moved.organization_id, moved.id, moved.version, $3, moved.state, $5, $6,
+        CASE WHEN previous.lease_token IS NOT NULL THEN previous.lease_epoch END, previous.lease_token,
+        moved.total_ai_cost_nano_usd
+    FROM moved, previous
+)
+SELECT * FROM moved;
+
+-- name: list_transitions
+-- A page of a workflow's history, oldest first, after a version.
+SELECT *
+FROM workflow_transitions
+WHERE organization_id = $1 AND workflow_id = $2 AND version > $3
+ORDER BY version
+LIMIT $4;
