@@ -1,0 +1,191 @@
+"""What happens around every call: correlation id, deadline, decoding, clean errors, the end when we stop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, NoReturn, TypeVar
+from uuid import uuid4
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from service_chassis.deadline import set_deadline
+from service_chassis.decoding import decode
+from service_chassis.errors import CODES, DETAILS_KEY, to_rpc_status
+from service_chassis.refusal import Refusal, invalid_field
+
+CORRELATION_KEY = "x-correlation-id"
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+_MAKE_HANDLER = {  # by request_streaming, response_streaming
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+_log = structlog.get_logger()
+
+T = TypeVar("T")
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Any  # the stubs know the synchronous handlers alone
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """The outermost interceptor but for telemetry: nothing that a handler raises gets past it as it is.
+
+    - A Refusal becomes its status with details; NotImplementedError NOT_BUILT_YET; anything else INTERNAL
+      with a correlation id, under which the log has its type and place.
+    - A call with less than `minimum_deadline_seconds` left is refused before anything is done.
+    - Requests are decoded and answers encoded in here, since grpcio tells the caller the exception's text.
+    """
+
+    def __init__(self, *, error_domain: str, minimum_deadline_seconds: float) -> None:
+        self._error_domain = error_domain
+        self._minimum_deadline_seconds = minimum_deadline_seconds
+        self._calls: dict[asyncio.Task[Any], _Call] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None  # the transport's own UNIMPLEMENTED
+        call = _Call(handler_call_details, is_stream=handler.response_streaming)
+        body = _stream if handler.response_streaming else _answer
+
+        async def behavior(request: Any, context: Context) -> Any:
+            return await self._run(call, context, lambda: body(handler, request, context))
+
+        return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
+            behavior,
+            handler.request_deserializer if handler.request_streaming else None,
+            handler.response_serializer if handler.response_streaming else None,
+        )
+
+    def running(
+        self, *, streams: bool | None = None, infrastructure: bool | None = None
+    ) -> set[asyncio.Task[Any]]:
+        """The calls that run now; only streams or only others, only gRPC's own services or only ours."""
+        return {
+            task
+            for task, call in self._calls.items()
+            if streams in (None, call.is_stream) and infrastructure in (None, call.is_infrastructure)
+        }
+
+    def cut(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Ends the calls with SHUTTING_DOWN."""
+        for task in tasks:
+            self._calls[task].is_cut = True
+            task.cancel()
+
+    async def _run(self, call: _Call, context: Context, body: Callable[[], Awaitable[T]]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls[task] = call
+        structlog.contextvars.bind_contextvars(correlation_id=call.correlation_id, method=call.method)
+        context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
+        try:
+            self._check_deadline(context)
+            return await body()
+        except (grpc.aio.AbortError, grpc.aio.InternalError):
+            raise  # the status is on its way, or the connection is gone
+        except asyncio.CancelledError:
+            if call.is_cut:
+                task.uncancel()
+                refusal = Refusal("SHUTTING_DOWN", "the service is stopping", retry_after_seconds=1)
+            elif task.cancelling():
+                raise  # the caller has gone, or its deadline has passed: nobody waits for a status
+            else:
+                # Something that the handler waited for was cancelled. Without a status the caller would
+                # wait until its deadline.
+                refusal = _internal_error(call)
+            await self._abort(context, call, refusal)
+        except Exception as error:
+            await self._abort(context, call, _refusal_for(error, call))
+        finally:
+            del self._calls[task]
+
+    def _check_deadline(self, context: Context) -> None:
+        seconds_left = context.time_remaining()
+        set_deadline(seconds_left)
+        if seconds_left is not None and seconds_left < self._minimum_deadline_seconds:
+            raise Refusal("DEADLINE_TOO_SHORT", "too little time is left to do anything")
+
+    async def _abort(self, context: Context, call: _Call, refusal: Refusal) -> NoReturn:
+        if refusal.reason not in CODES:
+            refusal = _internal_error(call, KeyError(refusal.reason))
+        status = to_rpc_status(refusal, domain=self._error_domain)
+        await context.abort(
+            CODES[refusal.reason],
+            status.message,
+            ((CORRELATION_KEY, call.correlation_id), (DETAILS_KEY, status.SerializeToString())),
+        )
+
+
+async def _answer(handler: Handler, request: Any, context: Context) -> bytes:
+    if handler.request_streaming:
+        answer = await handler.stream_unary(request, context)
+    else:
+        answer = await handler.unary_unary(decode(handler.request_deserializer, request), context)
+    encoded: bytes = handler.response_serializer(answer)
+    return encoded
+
+
+async def _stream(handler: Handler, request: Any, context: Context) -> None:
+    if handler.request_streaming:
+        answers = handler.stream_stream(request, context)
+    else:
+        answers = handler.unary_stream(decode(handler.request_deserializer, request), context)
+    if inspect.isawaitable(answers):  # it writes through the context itself, as grpcio's health service does
+        await answers
+        return
+    # Written here and not yielded: so a cancelled call closes the generator in its own task.
+    async with aclosing(answers):
+        async for answer in answers:
+            await context.write(answer)
+
+
+class _Call:
+    """A call that runs."""
+
+    def __init__(self, details: grpc.HandlerCallDetails, *, is_stream: bool) -> None:
+        self.method = details.method
+        self.is_infrastructure = details.method.startswith("/grpc.")
+        self.is_stream = is_stream
+        self.is_cut = False
+        self.correlation_id = _correlation_id(details)
+
+
+def _correlation_id(details: grpc.HandlerCallDetails) -> str:
+    """The caller's, if it is fit for a log line and a header; else a new one."""
+    for key, value in details.invocation_metadata or ():
+        if key == CORRELATION_KEY and isinstance(value, str) and _CORRELATION_ID.fullmatch(value):
+            return value
+    return uuid4().hex
+
+
+def _refusal_for(error: Exception, call: _Call) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, NotImplementedError):
+        return Refusal("NOT_BUILT_YET", "this method is not built yet")
+    if isinstance(error, DecodeError):  # a message in the middle of a stream
+        return invalid_field("request", "the bytes are not a message of the request's type")
+    return _internal_error(call, error)
+
+
+def _internal_error(call: _Call, error: Exception | None = None) -> Refusal:
+    _log.error("internal_error", exc_info=error)
+    return Refusal(
+        "INTERNAL_ERROR",
+        f"internal error; correlation id {call.correlation_id}",
+        metadata={"correlation_id": call.correlation_id},
+    )

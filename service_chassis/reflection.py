@@ -1,0 +1,38 @@
+"""Server reflection under both of its names. grpcio ships v1alpha; v1 has the same messages on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha.reflection import aio as reflection_aio
+
+V1_ALPHA = "grpc.reflection.v1alpha.ServerReflection"
+V1 = "grpc.reflection.v1.ServerReflection"
+
+
+def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
+    """Serves the descriptors of the default pool; lists the given services and itself."""
+    _describe_v1()
+    servicer = reflection_aio.ReflectionServicer([*service_names, V1, V1_ALPHA])
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]  # generated, and not in the stubs
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(V1, {"ServerReflectionInfo": method}),)
+    )
+
+
+def _describe_v1() -> None:
+    """Makes v1 describable too: a client that lists services goes on to ask what each of them is."""
+    alpha = descriptor_pb2.FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
+    renamed = json_format.MessageToJson(alpha).replace("v1alpha", "v1")
+    descriptor_pool.Default().AddSerializedFile(
+        json_format.Parse(renamed, descriptor_pb2.FileDescriptorProto()).SerializeToString()
+    )
