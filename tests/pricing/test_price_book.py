@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+
+from service_chassis.embedded_postgres import EmbeddedPostgres
 
 
 @pytest.fixture
@@ -41,15 +44,27 @@ async def _insert(connection: asyncpg.Connection[asyncpg.Record], **columns: Any
         "TRUNCATE prices",
         "TRUNCATE prices CASCADE",
         "INSERT INTO prices SELECT * FROM prices ON CONFLICT (price_id) DO UPDATE SET author = 'x'",
-        "SET session_replication_role = replica; DELETE FROM prices",
     ],
 )
 async def test_nothing_changes_a_price(connection: asyncpg.Connection[asyncpg.Record], change: str) -> None:
-    """The database refuses UPDATE, DELETE and TRUNCATE, to the owner too, and where triggers are off."""
+    """The database refuses UPDATE, DELETE and TRUNCATE, to the owner too."""
     await _insert(connection)
     with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
         await connection.execute(change)
     assert await connection.fetchval("SELECT input_nano_usd_per_mtok FROM prices") == 150_000_000
+
+
+async def test_not_even_where_triggers_are_off(
+    connection: asyncpg.Connection[asyncpg.Record], postgres: EmbeddedPostgres, governor_dsn: str
+) -> None:
+    """A superuser's session in which ordinary triggers are silent, as for replication, is refused too."""
+    await _insert(connection)
+    superuser = await asyncpg.connect(postgres.dsn(urlsplit(governor_dsn).path.removeprefix("/")))
+    try:
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await superuser.execute("SET session_replication_role = replica; DELETE FROM prices")
+    finally:
+        await superuser.close()
 
 
 async def test_the_latest_version_that_has_begun_is_in_force(
