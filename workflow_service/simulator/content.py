@@ -106,6 +106,17 @@ _INDUSTRIES: Final = (
 _SMALL_WORDS: Final = frozenset({"how", "to", "improve", "for", "and", "of", "the", "alternatives"})
 _CLUSTERS_MAX: Final = 4
 _SECTIONS_MAX: Final = 6
+_ADVICE: Final = (
+    "Begin with a small trial: one team, one month, one figure that the {role} cares about. Agree beforehand "
+    "on the figure that would make you stop. Then look at what changed in the daily work, not at the number "
+    "of people who logged in, and write the result down where the next team will find it.",
+    "Before you compare suppliers, describe your own case in half a page: how often it comes up, who waits "
+    "for whom, and what goes wrong. Ask the {role} to strike out what does not matter. What is left is the "
+    "list that every offer is held against, and most offers get shorter when they are.",
+    "Count what the present way costs before you change it: hours, errors, and the work that nobody gets to. "
+    "The {role} will need that figure twice, once to argue for the change and once, a year on, to see "
+    "whether it was worth it. Rough is good enough, as long as it is counted the same way both times.",
+)
 
 
 def answer(step: str | None, user_message: str) -> str:
@@ -247,7 +258,7 @@ def _validation(document: Mapping[str, Any]) -> dict[str, Any]:
         # A lone keyword carries no article, unless there is nothing else to write about.
         valid = members > 0 or len(document["clusters"]) == 1
         confidence = 0.7 + min(members, 5) * 0.05
-        reason = f"{members} keywords support the pillar." if valid else "Nothing supports the pillar."
+        reason = "Its keywords ask the same thing." if valid else "No other keyword supports the pillar."
         verdicts.append(
             {
                 "cluster_id": cluster["cluster_id"],
@@ -281,14 +292,9 @@ def _article(document: Mapping[str, Any]) -> dict[str, Any]:
     for number, keyword in enumerate(
         [str(keyword) for keyword in cluster["supporting_keywords"]][:_SECTIONS_MAX]
     ):
-        parts += [
-            f"## {keyword[:1].upper()}{keyword[1:]}",
-            f"People who search for *{keyword}* rarely want a definition. {pains[number % len(pains)]} "
-            "Begin with a small trial: one team, one month, one figure that the "
-            f"{roles[number % len(roles)]} cares about. Agree beforehand on the figure that would make you "
-            "stop. Then look at what changed in the daily work, not at the number of people who logged in, "
-            "and write the result down where the next team will find it.",
-        ]
+        advice = _ADVICE[number % len(_ADVICE)].format(role=roles[number % len(roles)])
+        opening = f"People who search for *{keyword}* rarely want a definition. {pains[number % len(pains)]}"
+        parts += [f"## {keyword[:1].upper()}{keyword[1:]}", f"{opening} {advice}"]
     parts += [
         "## Questions to ask before you decide",
         "\n".join(

@@ -1,0 +1,164 @@
+"""Every answer has one class, and says whether money may have been spent."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.models.http_server import REQUEST, answer, calling, completion, failure, serving
+from workflow_service.clients.openrouter import ChargeKind
+from workflow_service.domain.error_class import ErrorClass
+
+NOT_CHARGED, UNKNOWN, USED = ChargeKind
+IN_FLIGHT = (
+    "This request would exceed your available credits given your current in-flight requests. "
+    "Retry after in-flight requests settle, or add credits."
+)
+HTML = b"<!doctype html><html><body>502 Bad Gateway</body></html>"
+
+
+def error(code: Any, message: str = "no", **metadata: Any) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, **({"metadata": metadata} if metadata else {})}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error_class", "charge"),
+    [
+        (400, error(400, "openai/gpt-0 is not a valid model ID"), ErrorClass.UNKNOWN_MODEL, NOT_CHARGED),
+        (400, error(400, "Invalid input"), ErrorClass.INVALID_REQUEST, NOT_CHARGED),
+        (401, error(401, "No auth credentials found"), ErrorClass.PROVIDER_UNAUTHORIZED, NOT_CHARGED),
+        (402, error(402, "Insufficient credits"), ErrorClass.INSUFFICIENT_CREDITS, NOT_CHARGED),
+        (402, error(402, IN_FLIGHT), ErrorClass.INSUFFICIENT_CREDITS, NOT_CHARGED),
+        (403, error(403, "Input was flagged", reasons=["x"]), ErrorClass.FORBIDDEN, NOT_CHARGED),
+        (404, error(404, "No endpoints found for a/b."), ErrorClass.UNKNOWN_MODEL, NOT_CHARGED),
+        (404, HTML, ErrorClass.INVALID_REQUEST, NOT_CHARGED),
+        (408, error(408, "Request timed out"), ErrorClass.TIMEOUT, UNKNOWN),
+        (413, error(413, "Request Entity Too Large"), ErrorClass.INVALID_REQUEST, NOT_CHARGED),
+        (418, HTML, ErrorClass.INVALID_REQUEST, NOT_CHARGED),
+        (422, error(422, "Unprocessable"), ErrorClass.UNPROCESSABLE, NOT_CHARGED),
+        (429, error(429, "Rate limit exceeded"), ErrorClass.RATE_LIMITED, NOT_CHARGED),
+        (429, HTML, ErrorClass.RATE_LIMITED, NOT_CHARGED),
+        (500, error(500, "Internal Server Error"), ErrorClass.PROVIDER_ERROR, UNKNOWN),
+        (502, error(502, "Provider returned error"), ErrorClass.PROVIDER_ERROR, UNKNOWN),
+        (502, HTML, ErrorClass.PROVIDER_ERROR, UNKNOWN),
+        (502, completion(error={"code": 502, "message": "x"}), ErrorClass.PROVIDER_ERROR, USED),
+        (503, error(503, "No available model provider"), ErrorClass.PROVIDER_ERROR, NOT_CHARGED),
+        (503, HTML, ErrorClass.PROVIDER_ERROR, UNKNOWN),
+        (504, HTML, ErrorClass.TIMEOUT, UNKNOWN),
+        (524, HTML, ErrorClass.TIMEOUT, UNKNOWN),
+        (529, error(529, "Provider overloaded"), ErrorClass.PROVIDER_ERROR, NOT_CHARGED),
+        (302, HTML, ErrorClass.INVALID_REQUEST, NOT_CHARGED),
+        (200, completion(error={"code": 429, "message": "x"}), ErrorClass.RATE_LIMITED, USED),
+        (200, error(429, "Rate limited upstream"), ErrorClass.RATE_LIMITED, UNKNOWN),
+        (200, error(403, "flagged"), ErrorClass.FORBIDDEN, UNKNOWN),
+        (200, error("server_error", "no number"), ErrorClass.PROVIDER_ERROR, UNKNOWN),
+        (200, error(200, "no error's number"), ErrorClass.PROVIDER_ERROR, UNKNOWN),
+        (
+            200,
+            completion(choices=[{"error": {"code": 502, "message": "x"}, "finish_reason": "error"}]),
+            ErrorClass.PROVIDER_ERROR,
+            USED,
+        ),
+        (
+            200,
+            completion(choices=[{"finish_reason": "error", "message": {"content": "Hal"}}]),
+            ErrorClass.PROVIDER_ERROR,
+            USED,
+        ),
+        (200, HTML, ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, b"", ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, b"[]", ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, b"null", ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, b'{"id": NaN}', ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, b'{"id": "\xff"}', ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, b'{"a":' * 100_000, ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, b'{"a": ' + b"9" * 10_000 + b"}", ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, json.dumps(completion()).encode()[:-30], ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, {}, ErrorClass.MALFORMED_RESPONSE, UNKNOWN),
+        (200, completion(choices=[]), ErrorClass.MALFORMED_RESPONSE, USED),
+        (200, completion(choices=None), ErrorClass.MALFORMED_RESPONSE, USED),
+        (200, completion(choices={}), ErrorClass.MALFORMED_RESPONSE, USED),
+        (200, completion(choices=["x"]), ErrorClass.MALFORMED_RESPONSE, USED),
+        (200, completion(choices=[{}]), ErrorClass.MALFORMED_RESPONSE, USED),
+        (200, completion(choices=[{"message": {"content": ["x"]}}]), ErrorClass.MALFORMED_RESPONSE, USED),
+    ],
+)
+async def test_failure_classes(
+    status: int, body: bytes | dict[str, Any], error_class: ErrorClass, charge: ChargeKind
+) -> None:
+    """Status and body → class and charge, line by line."""
+    async with serving(answer(status, body)) as server, calling(server.base_url) as client:
+        failed = await failure(client)
+    assert (failed.error_class, failed.charge.kind) == (error_class, charge)
+    assert failed.http_status == status
+    assert (failed.charge.usage is not None) == (charge is USED)
+    assert len(str(failed)) < 300
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "header", "expected"),
+    [
+        (429, error(429), "17", 17.0),
+        (429, error(429), " 0 ", 0.0),
+        (429, error(429), "Mon, 23 Nov 2026 10:00:30 GMT", 30.0),
+        (429, error(429), "Mon, 23 Nov 2026 09:00:00 GMT", 0.0),
+        (429, error(429), "soon", None),
+        (429, error(429), "-3", None),
+        (429, error(429), "nan", None),
+        (429, error(429), "9" * 400, None),
+        (429, error(429), None, None),
+        (429, error(429, retry_after_seconds=4.5), None, 4.5),
+        (429, error(429, retry_after_seconds=-1), None, None),
+        (503, error(503), "5", 5.0),
+        (402, error(402, IN_FLIGHT), "5", 5.0),
+        (402, error(402, reason="in_flight_budget_exhausted"), "5", 5.0),
+        (402, error(402, limit_source="openrouter_in_flight_budget"), "5", 5.0),
+        (402, error(402, IN_FLIGHT), None, None),
+        (402, error(402, "Insufficient credits"), "5", None),
+        (402, HTML, "5", None),
+    ],
+)
+async def test_retry_after(
+    status: int, body: bytes | dict[str, Any], header: str | None, expected: float | None
+) -> None:
+    """Seconds and HTTP-dates count; a 402 has one only while calls in flight hold the credit."""
+    now = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
+    headers = {"Retry-After": header} if header is not None else {}
+    async with (
+        serving(answer(status, body, headers)) as server,
+        calling(server.base_url, clock=lambda: now) as client,
+    ):
+        assert (await failure(client)).retry_after_seconds == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "served_model", "finish_reason"),
+    [
+        ({}, "Hello.", "perplexity/sonar", "stop"),
+        ({"model": "openai/gpt-4o-mini-2024-07-18"}, "Hello.", "openai/gpt-4o-mini-2024-07-18", "stop"),
+        ({"model": None}, "Hello.", "perplexity/sonar", "stop"),
+        ({"model": "x" * 201}, "Hello.", "perplexity/sonar", "stop"),
+        ({"model": 7}, "Hello.", "perplexity/sonar", "stop"),
+        ({"choices": [{"message": {"content": None}}]}, "", "perplexity/sonar", None),
+        ({"choices": [{"message": {"content": "a\0b\ud800c"}}]}, "a\ufffdb\ufffdc", "perplexity/sonar", None),
+        ({"choices": [{"message": {"content": "\U0001f600"}}]}, "\U0001f600", "perplexity/sonar", None),
+    ],
+)
+async def test_completions(
+    changes: dict[str, Any], text: str, served_model: str, finish_reason: str | None
+) -> None:
+    """Whatever a good answer's text is, it can be stored; the served model is the provider's word for it."""
+    async with serving(answer(200, completion(**changes))) as server, calling(server.base_url) as client:
+        completed = await client.complete(REQUEST)
+    assert (completed.text, completed.served_model) == (text, served_model)
+    assert (completed.finish_reason, completed.generation_id) == (finish_reason, "gen-1")
+
+
+async def test_leading_white_space_is_no_fault() -> None:
+    """OpenRouter keeps long calls alive with it."""
+    body = b"\n   \n" * 1000 + json.dumps(completion()).encode()
+    async with serving(answer(200, body)) as server, calling(server.base_url) as client:
+        assert (await client.complete(REQUEST)).text == "Hello."

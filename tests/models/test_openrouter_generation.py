@@ -1,0 +1,68 @@
+"""The provider's record of a call tells its usage and cost, for a call whose answer was lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.models.http_server import answer, calling, serving
+from workflow_service.clients.openrouter import GenerationRecord, ModelCallFailed, TokenUsage
+from workflow_service.domain.error_class import ErrorClass
+
+RECORD: dict[str, Any] = {
+    "id": "gen-7",
+    "model": "perplexity/sonar",
+    "total_cost": 0.0123450001,
+    "tokens_prompt": 11,
+    "tokens_completion": 22,
+    "native_tokens_prompt": 10,
+    "native_tokens_completion": 25,
+    "native_tokens_reasoning": 5,
+    "native_tokens_cached": 3,
+}
+
+
+async def look_up(raw: bytes) -> GenerationRecord | None:
+    async with serving(raw) as server, calling(server.base_url) as client:
+        record = await client.generation("gen 7&id=other")
+    assert server.received[0].head.startswith("GET /api/v1/generation?id=gen+7%26id%3Dother HTTP/1.1")
+    return record
+
+
+async def test_a_record_is_read_exactly() -> None:
+    """The native counts, which are those that are billed; the cost in whole nano-USD."""
+    record = await look_up(answer(200, {"data": RECORD}))
+    assert record == GenerationRecord(
+        "gen 7&id=other", "perplexity/sonar", TokenUsage(10, 25, 3, 0, 5), 12_345_001
+    )
+
+
+async def test_a_record_with_common_counts_only() -> None:
+    """Where the provider has no native counts, the common ones stand in."""
+    data = {name: value for name, value in RECORD.items() if not name.startswith("native")}
+    record = await look_up(answer(200, {"data": data}))
+    assert record is not None
+    assert record.usage == TokenUsage(11, 22)
+
+
+async def test_no_record() -> None:
+    """None, which may change: the provider writes it a moment after the call."""
+    assert await look_up(answer(404, {"error": {"code": 404, "message": "Generation not found"}})) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "error_class"),
+    [
+        (answer(500, b"no"), ErrorClass.PROVIDER_ERROR),
+        (answer(401, b"no"), ErrorClass.PROVIDER_UNAUTHORIZED),
+        (answer(200, b"no"), ErrorClass.MALFORMED_RESPONSE),
+        (answer(200, {"data": []}), ErrorClass.MALFORMED_RESPONSE),
+        (b"", ErrorClass.CONNECTION_FAILED),
+    ],
+)
+async def test_a_provider_that_cannot_be_asked(raw: bytes, error_class: ErrorClass) -> None:
+    """It is not the same as having no record."""
+    with pytest.raises(ModelCallFailed) as raised:
+        await look_up(raw)
+    assert raised.value.error_class is error_class

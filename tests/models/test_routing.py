@@ -1,0 +1,136 @@
+"""The order of models is data, and the same failures always give the same route."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.retry import RetryPolicy
+from workflow_service.domain.routing import (
+    Fail,
+    Failure,
+    NextModel,
+    Retry,
+    Route,
+    candidates,
+    next_move,
+)
+
+SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
+ROUTE = Route()
+FINAL = (
+    ErrorClass.INVALID_REQUEST,
+    ErrorClass.PROVIDER_UNAUTHORIZED,
+    ErrorClass.FORBIDDEN,
+    ErrorClass.UNPROCESSABLE,
+    ErrorClass.BUDGET_DENIED,
+    ErrorClass.GOVERNOR_REFUSED,
+    ErrorClass.GOVERNOR_UNAVAILABLE,
+    ErrorClass.NOTHING_VALID,
+    ErrorClass.INTERNAL,
+)
+RETRIED = (
+    ErrorClass.RATE_LIMITED,
+    ErrorClass.PROVIDER_ERROR,
+    ErrorClass.TIMEOUT,
+    ErrorClass.CONNECTION_FAILED,
+    ErrorClass.MALFORMED_RESPONSE,
+    ErrorClass.UNPARSABLE_RESULT,
+)
+
+
+def route_of(*failures: Failure, route: Route = ROUTE) -> Retry | NextModel | Fail:
+    return next_move(route, failures, jitter=1.0)
+
+
+def test_the_default_order_is_sonar_then_mini() -> None:
+    """Before anything has failed, the whole route is asked for, in its order."""
+    assert candidates(ROUTE, ()) == (SONAR, MINI)
+    assert candidates(Route(disable_fallback=True), ()) == (SONAR,)
+
+
+@pytest.mark.parametrize("error_class", RETRIED)
+def test_passing_trouble_is_retried_and_then_leaves_the_model(error_class: ErrorClass) -> None:
+    """Three attempts on each model, 1 s and 2 s apart, then the next model at once, then the end."""
+    sonar, mini = Failure(SONAR, error_class), Failure(MINI, error_class)
+    assert route_of(sonar) == Retry((SONAR, MINI), 1.0)
+    assert route_of(sonar, sonar) == Retry((SONAR, MINI), 2.0)
+    assert route_of(sonar, sonar, sonar) == NextModel((MINI,))
+    assert route_of(sonar, sonar, sonar, mini) == Retry((MINI,), 1.0)
+    assert route_of(sonar, sonar, sonar, mini, mini, mini) == Fail(error_class)
+
+
+@pytest.mark.parametrize("error_class", FINAL)
+def test_what_another_attempt_cannot_change_ends_the_route(error_class: ErrorClass) -> None:
+    """Neither the same model nor the next one is asked."""
+    assert route_of(Failure(SONAR, error_class)) == Fail(error_class)
+
+
+def test_an_unknown_model_moves_on_at_once() -> None:
+    """No second attempt, no wait; the last model's is the end."""
+    unknown = ErrorClass.UNKNOWN_MODEL
+    assert route_of(Failure(SONAR, unknown)) == NextModel((MINI,))
+    assert route_of(Failure(SONAR, unknown), Failure(MINI, unknown)) == Fail(unknown)
+
+
+def test_disable_fallback_keeps_to_the_first_model() -> None:
+    """It is retried as ever, and then the step fails."""
+    route = Route(disable_fallback=True)
+    sonar = Failure(SONAR, ErrorClass.TIMEOUT)
+    assert route_of(sonar, route=route) == Retry((SONAR,), 1.0)
+    assert route_of(sonar, sonar, sonar, route=route) == Fail(ErrorClass.TIMEOUT)
+    assert route_of(Failure(SONAR, ErrorClass.UNKNOWN_MODEL), route=route) == Fail(ErrorClass.UNKNOWN_MODEL)
+
+
+def test_a_402_waits_only_with_a_retry_after() -> None:
+    """In-flight credit is waited for on the same model; out of credit is final; neither changes the model."""
+    credits_class = ErrorClass.INSUFFICIENT_CREDITS
+    waiting = Failure(SONAR, credits_class, retry_after_seconds=5.0)
+    assert route_of(waiting) == Retry((SONAR, MINI), 6.0)
+    assert route_of(waiting, waiting, waiting) == Fail(credits_class)
+    assert route_of(Failure(SONAR, credits_class)) == Fail(credits_class)
+
+
+def test_a_downgraded_grant_can_go_back_to_the_first_model() -> None:
+    """What counts is the model that failed: after a downgrade the first one has not been given up."""
+    mini = Failure(MINI, ErrorClass.PROVIDER_ERROR)
+    assert route_of(mini) == Retry((MINI, SONAR), 1.0)
+    assert route_of(mini, mini, mini) == NextModel((SONAR,))
+
+
+def test_a_route_and_a_failure_are_checked() -> None:
+    """An empty route, a model named twice and a failure of a model off the route are programming errors."""
+    for models in ((), (SONAR, SONAR)):
+        with pytest.raises(ValueError, match="route"):
+            Route(models=models)
+    with pytest.raises(ValueError, match="route"):
+        route_of(Failure("x-ai/grok-4-fast", ErrorClass.TIMEOUT))
+
+
+@given(
+    models=st.integers(1, 5),
+    attempts=st.integers(1, 4),
+    disable_fallback=st.booleans(),
+    data=st.data(),
+)
+def test_every_route_ends(models: int, attempts: int, disable_fallback: bool, data: st.DataObject) -> None:
+    """Whatever fails, each model is asked at most `attempts` times, and the same history is decided alike."""
+    route = Route(
+        models=tuple(f"vendor/model-{number}" for number in range(models)),
+        disable_fallback=disable_fallback,
+        retry=RetryPolicy(attempts=attempts),
+    )
+    failures: list[Failure] = []
+    asked = candidates(route, ())
+    while True:
+        retry_after = data.draw(st.none() | st.floats(0, 100))
+        failures.append(Failure(asked[0], data.draw(st.sampled_from(ErrorClass)), retry_after))
+        move = next_move(route, failures, jitter=0.0)
+        assert move == next_move(route, tuple(failures), jitter=0.0)
+        assert sum(failure.model == asked[0] for failure in failures) <= attempts
+        if isinstance(move, Fail):
+            assert move.error_class is failures[-1].error_class
+            break
+        asked = move.models
+    if disable_fallback:
+        assert {failure.model for failure in failures} == {route.models[0]}
