@@ -11,15 +11,6 @@ from functools import partial
 from importlib.resources import files
 
 import uvloop
-from infin8.governor.v1 import (
-    budget_service_pb2_grpc,
-    governor_service_pb2_grpc,
-    ledger_service_pb2_grpc,
-    pricing_service_pb2_grpc,
-)
-from service_chassis.database import Database
-from service_chassis.migrate import migrate
-from service_chassis.server import GrpcServer, Service
 
 from governor_service.api.budget_servicer import BudgetServicer
 from governor_service.api.governor_servicer import GovernorServicer
@@ -27,7 +18,16 @@ from governor_service.api.ledger_servicer import LedgerServicer
 from governor_service.api.pricing_servicer import PricingServicer
 from governor_service.app.load_price_list import load_price_list
 from governor_service.settings import GovernorSettings
+from infin8.governor.v1 import (
+    budget_service_pb2_grpc,
+    governor_service_pb2_grpc,
+    ledger_service_pb2_grpc,
+    pricing_service_pb2_grpc,
+)
+from service_chassis.database import Database
 from service_chassis.logs import set_up_logs
+from service_chassis.migrate import migrate
+from service_chassis.server import GrpcServer, Service
 
 ERROR_DOMAIN = "governor.infin8"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from infin8.governor.v1 import budget_pb2, budget_service_pb2, budget_service_pb2_grpc
-from service_chassis.database import Database
-
 from governor_service.api import parse, render
 from governor_service.api.governor_servicer import ANONYMOUS, Context
 from governor_service.app import limits
+from infin8.governor.v1 import budget_pb2, budget_service_pb2, budget_service_pb2_grpc
 from service_chassis import fields
+from service_chassis.database import Database
 
 
 class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):

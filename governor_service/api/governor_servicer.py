@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from infin8.governor.v1 import authorization_pb2
-from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from infin8.governor.v1 import governor_service_pb2_grpc as governor_grpc
-from service_chassis.database import Database
 
 from governor_service.api import parse, render
 from governor_service.app import authorize, end_hold
+from infin8.governor.v1 import authorization_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from infin8.governor.v1 import governor_service_pb2_grpc as governor_grpc
 from service_chassis import fields
+from service_chassis.database import Database
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
-from infin8.governor.v1 import ledger_service_pb2_grpc as ledger_grpc
-from service_chassis.database import Database
-
 from governor_service.api import parse, render
 from governor_service.api.governor_servicer import Context
 from governor_service.app import read_ledger
+from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
+from infin8.governor.v1 import ledger_service_pb2_grpc as ledger_grpc
 from service_chassis import fields
+from service_chassis.database import Database
 
 
 class LedgerServicer(ledger_grpc.LedgerServiceServicer):

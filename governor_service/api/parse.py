@@ -5,16 +5,13 @@ Each function checks all that a message alone can be checked for, and raises a R
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
 from google.protobuf.message import Message
-from infin8.governor.v1 import authorization_pb2, budget_pb2, budget_service_pb2, entry_pb2
-from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 
+from governor_service.api.prices import model_id
 from governor_service.domain import authorization as holds
 from governor_service.domain.authorization import ExpiryAction, HoldRequest, PlannedCall
 from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, BudgetName, BudgetPeriod, BudgetScope
@@ -22,20 +19,20 @@ from governor_service.domain.ledger import EntryFilter, EntryFlag, EntryKind, Se
 from governor_service.domain.model_names import canonical_model
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.domain.pricing import REQUESTS_MAX, TOKENS_MAX, Usage
+from infin8.governor.v1 import authorization_pb2, budget_pb2, budget_service_pb2, entry_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 from service_chassis import fields
 from service_chassis.refusal import invalid_field
 
-MODEL_LENGTH_MAX = 200
 REASON_LENGTH_MAX = 1024
 GENERATION_ID_LENGTH_MAX = 200
-_MODEL = re.compile(r"[!-~]+")
 
 
 def model(path: str, value: str) -> str:
     """The canonical id of a model."""
-    fields.text(path, value, max_length=MODEL_LENGTH_MAX)
-    canonical = canonical_model(value).model
-    if not _MODEL.fullmatch(canonical):
+    canonical = canonical_model(model_id(path, value)).model
+    if not canonical:
         raise invalid_field(path, "is not a model id")
     return canonical
 

@@ -1,8 +1,7 @@
 """Model ids and prices, between requests and the domain."""
 
-from infin8.governor.v1 import price_pb2
-
 from governor_service.domain.pricing import Price
+from infin8.governor.v1 import price_pb2
 from service_chassis import fields
 from service_chassis.refusal import invalid_field
 

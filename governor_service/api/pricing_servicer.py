@@ -3,13 +3,13 @@
 from typing import Any
 
 import grpc
-from infin8.governor.v1 import price_pb2, pricing_service_pb2, pricing_service_pb2_grpc
-from service_chassis.database import Database
 
 from governor_service.api.prices import MODEL_LENGTH_MAX, model_id, price_message
 from governor_service.app.list_prices import get_price, get_price_of_model, list_prices
 from governor_service.app.resolve_model import resolve_model
+from infin8.governor.v1 import price_pb2, pricing_service_pb2, pricing_service_pb2_grpc
 from service_chassis import fields
+from service_chassis.database import Database
 from service_chassis.refusal import invalid_field
 
 Context = grpc.aio.ServicerContext[Any, Any]

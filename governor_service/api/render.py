@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2, price_pb2
-from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 
+from governor_service.api.prices import price_message
 from governor_service.domain.authorization import AuthorizeOutcome, BudgetCheck, Hold
 from governor_service.domain.budgets import BudgetStatus, binding
 from governor_service.domain.ledger import LedgerEntry, Settlement, WorkflowCost
-from governor_service.domain.pricing import Price
+from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,22 +25,6 @@ def timestamp(time: datetime | None) -> Timestamp | None:
         return None
     since = time - _EPOCH
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
-
-
-def price(value: Price) -> price_pb2.Price:
-    return price_pb2.Price(
-        price_id=str(value.price_id),
-        model=value.model,
-        input_nano_usd_per_mtok=value.input_nano_usd_per_mtok,
-        cached_input_nano_usd_per_mtok=value.cached_input_nano_usd_per_mtok,
-        cache_write_nano_usd_per_mtok=value.cache_write_nano_usd_per_mtok,
-        output_nano_usd_per_mtok=value.output_nano_usd_per_mtok,
-        reasoning_nano_usd_per_mtok=value.reasoning_nano_usd_per_mtok,
-        request_nano_usd=value.request_nano_usd,
-        effective_time=timestamp(value.effective_time),
-        source=value.source,
-        author=value.author,
-    )
 
 
 def lone_budget(value: BudgetStatus) -> budget_pb2.BudgetStatus:
@@ -81,7 +65,7 @@ def authorization(hold: Hold) -> authorization_pb2.Authorization:
         output_tokens_max=held.output_tokens_max,
         requests_max=held.requests_max,
         held_nano_usd=held.held_nano_usd,
-        price=price(held.price) if held.price else None,
+        price=price_message(held.price) if held.price else None,
         downgraded=held.downgrade_reason is not None,
         downgrade_reason=held.downgrade_reason or "",
         on_expiry=(
@@ -104,8 +88,8 @@ def budget_check(check: BudgetCheck) -> governor_pb2.CheckBudgetResponse:
     return governor_pb2.CheckBudgetResponse(
         allowed=allowed,
         model=check.model,
-        output_tokens_max=check.output_tokens_max,
-        estimated_nano_usd=check.estimated_nano_usd,
+        output_tokens_max=check.output_tokens_max or 0,
+        estimated_nano_usd=check.estimated_nano_usd or 0,
         budgets=budgets(check.budgets),
         denial_reason=(
             errors_pb2.ERROR_REASON_UNSPECIFIED

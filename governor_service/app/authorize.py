@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from service_chassis.database import Connection, Database
-
 from governor_service.domain import errors
 from governor_service.domain.authorization import (
     AuthorizeOutcome,
@@ -14,6 +12,7 @@ from governor_service.domain.authorization import (
     PlannedCall,
 )
 from governor_service.store import holds
+from service_chassis.database import Connection, Database
 from service_chassis.refusal import Refusal
 
 

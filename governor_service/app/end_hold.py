@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from service_chassis.database import Connection, Database
-
 from governor_service.domain import errors
 from governor_service.domain.authorization import Hold, VoidOutcome
 from governor_service.domain.ledger import SettleAnswer, Settlement, SettleOutcome, SettleRequest
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.store import holds
+from service_chassis.database import Connection, Database
 from service_chassis.refusal import too_large
 
 
@@ -38,9 +37,8 @@ async def settle(database: Database, request: SettleRequest, *, author: str) -> 
             raise too_large("usage", f"costs more than one entry takes, {ENTRY_COST_NANO_USD_MAX} nano-USD")
         case SettleOutcome.AUTHORIZATION_NOT_PENDING:
             assert answer.hold_state is not None
-            raise errors.authorization_not_pending(
-                answer.hold_state, request.authorization_id, answer.entry and answer.entry.entry_id
-            )
+            entry_id = answer.entry.entry_id if answer.entry else None
+            raise errors.authorization_not_pending(answer.hold_state, request.authorization_id, entry_id)
 
 
 async def void(

@@ -6,11 +6,10 @@ from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
-from service_chassis.database import Connection, Database
-
 from governor_service.domain import errors
 from governor_service.domain.budgets import BudgetName, BudgetPeriod, BudgetScope, BudgetStatus
 from governor_service.store import budgets
+from service_chassis.database import Connection, Database
 
 
 async def get_budget(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from service_chassis.database import Database
-
 from governor_service.domain.ledger import EntryFilter, LedgerEntry, WorkflowCost
 from governor_service.store import ledger
+from service_chassis.database import Database
 
 
 async def list_entries(

@@ -58,7 +58,7 @@ class VoidOutcome(StrEnum):
 class PlannedCall:
     """A model call within bounds.
 
-    `models` are canonical and distinct, in order of preference; the token bounds are totals over all requests.
+    `models` are canonical and distinct, in order of preference; token bounds are totals over all requests.
     `output_tokens_min` None: in full or not at all.
     """
 

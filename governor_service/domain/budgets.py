@@ -31,8 +31,7 @@ class BudgetPeriod(StrEnum):
 class BudgetName:
     """Which budget.
 
-    `period_start` is the first day of a month, or None: for a lifetime, and for the standing limit of a month's
-    budget.
+    `period_start` is the first day of a month, or None: for a lifetime, and for a month's standing limit.
     """
 
     organization_id: UUID

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
-from service_chassis.database import Connection
-
 from governor_service.domain.budgets import BudgetName, BudgetPeriod, BudgetStatus
 from governor_service.store import records
+from service_chassis.database import Connection
 from service_chassis.queries import load_queries
 
 QUERIES = load_queries(__package__, "budgets.sql")
@@ -30,7 +29,7 @@ async def find(connection: Connection, name: BudgetName) -> BudgetStatus:
     """The budget as it stands, also if nothing has ever been held or spent on it."""
     row = await connection.fetchrow(QUERIES["find_budget"], *_key(name))
     assert row is not None
-    (status,) = records.budgets([row])
+    (status,) = records.budgets([dict(row)])
     return status
 
 
@@ -43,7 +42,7 @@ async def set_limit(
     request_id: UUID | None,
     content_hash: bytes,
 ) -> bool:
-    """Sets the limit, or (None) takes it away. False: nothing changed, the request_id stands for other content."""
+    """Sets the limit, or (None) takes it away. False: nothing changed, the request_id has other content."""
     organization_id, *subject = _key(name)
     outcome: str = await connection.fetchval(
         QUERIES["set_budget"], organization_id, request_id, content_hash, *subject, limit_nano_usd, author

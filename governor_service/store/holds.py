@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
-from service_chassis.database import Connection
 
 from governor_service.domain.authorization import (
     AuthorizationState,
@@ -21,6 +20,7 @@ from governor_service.domain.authorization import (
 )
 from governor_service.domain.ledger import SettleAnswer, SettleOutcome, SettleRequest
 from governor_service.store import records
+from service_chassis.database import Connection
 from service_chassis.queries import load_queries
 
 QUERIES = load_queries(__package__, "holds.sql")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from service_chassis.database import Connection
-
 from governor_service.domain.ledger import EntryFilter, LedgerEntry, ModelCost, WorkflowCost
 from governor_service.store import records
+from service_chassis.database import Connection
 from service_chassis.queries import load_queries
 
 QUERIES = load_queries(__package__, "ledger.sql")

@@ -10,6 +10,9 @@ import asyncpg
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from governor_service.api.pricing_servicer import PricingServicer
+from governor_service.app.load_price_list import load_price_list
 from infin8.governor.v1.pricing_service_pb2 import (
     CreatePriceRequest,
     GetPriceRequest,
@@ -20,9 +23,6 @@ from infin8.governor.v1.pricing_service_pb2_grpc import (
     PricingServiceStub,
     add_PricingServiceServicer_to_server,
 )
-
-from governor_service.api.pricing_servicer import PricingServicer
-from governor_service.app.load_price_list import load_price_list
 from service_chassis.database import Database
 from service_chassis.errors import from_rpc_error
 from service_chassis.refusal import Refusal
