@@ -1,0 +1,147 @@
+"""Composition root of the workflow service: `python -m workflow_service`, set up by the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.resources import files
+
+import uvloop
+
+from governor_client import GovernorClient
+from infin8.workflow.v1 import workflow_service_pb2_grpc
+from service_chassis.database import Database
+from service_chassis.logs import set_up_logs
+from service_chassis.migrate import migrate
+from service_chassis.server import GrpcServer, Service
+from workflow_service.api.workflow_servicer import WorkflowServicer
+from workflow_service.app.execute_step import StepExecutor
+from workflow_service.app.model_call import ModelCaller
+from workflow_service.app.run_step import Executor, Runs, StepRunner
+from workflow_service.app.run_workflow import WorkflowRunner
+from workflow_service.clients.openrouter import OpenRouterClient
+from workflow_service.clients.publishers import Publishers, WordPressAccount
+from workflow_service.settings import WorkflowSettings
+from workflow_service.store.invocations import Invocations
+
+ERROR_DOMAIN = "workflow.infin8"
+SERVICE_NAME = "infin8.workflow.v1.WorkflowService"
+
+
+@asynccontextmanager
+async def serving(database: Database, executor: Executor, settings: WorkflowSettings) -> AsyncIterator[int]:
+    """The RPCs, up, by their port. At the end what runs is finished, or cut off after the grace."""
+    runs = Runs()
+    step_runner = StepRunner(database, executor, runs, lease_duration=settings.lease_duration)
+    servicer = WorkflowServicer(
+        database,
+        step_runner,
+        WorkflowRunner(database, step_runner, runs),
+        lease_duration=settings.lease_duration,
+        lease_duration_min=settings.lease_duration_min,
+        allow_private_targets=settings.allow_private_targets,
+    )
+    server = GrpcServer(
+        host=settings.host,
+        port=settings.port,
+        services=[
+            Service(
+                SERVICE_NAME,
+                partial(workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server, servicer),
+            )
+        ],
+        error_domain=ERROR_DOMAIN,
+        reflection=settings.reflection,
+        minimum_deadline_seconds=settings.minimum_deadline_seconds,
+    )
+    port = await server.start()
+    try:
+        yield port
+    finally:
+        # Both at once: callers wait for runs, and runs go on without callers.
+        await asyncio.gather(server.stop(settings.grace_seconds), runs.stop(settings.grace_seconds))
+
+
+@asynccontextmanager
+async def executing(database: Database, settings: WorkflowSettings) -> AsyncIterator[Executor]:
+    """The built-in executor with its clients.
+
+    At the end the model calls that run are finished and settled; what is not by the end of the grace stands in
+    the journal as it is.
+    """
+    if settings.openrouter_api_key is None:
+        sys.exit("OPENROUTER_API_KEY is not set; `make serve` runs the pair on a local simulator without one")
+    provider = OpenRouterClient(
+        settings.openrouter_base_url,
+        settings.openrouter_api_key.get_secret_value(),
+        deadline_seconds=settings.model_call_deadline_seconds,
+    )
+    publishers = Publishers(
+        settings.publish_directory,
+        webhook_secret=settings.webhook_secret.get_secret_value() or None,
+        wordpress_accounts=_wordpress_accounts(settings),
+    )
+    governor = GovernorClient.connect(settings.governor_target)
+    journal = Invocations(database)
+    caller = ModelCaller(
+        journal,
+        governor,
+        provider,
+        route=settings.route,
+        call_deadline_seconds=settings.model_call_deadline_seconds,
+    )
+    try:
+        yield StepExecutor(caller, journal, publishers.for_target)
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.grace_seconds):
+                await caller.finish()
+        await governor.close()
+        await publishers.close()
+        await provider.close()
+
+
+@asynccontextmanager
+async def running(settings: WorkflowSettings) -> AsyncIterator[int]:
+    """A workflow service that is up, by its port: the schema is current."""
+    if settings.database_url is None:
+        sys.exit("WORKFLOW_DATABASE_URL is not set; `make serve` starts the pair on an embedded PostgreSQL")
+    dsn = settings.database_url.get_secret_value()
+    await migrate(dsn, files("migrations.workflow"))
+    database = await Database.open(dsn, settings, application_name="workflow_service")
+    try:
+        async with (
+            executing(database, settings) as executor,
+            serving(database, executor, settings) as port,
+        ):
+            yield port
+    finally:
+        await database.close()
+
+
+def _wordpress_accounts(settings: WorkflowSettings) -> list[WordPressAccount]:
+    if not settings.wordpress_url:
+        return []
+    password = settings.wordpress_password.get_secret_value()
+    return [WordPressAccount(settings.wordpress_url, settings.wordpress_user, password)]
+
+
+async def main() -> None:
+    """Serves until SIGINT or SIGTERM, then finishes what is running."""
+    settings = WorkflowSettings()
+    set_up_logs(settings, service="workflow")
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(settings) as port:
+        print(f"ready workflow={settings.host}:{port}", flush=True)
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,160 @@
+"""The steps' typed messages: inputs that a lease hands out, results that a worker brings."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from google.protobuf.json_format import MessageToDict
+from infin8.workflow.v1 import steps_pb2, workflow_service_pb2
+from pydantic import ValidationError
+
+from service_chassis import fields
+from service_chassis.refusal import FieldViolation, Refusal, invalid_field
+from workflow_service.domain.states import Step
+from workflow_service.domain.steps import (
+    RESULT_TYPES,
+    Article,
+    ArticleInput,
+    Cluster,
+    ClusteringInput,
+    CompetitorInput,
+    IcpInput,
+    IcpResult,
+    PublishInput,
+    SeedKeyword,
+    StepInput,
+    StepResult,
+    ValidationInput,
+    article_id,
+    cluster_id,
+)
+
+_VIOLATIONS_MAX: Final = 10
+
+# The ids in a result: the list that bears them, the field, and whether it may be left out to be derived.
+_IDS: Final = {
+    "clustering": [("clusters", "cluster_id", True)],
+    "validation": [("verdicts", "cluster_id", False)],
+    "article": [("articles", "cluster_id", False), ("articles", "article_id", True)],
+    "publish": [("publications", "article_id", False)],
+}
+
+
+def step_result(workflow_id: UUID, message: workflow_service_pb2.CompleteStepRequest) -> StepResult:
+    """Raises INVALID_FIELD for an unset result and for one that its schema does not take."""
+    kind = message.WhichOneof("result")
+    if kind is None:
+        raise invalid_field("result", "is required")
+    values: dict[str, Any] = MessageToDict(
+        getattr(message, kind), preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    for items, name, may_be_derived in _IDS.get(kind, ()):
+        for index, item in enumerate(values[items]):
+            path = f"{kind}.{items}[{index}].{name}"
+            if may_be_derived and not item[name]:
+                item[name] = _derived(workflow_id, item, name)
+            else:
+                # Not left to pydantic: it takes braces and urn:, too.
+                item[name] = fields.required_uuid(path, item[name])
+    try:
+        return RESULT_TYPES[Step(kind.upper())].model_validate(values)
+    except ValidationError as error:
+        raise _refusal(kind, error) from None
+
+
+def set_input(message: workflow_service_pb2.Lease, step_input: StepInput) -> None:
+    """Sets the one of the lease's inputs that is its step's."""
+    match step_input:
+        case IcpInput():
+            message.icp.MergeFrom(
+                steps_pb2.IcpInput(
+                    organization_name=step_input.organization_name,
+                    organization_url=step_input.organization_url,
+                    linkedin_url=step_input.linkedin_url or "",
+                )
+            )
+        case CompetitorInput():
+            message.competitor.MergeFrom(
+                steps_pb2.CompetitorInput(
+                    icp=icp_message(step_input.icp), competitor_urls=step_input.competitor_urls
+                )
+            )
+        case ClusteringInput():
+            message.clustering.MergeFrom(
+                steps_pb2.ClusteringInput(keywords=[_seed(seed) for seed in step_input.keywords])
+            )
+        case ValidationInput():
+            message.validation.MergeFrom(
+                steps_pb2.ValidationInput(
+                    icp=icp_message(step_input.icp),
+                    clusters=[_cluster(cluster) for cluster in step_input.clusters],
+                )
+            )
+        case ArticleInput():
+            message.article.MergeFrom(
+                steps_pb2.ArticleInput(
+                    organization_name=step_input.organization_name,
+                    icp=icp_message(step_input.icp),
+                    clusters=[_cluster(cluster) for cluster in step_input.clusters],
+                )
+            )
+        case PublishInput():
+            message.publish.MergeFrom(
+                steps_pb2.PublishInput(articles=[_article(article) for article in step_input.articles])
+            )
+
+
+def icp_message(icp: IcpResult) -> steps_pb2.IcpResult:
+    return steps_pb2.IcpResult(
+        industries=icp.industries,
+        buyer_roles=icp.buyer_roles,
+        pain_points=icp.pain_points,
+        value_proposition=icp.value_proposition,
+    )
+
+
+def _derived(workflow_id: UUID, item: dict[str, Any], name: str) -> UUID:
+    if name == "cluster_id":
+        return cluster_id(workflow_id, item["pillar_keyword"])
+    cluster: UUID = item["cluster_id"]
+    return article_id(workflow_id, cluster)
+
+
+def _seed(seed: SeedKeyword) -> steps_pb2.SeedKeyword:
+    return steps_pb2.SeedKeyword(
+        keyword=seed.keyword, competitor_url=seed.competitor_url, intent=seed.intent, reason=seed.reason
+    )
+
+
+def _cluster(cluster: Cluster) -> steps_pb2.ClusterResult:
+    return steps_pb2.ClusterResult(
+        cluster_id=str(cluster.cluster_id),
+        pillar_keyword=cluster.pillar_keyword,
+        supporting_keywords=cluster.supporting_keywords,
+        theme=cluster.theme,
+    )
+
+
+def _article(article: Article) -> steps_pb2.ArticleDraft:
+    return steps_pb2.ArticleDraft(
+        article_id=str(article.article_id),
+        cluster_id=str(article.cluster_id),
+        title=article.title,
+        slug=article.slug,
+        meta_description=article.meta_description,
+        body_markdown=article.body_markdown,
+    )
+
+
+def _refusal(kind: str, error: ValidationError) -> Refusal:
+    """Each violation by its path; what was sent is not repeated."""
+    violations = [
+        FieldViolation(
+            kind + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]),
+            detail["msg"],
+        )
+        for detail in error.errors(include_url=False, include_context=False, include_input=False)
+    ][:_VIOLATIONS_MAX]
+    first = violations[0]
+    return Refusal("INVALID_FIELD", f"{first.field}: {first.description}", fields=violations)

@@ -1,0 +1,38 @@
+"""infin8.workflow.v1.WorkflowService: every RPC, out of its three groups."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from service_chassis.database import Database
+from workflow_service.api.lifecycle_rpcs import LifecycleRpcs
+from workflow_service.api.listing_rpcs import ListingRpcs
+from workflow_service.api.step_rpcs import StepRpcs
+from workflow_service.app.run_step import StepRunner
+from workflow_service.app.run_workflow import WorkflowRunner
+
+
+class WorkflowServicer(LifecycleRpcs, StepRpcs, ListingRpcs):
+    """WatchWorkflow is not built yet: the generated servicer says so."""
+
+    def __init__(
+        self,
+        database: Database,
+        step_runner: StepRunner,
+        workflow_runner: WorkflowRunner,
+        *,
+        lease_duration: timedelta,
+        lease_duration_min: timedelta,
+        allow_private_targets: bool,
+    ) -> None:
+        """A lease that its worker names no duration for lives `lease_duration`."""
+        LifecycleRpcs.__init__(self, database, allow_private_targets=allow_private_targets)
+        StepRpcs.__init__(
+            self,
+            database,
+            step_runner=step_runner,
+            workflow_runner=workflow_runner,
+            lease_duration=lease_duration,
+            lease_duration_min=lease_duration_min,
+        )
+        ListingRpcs.__init__(self, database)
