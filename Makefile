@@ -1,0 +1,75 @@
+# `make help` lists the commands. All that they need is Python 3.11 or newer, make, and where packages come from.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTOS := $(wildcard protos/infin8/*/v1/*.proto)
+PACKAGES := governor_client governor_service pair service_chassis workflow_service examples tests hatch_build.py
+
+# A python that merely is on PATH may be a shim that fails, too old, or without the means to make a venv.
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run serve test lint format contract-image clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything in it; the other commands do it by themselves
+
+run: $(STAMP) ## drive one workflow from examples/organization.json to COMPLETED, and show what it did and cost
+	@exec $(BIN)/python -m pair run $(ARGS)
+
+serve: $(STAMP) ## keep the pair up until Ctrl-C; prints `ready governor=HOST:PORT workflow=HOST:PORT`
+	@exec $(BIN)/python -m pair serve $(ARGS)
+
+test: $(STAMP) ## run the tests, on a real PostgreSQL; ARGS='-k word' chooses
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy, the layers, and the contract: style, and nothing broken since its image
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy $(PACKAGES)
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against protos/contract.binpb
+
+format: $(STAMP) ## rewrite the Python files as `make lint` wants them
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+# The image is the contract that clients hold us to. Refresh it with a release, and only then: until the next one,
+# `make lint` refuses whatever would break a client of this one. What is merely added needs no new image.
+contract-image: $(STAMP) ## make protos/contract.binpb, the image that `make lint` compares the protos with
+	$(BIN)/buf build protos --exclude-source-info -o protos/contract.binpb
+
+clean: ## take away what tests, linters and builds leave behind
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also .venv and the generated stubs; .data stays, it is yours
+	rm -rf $(VENV)
+	find protos -name '*_pb2*.py*' -delete
+
+# One at a time where flock is there: `make run` beside a `make serve` that is still setting up waits for it.
+$(STAMP): requirements.lock pyproject.toml hatch_build.py $(PROTOS)
+	@set -e; \
+	exec 9<requirements.lock; \
+	if command -v flock >/dev/null; then flock 9; fi; \
+	if [ -e $@ ] && [ -z "$$(find $^ -newer $@)" ]; then exit 0; fi; \
+	if ! { $(BIN)/python -c '$(USABLE)' && $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
+		python=; \
+		for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+			if "$$candidate" -c '$(USABLE)' >/dev/null 2>&1; then python=$$candidate; break; fi; \
+		done; \
+		if [ -z "$$python" ]; then \
+			echo 'make: no Python 3.11 or newer with venv and ensurepip found; name one with PYTHON=/path/to/python3' >&2; \
+			exit 1; \
+		fi; \
+		echo "making $(VENV) with $$python" >&2; \
+		"$$python" -m venv --clear $(VENV); \
+	fi; \
+	pip="$(BIN)/python -m pip --disable-pip-version-check --quiet install --root-user-action=ignore"; \
+	$$pip --require-hashes -r requirements.lock; \
+	$$pip --no-deps --no-build-isolation -e .; \
+	touch $@
