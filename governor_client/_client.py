@@ -9,6 +9,8 @@ from typing import Final, Self
 from uuid import UUID
 
 import grpc
+
+from governor_client._retry import call_until
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from infin8.governor.v1.entry_pb2 import Usage
 from infin8.governor.v1.governor_service_pb2 import (
@@ -20,8 +22,6 @@ from infin8.governor.v1.governor_service_pb2 import (
     VoidRequest,
 )
 from infin8.governor.v1.governor_service_pb2_grpc import GovernorServiceStub
-
-from governor_client._retry import call_until
 
 TIMEOUT_SECONDS_DEFAULT: Final = 10.0
 

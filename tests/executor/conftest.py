@@ -11,15 +11,15 @@ from uuid import UUID, uuid4
 import asyncpg
 import grpc
 import pytest
+
+from governor_client import GovernorClient
+from governor_service.settings import GovernorSettings
 from infin8.governor.v1.budget_pb2 import BUDGET_SCOPE_WORKFLOW, BudgetStatus
 from infin8.governor.v1.budget_service_pb2 import GetBudgetRequest, SetBudgetRequest
 from infin8.governor.v1.budget_service_pb2_grpc import BudgetServiceStub
 from infin8.governor.v1.entry_pb2 import EntryFlag, EntryKind, LedgerEntry
 from infin8.governor.v1.ledger_service_pb2 import ListEntriesRequest
 from infin8.governor.v1.ledger_service_pb2_grpc import LedgerServiceStub
-
-from governor_client import GovernorClient
-from governor_service.settings import GovernorSettings
 from service_chassis.database import Database
 from service_chassis.settings import DatabaseSettings
 from tests.executor.examples import ICP, INPUTS
@@ -28,7 +28,7 @@ from workflow_service.app.model_call import ModelCaller
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.clients.publishers import Publishers
 from workflow_service.domain.routing import Route
-from workflow_service.domain.states import WORKING_STEPS, Step, WorkflowState, processing
+from workflow_service.domain.states import PROCESSING, WORKING_STEPS, Step, WorkflowState, processing
 from workflow_service.domain.steps import StepInput
 from workflow_service.domain.workflow import Lease, Profile, PublishKind, PublishTarget
 from workflow_service.simulator.prices import ModelPrice
@@ -36,13 +36,15 @@ from workflow_service.simulator.server import Simulator
 from workflow_service.store import workflows
 from workflow_service.store.invocations import Invocation, Invocations
 
+CALL_DEADLINE_SECONDS = 1.0
+AUTHORIZE_TIMEOUT_SECONDS = 1.0
 SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
 
 # The document's prices, which the governor uses here too: both sides rate alike.
 PRICES = {
     SONAR: ModelPrice(1_000_000_000, 2_000_000_000),
     MINI: ModelPrice(150_000_000, 600_000_000),
-    "x-ai/grok-4-fast": ModelPrice(200_000_000, 500_000_000),
+    f"{MINI}-2024-07-18": ModelPrice(150_000_000, 600_000_000),
 }
 
 _PROFILE = Profile(
@@ -78,7 +80,7 @@ class WorkflowDatabase:
         *,
         publish_target: PublishTarget = PublishTarget(PublishKind.DIRECTORY, ""),  # noqa: B008 - frozen
     ) -> Lease:
-        """A new workflow whose `step` is being worked on, at epoch 1."""
+        """A new workflow whose `step` is being worked on."""
         organization_id, workflow_id = uuid4(), uuid4()
         async with self.database.read() as connection:
             await workflows.insert_workflow(
@@ -94,14 +96,14 @@ class WorkflowDatabase:
             await self.sql(
                 "UPDATE intent_workflows SET state = $3, version = version + 1, icp = "
                 "CASE WHEN $3 IN ('ICP_PENDING', 'ICP_PROCESSING') THEN NULL ELSE $4::jsonb END, "
-                "lease_token = CASE WHEN $3 = $5 THEN gen_random_uuid() END, "
-                "lease_epoch = CASE WHEN $3 = $5 THEN 1 ELSE 0 END, "
-                "lease_expire_time = CASE WHEN $3 = $5 THEN now() + interval '1 hour' END "
+                "lease_token = CASE WHEN $5 THEN gen_random_uuid() END, "
+                "lease_epoch = lease_epoch + $5::boolean::integer, "
+                "lease_expire_time = CASE WHEN $5 THEN now() + interval '1 hour' END "
                 "WHERE organization_id = $1 AND id = $2",
                 *ids,
                 state.value,
                 ICP.model_dump_json(),
-                processing(step).value,
+                state in PROCESSING,
             )
         return await self._present_lease(ids, step, step_input or INPUTS[step])
 
@@ -164,7 +166,7 @@ class WorkflowDatabase:
 
 
 def _way_to(target: WorkflowState) -> list[WorkflowState]:
-    way = []
+    way: list[WorkflowState] = []
     for state in WorkflowState:
         if state.value.endswith("_FAILED") or state is WorkflowState.CREATED:
             continue
@@ -187,14 +189,42 @@ class Bench:
 
     workflows: WorkflowDatabase
     simulator: Simulator
-    governor_target: str
     client: GovernorClient
     provider: OpenRouterClient
-    caller: ModelCaller
-    executor: StepExecutor
+    publishers: Publishers
     waits_seconds: list[float]
-    ledger: LedgerServiceStub
-    budgets: BudgetServiceStub
+    channel: grpc.aio.Channel
+
+    def __post_init__(self) -> None:
+        self.ledger = LedgerServiceStub(self.channel)
+        self.budgets = BudgetServiceStub(self.channel)
+        self.caller = self.another_caller()
+        self.executor = self.another_executor(self.caller)
+
+    def another_caller(
+        self,
+        *,
+        client: GovernorClient | None = None,
+        route: Route = Route(),  # noqa: B008 - frozen
+    ) -> ModelCaller:
+        """Waits are noted in `waits_seconds` and not waited."""
+
+        async def note_wait(seconds: float) -> None:
+            self.waits_seconds.append(seconds)
+
+        return ModelCaller(
+            self.workflows.journal,
+            client or self.client,
+            self.provider,
+            route=route,
+            call_deadline_seconds=CALL_DEADLINE_SECONDS,
+            authorize_timeout_seconds=AUTHORIZE_TIMEOUT_SECONDS,
+            sleep=note_wait,
+            jitter=lambda: 0.0,
+        )
+
+    def another_executor(self, caller: ModelCaller) -> StepExecutor:
+        return StepExecutor(caller, self.workflows.journal, self.publishers.for_target)
 
     async def entries(self, lease: Lease) -> list[LedgerEntry]:
         answer = await self.ledger.ListEntries(
@@ -246,19 +276,11 @@ def flags(entry: LedgerEntry) -> set[str]:
     return {EntryFlag.Name(flag).removeprefix("ENTRY_FLAG_") for flag in entry.flags}
 
 
-CALL_DEADLINE_SECONDS = 1.0
-
-
 @pytest.fixture
 async def bench(
     workflow_database: WorkflowDatabase, governor_dsn: str, tmp_path: Path
 ) -> AsyncIterator[Bench]:
     from governor_service.__main__ import running
-
-    waits_seconds: list[float] = []
-
-    async def note_wait(seconds: float) -> None:
-        waits_seconds.append(seconds)
 
     settings = GovernorSettings.model_validate(
         {"database_url": governor_dsn, "port": 0, "price_list": "document", "reflection": False}
@@ -270,29 +292,11 @@ async def bench(
         Simulator(prices=PRICES) as simulator,
     ):
         provider = OpenRouterClient(simulator.base_url, "test-key", deadline_seconds=CALL_DEADLINE_SECONDS)
-        caller = ModelCaller(
-            workflow_database.journal,
-            client,
-            provider,
-            route=Route(),
-            call_deadline_seconds=CALL_DEADLINE_SECONDS,
-            sleep=note_wait,
-            jitter=lambda: 0.0,
-        )
         publishers = Publishers(tmp_path)
-        executor = StepExecutor(caller, workflow_database.journal, publishers.for_target)
-        yield Bench(
-            workflow_database,
-            simulator,
-            f"127.0.0.1:{port}",
-            client,
-            provider,
-            caller,
-            executor,
-            waits_seconds,
-            LedgerServiceStub(channel),
-            BudgetServiceStub(channel),
+        bench = Bench(
+            workflow_database, simulator, client, provider, publishers, waits_seconds=[], channel=channel
         )
-        await caller.finish()
+        yield bench
+        await bench.caller.finish()
         await provider.close()
         await publishers.close()

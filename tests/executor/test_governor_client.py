@@ -13,6 +13,8 @@ from uuid import uuid4
 import grpc
 import pytest
 from grpc_status import rpc_status
+
+from governor_client import GovernorClient, GovernorUnavailableError
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from infin8.governor.v1.entry_pb2 import Usage
 from infin8.governor.v1.governor_service_pb2 import AuthorizeRequest, Settlement, SettleRequest
@@ -20,8 +22,6 @@ from infin8.governor.v1.governor_service_pb2_grpc import (
     GovernorServiceServicer,
     add_GovernorServiceServicer_to_server,
 )
-
-from governor_client import GovernorClient, GovernorUnavailableError
 from service_chassis.errors import to_rpc_status
 from service_chassis.refusal import Refusal
 

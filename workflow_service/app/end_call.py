@@ -11,11 +11,11 @@ from uuid import UUID
 
 import stamina
 import structlog
+
+from governor_client import GovernorClient, GovernorUnavailableError
 from infin8.governor.v1.budget_pb2 import BudgetScope
 from infin8.governor.v1.entry_pb2 import Usage
 from infin8.governor.v1.governor_service_pb2 import Settlement
-
-from governor_client import GovernorClient, GovernorUnavailableError
 from service_chassis.refusal import Refusal
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.clients.openrouter import ModelCallFailed, OpenRouterClient, TokenUsage
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _PERSIST_SECONDS: Final = 30.0
 _SETTLE_SECONDS: Final = 30.0
-_VOID_SECONDS: Final = 5.0
+_VOID_SECONDS: Final = 2.0
 _VOID_REASON: Final = "the call was not sent, or was refused without charge"
 
 _log = structlog.get_logger(__name__)

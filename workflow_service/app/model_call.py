@@ -16,10 +16,10 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
-from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from pydantic import BaseModel
 
 from governor_client import GovernorClient, GovernorUnavailableError
+from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from service_chassis.refusal import Refusal
 from workflow_service.app.end_call import CallEnder, call_usage, governor_failed
 from workflow_service.app.step_failed import StepFailed
@@ -64,6 +64,7 @@ class ModelCaller:
         *,
         route: Route,
         call_deadline_seconds: float,
+        authorize_timeout_seconds: float = 10.0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -74,6 +75,7 @@ class ModelCaller:
         self._ender = CallEnder(journal, governor, provider)
         self._route = route
         self._hold_duration = timedelta(seconds=call_deadline_seconds) + _HOLD_MARGIN
+        self._authorize_timeout_seconds = authorize_timeout_seconds
         self._sleep = sleep
         self._jitter = jitter
         self._running: set[asyncio.Task[Any]] = set()
@@ -181,6 +183,7 @@ class ModelCaller:
                 hold_duration=self._hold_duration,
                 on_expiry=ExpiryAction.EXPIRY_ACTION_CHARGE,
                 labels={"step": row.step.value},
+                timeout_seconds=self._authorize_timeout_seconds,
             )
         except GovernorUnavailableError as unavailable:
             await self._ender.void(row, ErrorClass.GOVERNOR_UNAVAILABLE)

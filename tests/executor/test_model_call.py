@@ -1,0 +1,513 @@
+"""Every model call is governed: a real governor and database, and a simulated provider that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from governor_client import GovernorClient
+from service_chassis.refusal import Refusal
+from tests.executor.conftest import MINI, SONAR, Bench, flags, kinds
+from tests.executor.examples import answer
+from workflow_service.app.execute_step import StepFailed
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.routing import Route
+from workflow_service.domain.states import Step
+from workflow_service.domain.steps import CompetitorResult, IcpResult, ValidationResult
+from workflow_service.domain.workflow import Lease
+from workflow_service.simulator.behaviours import Behaviour, BehaviourKind
+from workflow_service.store.invocations import CallUsage, Invocation, InvocationState, Response
+
+
+def behave(kind: str, **arguments: Any) -> Behaviour:
+    return Behaviour(kind=BehaviourKind(kind), **arguments)
+
+
+def route_of(calls: list[Invocation]) -> list[tuple[str | None, str, str | None]]:
+    """(model, state, error class) of each attempt."""
+    return [
+        (
+            call.model,
+            call.state.value,
+            call.response.error_class.value if call.response.error_class is not None else None,
+        )
+        for call in sorted(calls, key=lambda call: (call.create_time, call.attempt))
+    ]
+
+
+GOOD_SONAR = (SONAR, "SETTLED", None)
+GOOD_MINI = (MINI, "SETTLED", None)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the provider is told to do, and the route, the entries and the waits that follow."""
+
+    behaviours: list[Behaviour]
+    route: Sequence[tuple[str, str, str | None]]
+    kinds: list[str]
+    flags: list[set[str]]
+    waits_seconds: list[float] = field(default_factory=list)
+    failed: ErrorClass | None = None
+
+
+UNKNOWN_FLAGS = {"UNKNOWN_OUTCOME"}
+USED, UNKNOWN = "USAGE", "UNKNOWN"
+
+CASES = {
+    "well": Case([], [GOOD_SONAR], [USED], [set()]),
+    "429 twice": Case(
+        [behave("rate_limited", times=2, retry_after="7")],
+        [(SONAR, "VOIDED", "RATE_LIMITED")] * 2 + [GOOD_SONAR],
+        [USED],
+        [set()],
+        [7.0, 7.0],
+    ),
+    "429 for ever": Case(
+        [behave("rate_limited", times=None)],
+        [(SONAR, "VOIDED", "RATE_LIMITED")] * 3 + [(MINI, "VOIDED", "RATE_LIMITED")] * 3,
+        [],
+        [],
+        [1.0, 1.0, 1.0, 1.0],
+        ErrorClass.RATE_LIMITED,
+    ),
+    "unknown model": Case(
+        [behave("unknown_model", model=SONAR)],
+        [(SONAR, "VOIDED", "UNKNOWN_MODEL"), GOOD_MINI],
+        [USED],
+        [set()],
+    ),
+    "html": Case(
+        [behave("html")],
+        [(SONAR, "SETTLED", "MALFORMED_RESPONSE"), GOOD_SONAR],
+        [USED, USED],
+        [set(), set()],
+        [0.5],
+    ),
+    "no usage": Case([behave("missing_usage")], [GOOD_SONAR], [USED], [set()]),
+    "negative usage": Case([behave("usage", usage={"completion_tokens": -5})], [GOOD_SONAR], [USED], [set()]),
+    "enormous usage": Case([behave("usage", usage={"prompt_tokens": 10**15})], [GOOD_SONAR], [USED], [set()]),
+    "another model": Case(
+        [behave("other_model", served_model="openai/gpt-4o-mini-2024-07-18")],
+        [GOOD_SONAR],
+        [USED],
+        [{"MODEL_DRIFT"}],
+    ),
+    "hang": Case(
+        [behave("hang")],
+        [(SONAR, "SETTLED", "TIMEOUT"), GOOD_SONAR],
+        [UNKNOWN, USED],
+        [UNKNOWN_FLAGS, set()],
+        [0.5],
+    ),
+    "cut before the answer": Case(
+        [behave("cut_before_answer")],
+        [(SONAR, "SETTLED", "CONNECTION_FAILED"), GOOD_SONAR],
+        [UNKNOWN, USED],
+        [UNKNOWN_FLAGS, set()],
+        [0.5],
+    ),
+    "cut in the answer": Case(
+        [behave("cut")],
+        [(SONAR, "SETTLED", "CONNECTION_FAILED"), GOOD_SONAR],
+        [USED, USED],
+        [set(), set()],
+        [0.5],
+    ),
+    "unparsable once": Case(
+        [behave("unparsable")],
+        [(SONAR, "SETTLED", "UNPARSABLE_RESULT"), GOOD_SONAR],
+        [USED, USED],
+        [set(), set()],
+        [0.5],
+    ),
+    "unparsable for ever": Case(
+        [behave("unparsable", times=None)],
+        [(SONAR, "SETTLED", "UNPARSABLE_RESULT")] * 3 + [(MINI, "SETTLED", "UNPARSABLE_RESULT")] * 3,
+        [USED] * 6,
+        [set()] * 6,
+        [0.5, 1.0, 0.5, 1.0],
+        ErrorClass.UNPARSABLE_RESULT,
+    ),
+    "error inside a 200 with usage": Case(
+        [behave("error_inside", with_usage=True)],
+        [(SONAR, "SETTLED", "PROVIDER_ERROR"), GOOD_SONAR],
+        [USED, USED],
+        [set(), set()],
+        [0.5],
+    ),
+    "401": Case(
+        [behave("status", status=401)],
+        [(SONAR, "VOIDED", "PROVIDER_UNAUTHORIZED")],
+        [],
+        [],
+        [],
+        ErrorClass.PROVIDER_UNAUTHORIZED,
+    ),
+    "402": Case(
+        [behave("out_of_credits")],
+        [(SONAR, "VOIDED", "INSUFFICIENT_CREDITS")],
+        [],
+        [],
+        [],
+        ErrorClass.INSUFFICIENT_CREDITS,
+    ),
+    "dearer than held": Case(
+        [behave("cost", cost_usd=Decimal("0.5"))],
+        [GOOD_SONAR],
+        [USED],
+        [{"OVERAGE", "PROVIDER_VARIANCE"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_route_class_and_ledger(bench: Bench, name: str) -> None:
+    """For each misbehaviour: the models asked, the class of each failure, and every nano-dollar."""
+    case = CASES[name]
+    lease = await bench.workflows.lease(Step.ICP)
+    bench.simulator.misbehave(*case.behaviours)
+    if case.failed is None:
+        assert isinstance(await bench.executor.execute(lease), IcpResult)
+    else:
+        with pytest.raises(StepFailed) as caught:
+            await bench.executor.execute(lease)
+        assert caught.value.error.error_class is case.failed
+    calls = await bench.workflows.calls(lease)
+    entries = await bench.entries(lease)
+    assert route_of(calls) == list(case.route)
+    assert kinds(entries) == case.kinds
+    assert [flags(entry) for entry in entries] == case.flags
+    assert bench.waits_seconds == case.waits_seconds
+    await bench.assert_books_agree(lease)
+    await assert_charged_as_billed(bench, lease)
+
+
+async def assert_charged_as_billed(bench: Bench, lease: Lease) -> None:
+    """What is known costs what the provider billed, what is unknown costs its hold; I7: each has its own."""
+    settled = [call for call in await bench.workflows.calls(lease) if call.state is InvocationState.SETTLED]
+    billed = {call.generation_id: call.billed_nano_usd for call in bench.simulator.calls}
+    for call in settled:
+        if call.response.usage is None:
+            assert call.cost_nano_usd == call.held_nano_usd
+        else:
+            assert call.cost_nano_usd == billed[call.response.generation_id]
+    holds = [call.authorization_id for call in await bench.workflows.calls(lease)]
+    assert len(set(holds)) == len(holds)
+    assert {entry.authorization_id for entry in await bench.entries(lease)} == {
+        str(call.authorization_id) for call in settled
+    }
+
+
+async def test_the_hold_bounds_the_call(bench: Bench) -> None:
+    """What is sent is what was granted: the model, max_tokens, max_price; and it costs no more than held."""
+    lease = await bench.workflows.lease(Step.ICP)
+    await bench.executor.execute(lease)
+    [sent] = bench.simulator.calls
+    [call] = await bench.workflows.calls(lease)
+    authorization = await bench.client.get_authorization(
+        organization_id=lease.organization_id, request_id=call.request_id
+    )
+    assert (
+        (sent.model, sent.max_tokens)
+        == (authorization.model, authorization.output_tokens_max)
+        == (
+            SONAR,
+            700,
+        )
+    )
+    assert authorization.input_tokens_max >= sent.input_tokens
+    assert authorization.labels == {"step": "ICP"}
+    assert authorization.on_expiry == 2  # CHARGE
+    assert call.cost_nano_usd is not None
+    assert call.held_nano_usd is not None
+    assert 0 < call.cost_nano_usd <= call.held_nano_usd
+
+
+async def test_a_provider_dearer_than_the_price_book_is_not_chosen(bench: Bench) -> None:
+    """`max_price` is the authorization's price: nobody serves it for less, so the next model is asked."""
+    dear = replace(bench.simulator._api._prices[SONAR], request_nano_usd=1)
+    bench.simulator._api._prices = {**bench.simulator._api._prices, SONAR: dear}
+    lease = await bench.workflows.lease(Step.ICP)
+    await bench.executor.execute(lease)
+    assert route_of(await bench.workflows.calls(lease)) == [(SONAR, "VOIDED", "UNKNOWN_MODEL"), GOOD_MINI]
+
+
+async def test_a_fallback_can_be_disabled(bench: Bench) -> None:
+    """With `disable_fallback` the first model is the only one."""
+    caller = bench.another_caller(route=Route(disable_fallback=True))
+    executor = bench.another_executor(caller)
+    bench.simulator.misbehave(behave("unknown_model", model=SONAR))
+    lease = await bench.workflows.lease(Step.ICP)
+    with pytest.raises(StepFailed) as caught:
+        await executor.execute(lease)
+    assert caught.value.error.error_class is ErrorClass.UNKNOWN_MODEL
+    assert len(bench.simulator.calls) == 1
+
+
+async def test_a_denied_budget_sends_nothing(bench: Bench) -> None:
+    """BUDGET_EXCEEDED is BUDGET_DENIED, final, and no model is called."""
+    lease = await bench.workflows.lease(Step.ICP)
+    await bench.set_limit(lease, 1000)
+    with pytest.raises(StepFailed) as caught:
+        await bench.executor.execute(lease)
+    error = caught.value.error
+    assert (error.error_class, error.reason) == (ErrorClass.BUDGET_DENIED, "BUDGET_EXCEEDED")
+    assert bench.simulator.calls == ()
+    assert route_of(await bench.workflows.calls(lease)) == [(None, "VOIDED", "BUDGET_DENIED")]
+    await bench.assert_books_agree(lease)
+
+
+async def test_a_tight_budget_grants_the_cheaper_model(bench: Bench) -> None:
+    """The governor grants the first candidate that fits, and that one is called."""
+    lease = await bench.workflows.lease(Step.ICP)
+    await bench.set_limit(lease, 1_200_000)
+    await bench.executor.execute(lease)
+    assert [call.model for call in bench.simulator.calls] == [MINI]
+    await bench.assert_books_agree(lease)
+
+
+async def test_no_governor_no_model_call(bench: Bench, unused_tcp_port: int) -> None:
+    """I14: where nobody answers, nothing is sent, and the row waits to be voided."""
+    async with GovernorClient.connect(f"127.0.0.1:{unused_tcp_port}") as nobody:
+        executor = bench.another_executor(bench.another_caller(client=nobody))
+        lease = await bench.workflows.lease(Step.ICP)
+        with pytest.raises(StepFailed) as caught:
+            await executor.execute(lease)
+    assert caught.value.error.error_class is ErrorClass.GOVERNOR_UNAVAILABLE
+    assert bench.simulator.calls == ()
+    assert route_of(await bench.workflows.calls(lease)) == [(None, "VOIDING", "GOVERNOR_UNAVAILABLE")]
+
+    again = await bench.workflows.fail_and_claim(lease)
+    await bench.executor.execute(again)
+    calls = await bench.workflows.calls(lease)
+    assert route_of(calls) == [(None, "VOIDED", "GOVERNOR_UNAVAILABLE"), GOOD_SONAR]
+    assert [call.attempt for call in calls] == [1, 2]
+    await bench.assert_books_agree(lease)
+
+
+async def test_a_failed_step_run_anew_pays_only_for_what_it_lacks(bench: Bench) -> None:
+    """The first competitor's answer is used again; attempts go on counting."""
+    lease = await bench.workflows.lease(Step.COMPETITOR)
+    first, second = lease.workflow.profile.competitor_urls
+    # The first competitor answers, the second is refused for good.
+    bench.simulator.misbehave(
+        behave("slow", seconds=0.05), behave("status", status=403, message="not for you")
+    )
+    with pytest.raises(StepFailed) as caught:
+        await bench.executor.execute(lease)
+    assert caught.value.error.error_class is ErrorClass.FORBIDDEN
+    paid = await bench.entries(lease)
+    assert len(paid) == 1
+
+    again = await bench.workflows.fail_and_claim(lease)
+    result = await bench.executor.execute(again)
+    assert isinstance(result, CompetitorResult)
+    assert {keyword.competitor_url for keyword in result.keywords} == {first, second}
+    calls = await bench.workflows.calls(lease)
+    assert [(call.item, call.attempt, call.state.value) for call in calls] == [
+        (first, 1, "SETTLED"),
+        (second, 1, "VOIDED"),
+        (second, 2, "SETTLED"),
+    ]
+    assert (await bench.entries(lease))[:1] == paid
+    await bench.assert_books_agree(lease)
+
+
+async def test_a_verdict_of_nothing_valid_is_asked_for_again(bench: Bench) -> None:
+    """NOTHING_VALID fails the step and is charged; a run anew does not take it for a good answer."""
+    lease = await bench.workflows.lease(Step.VALIDATION)
+    row = await pretend_answer(bench, lease, None, ErrorClass.NOTHING_VALID)
+    again = await bench.workflows.fail_and_claim(lease)
+    assert isinstance(await bench.executor.execute(again), ValidationResult)
+    calls = await bench.workflows.calls(lease)
+    assert [(call.attempt, call.state.value) for call in calls] == [(1, "SETTLED"), (2, "SETTLED")]
+    assert calls[0].request_id == row.request_id
+    await bench.assert_books_agree(lease)
+
+
+async def pretend_answer(
+    bench: Bench, lease: Lease, text: str | None, error_class: ErrorClass | None = None
+) -> Invocation:
+    """A call that a process made and was killed after, before it settled."""
+    row = await begin(bench, lease)
+    dispatched = await bench.workflows.journal.dispatch_if_authorized_and_leased(row)
+    assert dispatched is not None
+    responded = await bench.workflows.journal.respond_if_dispatched(
+        dispatched,
+        Response(
+            answer=text,
+            error_class=error_class,
+            served_model=SONAR,
+            generation_id="gen-before",
+            usage=CallUsage(100, 0, 0, 50, 0, 1),
+        ),
+    )
+    assert responded is not None
+    return responded
+
+
+async def begin(bench: Bench, lease: Lease, *, recorded: bool = True) -> Invocation:
+    """A call whose hold is placed, and recorded or not, and whose process was then killed."""
+    row = await bench.workflows.journal.request_if_leased(
+        lease.organization_id, lease.workflow_id, lease.step, "", 1, epoch=lease.epoch, models=[SONAR]
+    )
+    assert row is not None
+    authorization = await bench.client.authorize(
+        organization_id=lease.organization_id,
+        workflow_id=lease.workflow_id,
+        request_id=row.request_id,
+        models=[SONAR],
+        input_tokens_max=1000,
+        output_tokens_max=700,
+    )
+    if recorded:
+        authorized = await bench.workflows.journal.authorize_if_requested(
+            row,
+            authorization_id=UUID(authorization.authorization_id),
+            model=authorization.model,
+            held_nano_usd=authorization.held_nano_usd,
+        )
+        assert authorized is not None
+        return authorized
+    return row
+
+
+HELD_NANO_USD = 1000 * 1000 + 700 * 2000
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_killed_before_dispatch_is_voided(bench: Bench, recorded: bool) -> None:
+    """Fault 2: a hold that was placed and not used goes back, whether the journal knows of it or not."""
+    lease = await bench.workflows.lease(Step.ICP)
+    await begin(bench, lease, recorded=recorded)
+    assert (await bench.budget(lease)).held_nano_usd == HELD_NANO_USD
+    taken = await bench.workflows.take_over(lease)
+    await bench.executor.execute(taken)
+    calls = await bench.workflows.calls(lease)
+    assert [(call.attempt, call.state.value) for call in calls] == [(1, "VOIDED"), (2, "SETTLED")]
+    await bench.assert_books_agree(lease)
+
+
+async def test_killed_after_dispatch_is_charged_as_unknown(bench: Bench) -> None:
+    """Fault 3: nobody knows, so the hold is charged and never released; the item is paid for again."""
+    lease = await bench.workflows.lease(Step.ICP)
+    row = await begin(bench, lease)
+    assert await bench.workflows.journal.dispatch_if_authorized_and_leased(row) is not None
+    taken = await bench.workflows.take_over(lease)
+    await bench.executor.execute(taken)
+    entries = await bench.entries(lease)
+    assert kinds(entries) == ["UNKNOWN", "USAGE"]
+    assert entries[0].cost_nano_usd == HELD_NANO_USD
+    await bench.assert_books_agree(lease)
+
+
+async def test_killed_before_settle_uses_the_stored_answer(bench: Bench) -> None:
+    """Fault 4: the cost is settled, the stored answer is used, and no second call is made."""
+    lease = await bench.workflows.lease(Step.ICP)
+    await pretend_answer(bench, lease, answer(Step.ICP))
+    taken = await bench.workflows.take_over(lease)
+    assert isinstance(await bench.executor.execute(taken), IcpResult)
+    assert bench.simulator.calls == ()
+    [entry] = await bench.entries(lease)
+    assert entry.cost_nano_usd == 100 * 1000 + 50 * 2000
+    await bench.assert_books_agree(lease)
+
+
+async def test_killed_after_settle_is_not_charged_again(bench: Bench) -> None:
+    """Fault 5: a step that was run and not completed is completed from the journal."""
+    lease = await bench.workflows.lease(Step.ICP)
+    first = await bench.executor.execute(lease)
+    paid = await bench.entries(lease)
+    taken = await bench.workflows.take_over(lease)
+    assert await bench.executor.execute(taken) == first
+    assert len(bench.simulator.calls) == 1
+    assert await bench.entries(lease) == paid
+
+
+async def test_a_caller_that_goes_away_leaves_no_call_unsettled(bench: Bench) -> None:
+    """Fault 13: a cancelled step stops waiting; the call that is on its way is answered and settled."""
+    lease = await bench.workflows.lease(Step.ICP)
+    bench.simulator.misbehave(behave("slow", seconds=0.4))
+    run = asyncio.ensure_future(bench.executor.execute(lease))
+    await until_dispatched(bench, lease)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await bench.caller.finish()
+    assert route_of(await bench.workflows.calls(lease)) == [GOOD_SONAR]
+    await bench.assert_books_agree(lease)
+    await assert_charged_as_billed(bench, lease)
+
+
+async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) -> None:
+    """Fault 11: its call was charged as unknown by the next owner, and is corrected to what it used."""
+    lease = await bench.workflows.lease(Step.ICP)
+    bench.simulator.misbehave(behave("slow", seconds=0.4))
+    slow = asyncio.ensure_future(bench.executor.execute(lease))
+    await until_dispatched(bench, lease)
+    taken = await bench.workflows.take_over(lease)
+    assert isinstance(await bench.executor.execute(taken), IcpResult)
+    with pytest.raises(Refusal) as caught:
+        await slow
+    assert caught.value.reason == "LEASE_LOST"
+    entries = await bench.entries(lease)
+    assert sorted(kinds(entries)) == ["ADJUSTMENT", "UNKNOWN", "USAGE"]
+    assert sum(entry.cost_nano_usd for entry in entries) == sum(
+        call.billed_nano_usd for call in bench.simulator.calls
+    )
+    await bench.assert_books_agree(lease)
+
+
+async def test_a_cancelled_workflow_sends_nothing_more(bench: Bench) -> None:
+    """Between two items the workflow is cancelled: the next call is not begun."""
+    lease = await bench.workflows.lease(Step.COMPETITOR)
+    bench.simulator.misbehave(behave("slow", seconds=0.3))
+    run = asyncio.ensure_future(bench.executor.execute(lease))
+    await until_dispatched(bench, lease)
+    await bench.workflows.cancel(lease)
+    with pytest.raises(Refusal) as caught:
+        await run
+    assert caught.value.reason == "LEASE_LOST"
+    assert len(bench.simulator.calls) == 1
+    await bench.assert_books_agree(lease)
+
+
+async def until_dispatched(bench: Bench, lease: Lease) -> None:
+    """Waits, at most a second or so, until a call is on its way."""
+    for _ in range(200):
+        calls = await bench.workflows.calls(lease)
+        if any(call.state is InvocationState.DISPATCHED for call in calls):
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("nothing was dispatched")
+
+
+@pytest.mark.parametrize("step", [Step.COMPETITOR, Step.CLUSTERING, Step.VALIDATION, Step.ARTICLE])
+async def test_every_step_is_answered_by_the_simulator(bench: Bench, step: Step) -> None:
+    """Each step's prompt, schema and token bound go together with a model that answers fittingly."""
+    lease = await bench.workflows.lease(step)
+    await bench.executor.execute(lease)
+    assert all(state == "SETTLED" for _, state, _ in route_of(await bench.workflows.calls(lease)))
+    assert all(call.behaviour is None for call in bench.simulator.calls)
+    await bench.assert_books_agree(lease)
+
+
+async def test_what_is_logged_and_raised_bears_no_prompt_and_no_key(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """I15: the failure's text and the log say what failed, not what was asked."""
+    lease = await bench.workflows.lease(Step.ICP)
+    bench.simulator.misbehave(behave("moderated"))
+    with pytest.raises(StepFailed) as caught:
+        await bench.executor.execute(lease)
+    said = f"{caught.value.error} {caught.value} {capsys.readouterr()}"
+    assert caught.value.error.error_class is ErrorClass.FORBIDDEN
+    assert "acme.example" not in said
+    assert "test-key" not in said
