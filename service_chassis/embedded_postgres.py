@@ -116,7 +116,9 @@ class EmbeddedPostgres:
                     _log.error("postgres_does_not_start", exc_info=error)
 
     def dsn(self, database: str, role: str = SUPERUSER) -> str:
-        return f"postgresql://{role}:{self._password_of(role)}@127.0.0.1:{self.port}/{database}"
+        """Without TLS, which the server does not speak and would be asked for first."""
+        password = self._password_of(role)
+        return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
     async def ensure_database(self, database: str, role: str) -> None:
         """Makes the role and the database that it owns, unless they are there. No other role may connect."""
