@@ -1,7 +1,6 @@
 """The classes of failures are a closed set, the same in code and in the contract."""
 
 from infin8.workflow.v1 import errors_pb2
-
 from workflow_service.domain.error_class import ErrorClass
 
 
