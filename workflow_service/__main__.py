@@ -70,8 +70,8 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
 async def executing(database: Database, settings: WorkflowSettings) -> AsyncIterator[Executor]:
     """The built-in executor with its clients.
 
-    At the end the model calls that run are finished and settled; what is not by the end of the grace stands in
-    the journal as it is.
+    At the end the model calls that run are finished and settled; what is not by the end of the grace
+    stands in the journal as it is.
     """
     if settings.openrouter_api_key is None:
         sys.exit("OPENROUTER_API_KEY is not set; `make serve` runs the pair on a local simulator without one")
