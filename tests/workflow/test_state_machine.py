@@ -1,0 +1,204 @@
+"""One matrix: in code, in the database and over gRPC; the database refuses what is not in it (S24–S26, I8)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+from infin8.workflow.v1 import workflow_pb2
+
+from service_chassis.embedded_postgres import EmbeddedPostgres
+from tests.workflow.service import Client, state_name
+from workflow_service.domain.states import (
+    ADVANCES,
+    TERMINAL,
+    TRANSITIONS,
+    WORKING_STEPS,
+    Step,
+    WorkflowState,
+    completed,
+    due,
+    failed,
+    pending,
+    processing,
+    step_of,
+)
+
+EDGES = {(source.value, target.value) for source, targets in TRANSITIONS.items() for target in targets}
+
+
+@pytest.fixture
+async def connection(workflow_dsn: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(workflow_dsn)
+    yield connection
+    await connection.close()
+
+
+def test_the_matrix_is_the_requirements() -> None:
+    """29 states; the edges as the requirements list them."""
+    assert len(WorkflowState) == 29
+    working = {
+        edge
+        for step in WORKING_STEPS
+        for edge in [
+            (pending(step), processing(step)),
+            (processing(step), completed(step)),
+            (processing(step), failed(step)),
+            (failed(step), processing(step)),
+        ]
+    }
+    between = {
+        ("CREATED", "ICP_PENDING"),
+        ("ICP_COMPLETED", "COMPETITOR_PENDING"),
+        ("COMPETITOR_COMPLETED", "SEED_REVIEW_PENDING"),
+        ("SEED_REVIEW_PENDING", "SEED_REVIEW_COMPLETED"),
+        ("SEED_REVIEW_COMPLETED", "CLUSTERING_PENDING"),
+        ("CLUSTERING_COMPLETED", "VALIDATION_PENDING"),
+        ("VALIDATION_COMPLETED", "ARTICLE_PENDING"),
+        ("ARTICLE_COMPLETED", "PUBLISH_PENDING"),
+        ("PUBLISH_COMPLETED", "COMPLETED"),
+    }
+    cancels = {(state, "CANCELLED") for state in WorkflowState if state not in TERMINAL}
+    assert working | between | cancels == EDGES
+
+
+async def test_the_database_holds_the_same_matrix(connection: Any) -> None:
+    """Neither has an edge, or a state, that the other lacks."""
+    rows = await connection.fetch("SELECT from_state, to_state FROM legal_transitions")
+    assert {(row["from_state"], row["to_state"]) for row in rows} == EDGES
+
+    check = await connection.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'workflow_state_check'"
+    )
+    assert set(re.findall("'([A-Z_]+)'", check)) == {state.value for state in WorkflowState}
+
+
+async def test_get_state_machine_serves_the_same_matrix(client: Client) -> None:
+    """As a flat list of edges, and by state."""
+    machine = await client.call("GetStateMachine")
+
+    def name(value: Any) -> str:
+        return str(workflow_pb2.WorkflowState.Name(value)).removeprefix("WORKFLOW_STATE_")
+
+    assert {(name(edge.from_state), name(edge.to_state)) for edge in machine.transitions} == EDGES
+    assert [name(each.state) for each in machine.states] == [state.value for state in WorkflowState]
+    assert {
+        (name(each.state), name(to)) for each in machine.states for to in each.allowed_transitions
+    } == EDGES
+    assert {name(each.state) for each in machine.states if each.terminal} == TERMINAL
+
+
+def test_what_is_due_leads_on() -> None:
+    """Every state that is not terminal waits for its step, the next one, or the end."""
+    for state in WorkflowState:
+        if state in TERMINAL or state is WorkflowState.PUBLISH_COMPLETED:
+            assert due(state) is None
+        elif state in ADVANCES:
+            assert due(state) is step_of(ADVANCES[state])
+        else:
+            assert due(state) is step_of(state)
+    assert due(WorkflowState.SEED_REVIEW_PENDING) is Step.SEED_REVIEW
+
+
+async def test_the_database_refuses_every_illegal_transition(client: Client, connection: Any) -> None:
+    """Whoever asks, the owner included: each pair of states that is no edge, from CREATED and CANCELLED."""
+    workflow_id = UUID((await client.create()).workflow_id)
+    move = "UPDATE intent_workflows SET state = $2, version = version + 1 WHERE id = $1"
+    for target in WorkflowState:
+        if target.value not in TRANSITIONS[WorkflowState.CREATED] and target != "CREATED":
+            await refused(connection, move, workflow_id, target.value)
+    await connection.execute(move, workflow_id, "CANCELLED")
+    for target in WorkflowState:
+        if target != "CANCELLED":
+            await refused(connection, move, workflow_id, target.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'ICP_PENDING'",
+        "state = 'ICP_PENDING', version = 3",
+        "version = 2",
+        "lease_epoch = 1",
+        "lease_token = gen_random_uuid()",
+        "state = 'NO_SUCH_STATE', version = 2",
+        "id = gen_random_uuid()",
+        "organization_id = gen_random_uuid()",
+        "icp = '{}'",
+        "error_class = 'INTERNAL', error_reason = '', error_message = ''",
+    ],
+)
+async def test_the_database_refuses_what_cannot_be(client: Client, connection: Any, change: str) -> None:
+    """Versions grow by one at a transition alone, epochs with a new lease alone; leases, errors and results
+    stand with their states."""
+    workflow_id = UUID((await client.create()).workflow_id)
+    with pytest.raises(asyncpg.PostgresError):
+        await connection.execute(f"UPDATE intent_workflows SET {change} WHERE id = $1", workflow_id)
+
+
+async def test_not_even_a_replicating_superuser_gets_round_the_guards(
+    client: Client, postgres: EmbeddedPostgres, workflow_dsn: str
+) -> None:
+    """Where ordinary triggers are switched off these still stand."""
+    await client.at("ICP_PENDING")
+    administrator = await asyncpg.connect(postgres.dsn(urlsplit(workflow_dsn).path.strip("/")))
+    try:
+        await administrator.execute("SET session_replication_role = replica")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await administrator.execute("UPDATE intent_workflows SET state = 'COMPLETED', version = 3")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await administrator.execute("DELETE FROM workflow_transitions")
+    finally:
+        await administrator.close()
+
+
+async def refused(connection: Any, sql: str, *arguments: Any) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute(sql, *arguments)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE workflow_transitions SET actor = 'x'",
+        "DELETE FROM workflow_transitions",
+        "TRUNCATE workflow_transitions",
+        "UPDATE legal_transitions SET to_state = 'CREATED'",
+        "DELETE FROM legal_transitions",
+    ],
+)
+async def test_history_and_matrix_only_grow(client: Client, connection: Any, change: str) -> None:
+    """The database refuses to change or to lose a line of them, for their owner too."""
+    await client.at("ICP_PENDING")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(change)
+
+
+async def test_history_tells_every_transition(client: Client) -> None:
+    """Versions without gaps, legal edges that join, who and why, the epochs of leases begun and ended."""
+    workflow = await client.at("COMPLETED")
+
+    history = (await client.call("ListTransitions", workflow_id=workflow.workflow_id)).transitions
+
+    assert [line.version for line in history] == list(range(2, workflow.version + 1))
+    assert [line.from_state for line in history[1:]] == [line.to_state for line in history[:-1]]
+    states = [workflow_pb2.WorkflowState.Name(line.to_state) for line in history]
+    assert states[-1] == "WORKFLOW_STATE_COMPLETED"
+    epochs = [line.epoch for line in history if line.epoch]
+    assert epochs == [epoch for epoch in range(1, 7) for _ in range(2)]
+    assert {line.actor for line in history} == {"anonymous", "service"}
+    assert state_name(workflow) == "COMPLETED"
+    assert not workflow.allowed_transitions
+
+
+async def test_advance_goes_where_no_work_is_and_nowhere_else(client: Client) -> None:
+    """From a state whose way on is a step's work, AdvanceWorkflow is illegal."""
+    for target in ("ICP_PENDING", "SEED_REVIEW_PENDING", "COMPLETED"):
+        workflow = await client.at(target)
+        with pytest.raises(Exception, match="ILLEGAL_TRANSITION"):
+            await client.advance(workflow)
