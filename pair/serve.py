@@ -1,0 +1,13 @@
+"""`make serve`."""
+
+from __future__ import annotations
+
+from pair.settings import PairSettings
+from pair.together import running_pair
+
+
+async def serve(settings: PairSettings) -> int:
+    """Prints the one line that others wait for, and stays until it is cancelled or a process ends."""
+    async with running_pair(settings, {}) as pair:
+        print(f"ready governor={pair.governor} workflow={pair.workflow}", flush=True)
+        await pair.until_one_ends()
