@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 
 import grpc
 from google.protobuf.message import Message
+
 from infin8.workflow.v1 import steps_pb2, workflow_pb2, workflow_service_pb2
 from infin8.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
-
 from service_chassis.database import Database
 from service_chassis.errors import from_rpc_error
 from service_chassis.refusal import Refusal
@@ -155,7 +155,7 @@ class Client:
             return await getattr(self.stub, method)(request, timeout=self.timeout_seconds)
         except grpc.aio.AioRpcError as error:
             refusal = from_rpc_error(error, domain="workflow.infin8")
-            if refusal is None:
+            if refusal is None:  # the transport's own
                 raise
             raise refusal from error
 
@@ -203,7 +203,9 @@ class Client:
         decisions = [
             workflow_service_pb2.KeywordDecision(
                 keyword=keyword.keyword,
-                decision="REVIEW_DECISION_APPROVED" if n < approve else "REVIEW_DECISION_REJECTED",
+                decision=steps_pb2.REVIEW_DECISION_APPROVED
+                if n < approve
+                else steps_pb2.REVIEW_DECISION_REJECTED,
             )
             for n, keyword in enumerate(keywords)
         ]
@@ -216,7 +218,7 @@ class Client:
         )
 
     async def at(self, target: str) -> Any:
-        """A new workflow that has come as far as `target`, by steps that succeed and reviews that approve 2."""
+        """A new workflow that has come as far as `target`; its review approved two keywords."""
         workflow = await self.create()
         while state_name(workflow) != target:
             name = state_name(workflow)

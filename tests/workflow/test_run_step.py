@@ -1,4 +1,4 @@
-"""RunStep: the state says what is committed, a failure is an answer, and the work is the service's (S28, S31)."""
+"""RunStep: the state says what is committed, a failure is an answer, the work is the service's (S28, S31)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from infin8.workflow.v1 import errors_pb2
 
+from infin8.workflow.v1 import errors_pb2
 from service_chassis.refusal import Refusal
 from tests.workflow.service import Client, PlainExecutor, outcomes, served, state_name
 from workflow_service.app.step_failed import StepFailed
@@ -237,5 +237,5 @@ async def test_a_run_that_outlives_the_grace_is_cut_off_and_still_leased(
 
 async def reaches(client: Client, workflow_id: str, state: str) -> None:
     async with asyncio.timeout(10):
-        while state_name(await client.get(workflow_id)) != state:
+        while state_name(await client.get(workflow_id)) != state:  # noqa: ASYNC110 - nothing here is told
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""One matrix: in code, in the database and over gRPC; the database refuses what is not in it (S24–S26, I8)."""
+"""One matrix, in code, in the database and over gRPC; what is not in it is refused (S24–S26, I8)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from infin8.workflow.v1 import workflow_pb2
 
+from infin8.workflow.v1 import workflow_pb2
 from service_chassis.embedded_postgres import EmbeddedPostgres
 from tests.workflow.service import Client, state_name
 from workflow_service.domain.states import (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
-from infin8.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
+from infin8.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 from service_chassis.database import Database
 from workflow_service.api import parse, render
 from workflow_service.api.paging import Paging, Position, time_position

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
-from infin8.workflow.v1 import errors_pb2, steps_pb2, workflow_pb2, workflow_service_pb2
 
+from infin8.workflow.v1 import errors_pb2, steps_pb2, workflow_pb2, workflow_service_pb2
 from service_chassis import fields
 from service_chassis.refusal import invalid_field
 from workflow_service.app.read_workflows import DATA_BYTES_MAX

@@ -7,8 +7,8 @@ from datetime import datetime
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from infin8.workflow.v1 import errors_pb2, invocations_pb2, steps_pb2, workflow_pb2, workflow_service_pb2
 
+from infin8.workflow.v1 import errors_pb2, invocations_pb2, steps_pb2, workflow_pb2, workflow_service_pb2
 from workflow_service.api.step_messages import icp_message, set_input
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import (

@@ -6,9 +6,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
-from infin8.workflow.v1 import steps_pb2, workflow_service_pb2
 from pydantic import ValidationError
 
+from infin8.workflow.v1 import steps_pb2, workflow_service_pb2
 from service_chassis import fields
 from service_chassis.refusal import FieldViolation, Refusal, invalid_field
 from workflow_service.domain.states import Step

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
-from infin8.workflow.v1 import workflow_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
+from infin8.workflow.v1 import workflow_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 from service_chassis.database import Database
 from workflow_service.api import parse, render
 from workflow_service.api.step_messages import step_result

@@ -8,7 +8,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from service_chassis.database import Connection
-
 from service_chassis.queries import load_queries
 from workflow_service.domain.states import WorkflowState
 

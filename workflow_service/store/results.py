@@ -10,7 +10,6 @@ from typing import Final
 from uuid import UUID
 
 from service_chassis.database import Connection
-
 from service_chassis.queries import load_queries
 from workflow_service.domain.steps import (
     Article,
