@@ -228,9 +228,12 @@ def _is_gone(connection: Connection) -> bool:
 
 
 def _is_lost(error: BaseException | None) -> bool:
-    """Whether a broken, refused or timed-out connection is the cause; asyncpg shows it along __context__."""
+    """Whether a broken, refused or timed-out connection is the cause; asyncpg shows it along __context__.
+
+    InternalClientError: a statement met a connection that had just heard its backend's last words.
+    """
     while error is not None:
-        if isinstance(error, OSError | asyncpg.PostgresConnectionError):
+        if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InternalClientError):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -78,3 +78,7 @@ def wait_for_server(cluster: Path) -> Postmaster:
             return running
         time.sleep(0.05)
     raise AssertionError("no server came up")
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
