@@ -16,7 +16,7 @@ from workflow_service.clients.openrouter import (
     OpenRouterClient,
 )
 
-API_KEY = "sk-or-v1-0123456789abcdef"
+API_KEY = "a-key-0123456789abcdef"
 REQUEST = CompletionRequest(
     model="perplexity/sonar",
     messages=({"role": "user", "content": "Describe the ideal customer of the Acme corporation."},),

@@ -118,6 +118,7 @@ async def test_an_answer_without_end_is_not_read() -> None:
     async with serving(flood) as server, calling(server.base_url) as client:
         failed = await failure(client)
     assert (failed.error_class, failed.charge.kind) == (ErrorClass.MALFORMED_RESPONSE, ChargeKind.UNKNOWN)
+    assert str(failed) == "the answer is larger than 4194304 bytes"
 
 
 async def test_a_redirect_is_not_followed() -> None:
