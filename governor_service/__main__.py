@@ -18,6 +18,7 @@ from governor_service.api.ledger_servicer import LedgerServicer
 from governor_service.api.pricing_servicer import PricingServicer
 from governor_service.app.load_price_list import load_price_list
 from governor_service.settings import GovernorSettings
+from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import (
     budget_service_pb2_grpc,
     governor_service_pb2_grpc,
@@ -38,7 +39,8 @@ def services(database: Database) -> list[Service]:
         Service(
             "infin8.governor.v1.GovernorService",
             partial(
-                governor_service_pb2_grpc.add_GovernorServiceServicer_to_server, GovernorServicer(database)
+                governor_service_pb2_grpc.add_GovernorServiceServicer_to_server,
+                GovernorServicer(HoldStore(database)),
             ),
         ),
         Service(

@@ -19,19 +19,26 @@ class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
     async def GetBudget(
         self, request: budget_service_pb2.GetBudgetRequest, context: Context
     ) -> budget_pb2.BudgetStatus:
-        status = await limits.get_budget(self._database, *parse.budget_name(request))
+        status = await limits.get_budget(
+            self._database,
+            fields.required_uuid("organization_id", request.organization_id),
+            parse.budget_name(request),
+            either_period=not request.period,
+        )
         return render.lone_budget(status)
 
     async def SetBudget(
         self, request: budget_service_pb2.SetBudgetRequest, context: Context
     ) -> budget_pb2.BudgetStatus:
-        name, limit_nano_usd, request_id = parse.limit_to_set(request)
+        organization_id = fields.required_uuid("organization_id", request.organization_id)
+        name, limit_nano_usd = parse.limit_to_set(request)
         status = await limits.set_budget(
             self._database,
+            organization_id,
             name,
             limit_nano_usd,
             author=ANONYMOUS,
-            request_id=request_id,
+            request_id=fields.optional_uuid("request_id", request.request_id),
             content_hash=fields.content_hash(request),
         )
         return render.lone_budget(status)

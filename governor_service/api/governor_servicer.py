@@ -8,11 +8,11 @@ import grpc
 
 from governor_service.api import parse, render
 from governor_service.app import authorize, end_hold
+from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import authorization_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from infin8.governor.v1 import governor_service_pb2_grpc as governor_grpc
 from service_chassis import fields
-from service_chassis.database import Database
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,23 +23,23 @@ ANONYMOUS = "anonymous"
 class GovernorServicer(governor_grpc.GovernorServiceServicer):
     """Around each model call."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, holds: HoldStore) -> None:
+        self._holds = holds
 
     async def CheckBudget(
         self, request: governor_pb2.CheckBudgetRequest, context: Context
     ) -> governor_pb2.CheckBudgetResponse:
         call = parse.planned_call(request)
         parse.hold_terms(request)
-        return render.budget_check(await authorize.check_budget(self._database, call))
+        return render.budget_check(await self._holds.check_budget(call))
 
     async def Authorize(
         self, request: governor_pb2.AuthorizeRequest, context: Context
     ) -> authorization_pb2.Authorization:
-        return render.authorization(await authorize.authorize(self._database, parse.hold_request(request)))
+        return render.authorization(await authorize.authorize(self._holds, parse.hold_request(request)))
 
     async def Settle(self, request: governor_pb2.SettleRequest, context: Context) -> governor_pb2.Settlement:
-        settlement = await end_hold.settle(self._database, parse.settle_request(request), author=ANONYMOUS)
+        settlement = await end_hold.settle(self._holds, parse.settle_request(request, author=ANONYMOUS))
         return render.settlement(settlement)
 
     async def Void(
@@ -47,7 +47,7 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
     ) -> authorization_pb2.Authorization:
         organization_id, authorization_id, request_id = parse.hold_target(request)
         hold = await end_hold.void(
-            self._database,
+            self._holds,
             organization_id,
             authorization_id=authorization_id,
             request_id=request_id,
@@ -60,6 +60,6 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
     ) -> authorization_pb2.Authorization:
         organization_id, authorization_id, request_id = parse.hold_target(request)
         hold = await end_hold.get_authorization(
-            self._database, organization_id, authorization_id=authorization_id, request_id=request_id
+            self._holds, organization_id, authorization_id=authorization_id, request_id=request_id
         )
         return render.authorization(hold)

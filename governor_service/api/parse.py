@@ -130,7 +130,7 @@ def usage(path: str, sent: entry_pb2.Usage) -> Usage:
     )
 
 
-def settle_request(request: governor_pb2.SettleRequest) -> SettleRequest:
+def settle_request(request: governor_pb2.SettleRequest, *, author: str) -> SettleRequest:
     """What a call used, or that nobody knows."""
     organization_id = fields.required_uuid("organization_id", request.organization_id)
     authorization_id = fields.required_uuid("authorization_id", request.authorization_id)
@@ -158,6 +158,7 @@ def settle_request(request: governor_pb2.SettleRequest) -> SettleRequest:
             max_length=GENERATION_ID_LENGTH_MAX,
             required=False,
         ),
+        author=author,
     )
 
 
@@ -192,54 +193,43 @@ def label(path: str, value: str) -> tuple[str, str]:
 
 def budget_name(
     request: budget_service_pb2.GetBudgetRequest | budget_service_pb2.SetBudgetRequest,
-) -> tuple[UUID, BudgetScope, str, BudgetPeriod | None, date | None]:
-    """Which budget: organization, scope, subject, period (None for a label that leaves it open) and month."""
-    organization_id = fields.required_uuid("organization_id", request.organization_id)
+) -> BudgetName:
+    """Which budget. A label's whose period is unset is taken for a month's."""
     scope = BudgetScope(fields.enum_name("scope", request.scope, budget_pb2.BudgetScope, "BUDGET_SCOPE_"))
-    period: BudgetPeriod | None = None
+    subject, period = request.subject, BudgetPeriod.MONTH
     if request.period:
         period = BudgetPeriod(
             fields.enum_name("period", request.period, budget_pb2.BudgetPeriod, "BUDGET_PERIOD_")
         )
-    subject = request.subject
     match scope:
         case BudgetScope.ORGANIZATION:
             if subject:
                 raise invalid_field("subject", "is empty for an organization's budget")
-            period = _fixed_period(period, BudgetPeriod.MONTH)
+            if period is not BudgetPeriod.MONTH:
+                raise invalid_field("period", "is MONTH for an organization's budget")
         case BudgetScope.WORKFLOW:
             subject = str(fields.required_uuid("subject", subject))
-            period = _fixed_period(period, BudgetPeriod.LIFETIME)
+            if request.period == budget_pb2.BUDGET_PERIOD_MONTH:
+                raise invalid_field("period", "is LIFETIME for a workflow's budget")
+            period = BudgetPeriod.LIFETIME
         case BudgetScope.LABEL:
             label("subject", subject)
     start = month("period_start", request, "period_start")
     if start is not None and period is BudgetPeriod.LIFETIME:
         raise invalid_field("period_start", "is unset for a lifetime")
-    return organization_id, scope, subject, period, start
+    return BudgetName(scope=scope, subject=subject, period=period, month=start)
 
 
-def _fixed_period(sent: BudgetPeriod | None, fixed: BudgetPeriod) -> BudgetPeriod:
-    if sent not in (None, fixed):
-        raise invalid_field("period", f"is {fixed.value} for this scope")
-    return fixed
-
-
-def limit_to_set(
-    request: budget_service_pb2.SetBudgetRequest,
-) -> tuple[BudgetName, int | None, UUID | None]:
-    """The budget, its new limit (None: none of its own), and the request_id."""
-    organization_id, scope, subject, period, start = budget_name(request)
-    if period is None:
+def limit_to_set(request: budget_service_pb2.SetBudgetRequest) -> tuple[BudgetName, int | None]:
+    """The budget and its new limit; None: none of its own."""
+    name = budget_name(request)
+    if name.scope is BudgetScope.LABEL and not request.period:
         raise invalid_field("period", "is required for a label's budget")
-    limit_nano_usd = None
-    if request.HasField("limit_nano_usd"):
-        limit_nano_usd = fields.integer(
-            "limit_nano_usd", request.limit_nano_usd, minimum=0, maximum=LIMIT_NANO_USD_MAX
-        )
-    name = BudgetName(
-        organization_id=organization_id, scope=scope, subject=subject, period=period, period_start=start
+    if not request.HasField("limit_nano_usd"):
+        return name, None
+    return name, fields.integer(
+        "limit_nano_usd", request.limit_nano_usd, minimum=0, maximum=LIMIT_NANO_USD_MAX
     )
-    return name, limit_nano_usd, fields.optional_uuid("request_id", request.request_id)
 
 
 def entry_filter(request: ledger_pb2.ListEntriesRequest) -> EntryFilter:

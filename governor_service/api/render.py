@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,9 +34,9 @@ def lone_budget(value: BudgetStatus) -> budget_pb2.BudgetStatus:
 
 def _budget(value: BudgetStatus, *, is_binding: bool) -> budget_pb2.BudgetStatus:
     return budget_pb2.BudgetStatus(
-        scope=budget_pb2.BudgetScope.Value(f"BUDGET_SCOPE_{value.scope.value}"),
-        subject=value.subject,
-        period_start=timestamp(value.period_start),
+        scope=budget_pb2.BudgetScope.Value(f"BUDGET_SCOPE_{value.name.scope.value}"),
+        subject=value.name.subject,
+        period_start=_period_start(value.name.month),
         limit_nano_usd=value.limit_nano_usd,
         spent_nano_usd=value.spent_nano_usd,
         held_nano_usd=value.held_nano_usd,
@@ -74,7 +74,7 @@ def authorization(hold: Hold) -> authorization_pb2.Authorization:
             else authorization_pb2.EXPIRY_ACTION_UNSPECIFIED
         ),
         labels=held.labels,
-        period_start=timestamp(held.period_start),
+        period_start=_period_start(held.month),
         create_time=timestamp(held.create_time),
         expire_time=timestamp(held.expire_time),
         entry_id=_id(held.entry_id),
@@ -128,7 +128,7 @@ def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
         price_id=_id(value.price_id),
         flags=[entry_pb2.EntryFlag.Value(f"ENTRY_FLAG_{flag.value}") for flag in value.flags],
         labels=value.labels,
-        period_start=timestamp(value.period_start),
+        period_start=_period_start(value.month),
         adjusts_entry_id=_id(value.adjusts_entry_id),
         reason=value.reason,
         author=value.author,
@@ -162,6 +162,11 @@ def workflow_cost(value: WorkflowCost) -> ledger_pb2.WorkflowCost:
             for model in value.models
         ],
     )
+
+
+def _period_start(month: date | None) -> Timestamp | None:
+    """The first instant of a month, UTC."""
+    return Timestamp(seconds=(month - _EPOCH.date()).days * 86_400) if month else None
 
 
 def _id(value: UUID | None) -> str:

@@ -1,31 +1,16 @@
-"""Authorize and CheckBudget: may this call be made, and on which model?"""
+"""Authorize: may this call be made, and on which model?"""
 
 from __future__ import annotations
 
 from governor_service.domain import errors
-from governor_service.domain.authorization import (
-    AuthorizeOutcome,
-    BudgetCheck,
-    Denial,
-    Hold,
-    HoldRequest,
-    PlannedCall,
-)
-from governor_service.store import holds
-from service_chassis.database import Connection, Database
+from governor_service.domain.authorization import AuthorizeOutcome, Denial, Hold, HoldRequest
+from governor_service.store.holds import HoldStore
 from service_chassis.refusal import Refusal
 
 
-async def authorize(database: Database, request: HoldRequest) -> Hold:
+async def authorize(holds: HoldStore, request: HoldRequest) -> Hold:
     """Places a hold on every budget that applies, or raises why not; what it raises has changed nothing."""
-
-    async def work(connection: Connection) -> holds.AuthorizeAnswer:
-        (answer,) = await holds.authorize(
-            connection, request.call.organization_id, [request], with_budgets=True
-        )
-        return answer
-
-    answer = await database.write(work)
+    answer = await holds.authorize(request)
     if answer.denial:
         raise _denied(answer.outcome, answer.denial)
     assert answer.hold is not None
@@ -45,9 +30,3 @@ def _denied(outcome: AuthorizeOutcome, denial: Denial) -> Refusal:
     if denial.requested_nano_usd is None:
         return errors.model_not_priced(denial.model)
     return errors.budget_exceeded(denial.requested_nano_usd, denial.budgets)
-
-
-async def check_budget(database: Database, call: PlannedCall) -> BudgetCheck:
-    """Tells whether Authorize would grant this now. Changes nothing."""
-    async with database.read() as connection:
-        return await holds.check_budget(connection, call)

@@ -6,23 +6,15 @@ from uuid import UUID
 
 from governor_service.domain import errors
 from governor_service.domain.authorization import Hold, VoidOutcome
-from governor_service.domain.ledger import SettleAnswer, Settlement, SettleOutcome, SettleRequest
+from governor_service.domain.ledger import Settlement, SettleOutcome, SettleRequest
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
-from governor_service.store import holds
-from service_chassis.database import Connection, Database
+from governor_service.store.holds import HoldStore
 from service_chassis.refusal import too_large
 
 
-async def settle(database: Database, request: SettleRequest, *, author: str) -> Settlement:
+async def settle(holds: HoldStore, request: SettleRequest) -> Settlement:
     """Posts what the call really used: one entry, spend up, hold gone, remainder released, together."""
-
-    async def work(connection: Connection) -> SettleAnswer:
-        (answer,) = await holds.settle(
-            connection, request.organization_id, [request], author=author, with_budgets=True
-        )
-        return answer
-
-    answer = await database.write(work)
+    answer = await holds.settle(request)
     match answer.outcome:
         case SettleOutcome.SETTLED | SettleOutcome.REPLAYED:
             assert answer.entry is not None
@@ -42,7 +34,7 @@ async def settle(database: Database, request: SettleRequest, *, author: str) -> 
 
 
 async def void(
-    database: Database,
+    holds: HoldStore,
     organization_id: UUID,
     *,
     authorization_id: UUID | None,
@@ -53,17 +45,9 @@ async def void(
 
     By request_id (the other None) it also stops an Authorize that is still on its way.
     """
-
-    async def work(connection: Connection) -> holds.VoidAnswer:
-        return await holds.void(
-            connection,
-            organization_id,
-            authorization_id=authorization_id,
-            request_id=request_id,
-            reason=reason,
-        )
-
-    answer = await database.write(work)
+    answer = await holds.void(
+        organization_id, authorization_id=authorization_id, request_id=request_id, reason=reason
+    )
     if answer.hold is None:
         raise errors.authorization_not_found()
     if answer.outcome is VoidOutcome.AUTHORIZATION_NOT_PENDING:
@@ -73,13 +57,10 @@ async def void(
 
 
 async def get_authorization(
-    database: Database, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None
+    holds: HoldStore, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None
 ) -> Hold:
     """One hold, by its id or (the other None) by its request_id."""
-    async with database.read() as connection:
-        hold = await holds.find(
-            connection, organization_id, authorization_id=authorization_id, request_id=request_id
-        )
+    hold = await holds.find(organization_id, authorization_id=authorization_id, request_id=request_id)
     if hold is None:
         raise errors.authorization_not_found()
     return hold

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from uuid import UUID
 
 from governor_service.domain import errors
@@ -13,34 +12,27 @@ from service_chassis.database import Connection, Database
 
 
 async def get_budget(
-    database: Database,
-    organization_id: UUID,
-    scope: BudgetScope,
-    subject: str,
-    period: BudgetPeriod | None,
-    month: date | None,
+    database: Database, organization_id: UUID, name: BudgetName, *, either_period: bool
 ) -> BudgetStatus:
-    """The budget as it stands.
+    """The budget as it stands; without a month, this month's.
 
-    `month` None: this month. A label's `period` None: MONTH where such a budget is set, else LIFETIME.
+    `either_period`: of a label's budgets, the lifetime's where there is none for the month.
     """
     async with database.read() as connection:
-        if scope is BudgetScope.LABEL:
-            periods = await budgets.label_periods(connection, organization_id, subject)
-            period = period or (
-                BudgetPeriod.MONTH if BudgetPeriod.MONTH in periods else BudgetPeriod.LIFETIME
-            )
-            if period not in periods:
+        this_month = await _of_this_month(connection, name)
+        if name.scope is BudgetScope.LABEL:
+            known = await budgets.has_limit(connection, organization_id, [name, this_month])
+            if not known and either_period:
+                this_month = replace(name, period=BudgetPeriod.LIFETIME, month=None)
+                known = await budgets.has_limit(connection, organization_id, [this_month])
+            if not known:
                 raise errors.budget_not_found()
-        assert period is not None
-        name = BudgetName(
-            organization_id=organization_id, scope=scope, subject=subject, period=period, period_start=month
-        )
-        return await budgets.find(connection, await _of_this_month(connection, name))
+        return await budgets.find(connection, organization_id, this_month)
 
 
 async def set_budget(
     database: Database,
+    organization_id: UUID,
     name: BudgetName,
     limit_nano_usd: int | None,
     *,
@@ -53,6 +45,7 @@ async def set_budget(
     async def work(connection: Connection) -> BudgetStatus:
         accepted = await budgets.set_limit(
             connection,
+            organization_id,
             name,
             limit_nano_usd,
             author=author,
@@ -61,12 +54,12 @@ async def set_budget(
         )
         if not accepted:
             raise errors.request_id_reused()
-        return await budgets.find(connection, await _of_this_month(connection, name))
+        return await budgets.find(connection, organization_id, await _of_this_month(connection, name))
 
     return await database.write(work)
 
 
 async def _of_this_month(connection: Connection, name: BudgetName) -> BudgetName:
-    if name.period is BudgetPeriod.MONTH and name.period_start is None:
-        return replace(name, period_start=await budgets.current_month(connection))
+    if name.period is BudgetPeriod.MONTH and name.month is None:
+        return replace(name, month=await budgets.current_month(connection))
     return name

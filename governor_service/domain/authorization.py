@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -85,7 +85,10 @@ class HoldRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
-    """A hold. Of one that was voided before it was ever authorized, `call` figures are 0, empty or None."""
+    """A hold. `month`, by its first day, is the UTC month that it counts in.
+
+    Of one that was voided before it was ever authorized, the figures are 0, empty or None.
+    """
 
     organization_id: UUID
     authorization_id: UUID
@@ -101,7 +104,7 @@ class Authorization:
     downgrade_reason: str | None
     on_expiry: ExpiryAction | None
     labels: Mapping[str, str]
-    period_start: datetime | None
+    month: date | None
     create_time: datetime
     expire_time: datetime
     entry_id: UUID | None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
-from uuid import UUID
 
 LIMIT_NANO_USD_MAX = 10**17
 """A hundred million USD."""
@@ -29,25 +28,56 @@ class BudgetPeriod(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetName:
-    """Which budget.
+    """Which of an organization's budgets.
 
-    `period_start` is the first day of a month, or None: for a lifetime, and for a month's standing limit.
+    `month` is its first day; None for a lifetime, and for the limit that stands for every month.
     """
 
-    organization_id: UUID
     scope: BudgetScope
     subject: str
     period: BudgetPeriod
-    period_start: date | None
+    month: date | None
+
+    @property
+    def key(self) -> str:
+        """As the database names it: migrations/governor/0002_budgets.sql."""
+        month = f"{self.month:%Y-%m}" if self.month else "standing"
+        match self.scope, self.period:
+            case BudgetScope.ORGANIZATION, _:
+                return f"month/{month}"
+            case BudgetScope.WORKFLOW, _:
+                return f"workflow/{self.subject}"
+            case _, BudgetPeriod.MONTH:
+                return f"label/month/{month}/{self.subject}"
+            case _:
+                return f"label/lifetime/{self.subject}"
+
+    @classmethod
+    def of_key(cls, key: str) -> BudgetName:
+        """The budget that a key names."""
+        kind, _, rest = key.partition("/")
+        if kind == "workflow":
+            return cls(scope=BudgetScope.WORKFLOW, subject=rest, period=BudgetPeriod.LIFETIME, month=None)
+        if kind == "month":
+            return cls(
+                scope=BudgetScope.ORGANIZATION, subject="", period=BudgetPeriod.MONTH, month=_month(rest)
+            )
+        period, _, rest = rest.partition("/")
+        if period == "lifetime":
+            return cls(scope=BudgetScope.LABEL, subject=rest, period=BudgetPeriod.LIFETIME, month=None)
+        month, _, subject = rest.partition("/")
+        return cls(scope=BudgetScope.LABEL, subject=subject, period=BudgetPeriod.MONTH, month=_month(month))
+
+
+def _month(text: str) -> date | None:
+    return None if text == "standing" else date.fromisoformat(f"{text}-01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetStatus:
-    """One budget at one instant. `period_start` None: a lifetime. `limit_nano_usd` None: no limit."""
+    """One budget at one instant. `limit_nano_usd` None: no limit."""
 
-    scope: BudgetScope
-    subject: str
-    period_start: datetime | None
+    name: BudgetName
     limit_nano_usd: int | None
     spent_nano_usd: int
     held_nano_usd: int

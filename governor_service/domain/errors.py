@@ -59,14 +59,14 @@ def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) ->
         message = f"a hold of {requested_nano_usd} nano-USD is more than one call may cost"
     else:
         metadata |= {
-            "scope": tightest.scope.value,
-            "subject": tightest.subject,
+            "scope": tightest.name.scope.value,
+            "subject": tightest.name.subject,
             "limit_nano_usd": str(tightest.limit_nano_usd),
             "spent_nano_usd": str(tightest.spent_nano_usd),
             "held_nano_usd": str(tightest.held_nano_usd),
         }
         message = (
-            f"a hold of {requested_nano_usd} nano-USD does not fit the {tightest.scope.value} budget: "
+            f"a hold of {requested_nano_usd} nano-USD does not fit the {tightest.name.scope.value} budget: "
             f"{tightest.available_nano_usd} of {tightest.limit_nano_usd} are available"
         )
     return Refusal(
@@ -75,7 +75,7 @@ def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) ->
         metadata=metadata,
         quotas=[
             QuotaViolation(
-                f"{budget.scope.value}:{budget.subject}" if budget.subject else budget.scope.value,
+                f"{budget.name.scope.value}:{budget.name.subject}".removesuffix(":"),
                 f"limit {budget.limit_nano_usd}, spent {budget.spent_nano_usd}, held {budget.held_nano_usd} "
                 f"nano-USD; requested {requested_nano_usd}",
             )

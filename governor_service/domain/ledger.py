@@ -60,6 +60,7 @@ class SettleRequest:
     usage: Usage | None
     provider_cost_nano_usd: int | None
     provider_generation_id: str
+    author: str
 
     @property
     def true_up_key(self) -> UUID:
@@ -90,7 +91,7 @@ class LedgerEntry:
     price_id: UUID | None
     flags: tuple[EntryFlag, ...]
     labels: Mapping[str, str]
-    period_start: datetime
+    month: date
     adjusts_entry_id: UUID | None
     reason: str
     author: str

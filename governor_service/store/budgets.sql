@@ -1,24 +1,18 @@
 -- name: find_budget
 -- One budget as it stands; also one whose account has not been made yet.
 SELECT
-    $2::text AS scope, $3::text AS subject,
-    CASE WHEN $5::date > '-infinity' THEN $5::date::text END AS period_start,
-    limit_in_force($1, $2, $3, $4, $5) AS limit_nano_usd,
-    coalesce(b.spent_nano_usd, 0) AS spent_nano_usd,
-    coalesce(b.held_nano_usd, 0) AS held_nano_usd,
-    coalesce(b.unguarded_nano_usd, 0) AS unguarded_nano_usd
-FROM (SELECT budget_key($2, $3, $4, $5) AS budget_key) AS asked
-LEFT JOIN budgets AS b ON b.organization_id = $1 AND b.budget_key = asked.budget_key;
+    ARRAY[$2::text] AS budget_keys, f.limits_nano_usd, f.spent_nano_usd AS budgets_spent_nano_usd,
+    f.held_nano_usd AS budgets_held_nano_usd, f.unguarded_nano_usd AS budgets_unguarded_nano_usd
+FROM budget_figures($1, terms_of($1), ARRAY[$2::text]) AS f;
 
--- name: label_periods
--- The periods that budgets have been set for on one label.
-SELECT DISTINCT period FROM budget_limits
-WHERE organization_id = $1 AND scope = 'LABEL' AND subject = $2;
+-- name: has_limit
+-- Whether a limit was ever set under one of these keys.
+SELECT EXISTS (SELECT FROM budget_limits WHERE organization_id = $1 AND budget_key = ANY ($2::text[]));
 
 -- name: current_month
--- The first day of this month, by the database's clock in UTC.
+-- This month, by the database's clock in UTC.
 SELECT month_of(governor_now());
 
 -- name: set_budget
 -- Sets a limit; see migrations/governor/0006_limits.sql.
-SELECT set_budget($1, $2, $3, $4, $5, $6, $7, $8, $9);
+SELECT set_budget($1, $2, $3, $4, $5, $6);

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from uuid import UUID
 
 import asyncpg
 
 from governor_service.domain.authorization import (
+    Authorization,
     AuthorizationState,
     AuthorizeOutcome,
     BudgetCheck,
@@ -20,7 +22,8 @@ from governor_service.domain.authorization import (
 )
 from governor_service.domain.ledger import SettleAnswer, SettleOutcome, SettleRequest
 from governor_service.store import records
-from service_chassis.database import Connection
+from governor_service.store.prices import KnownPrices
+from service_chassis.database import Connection, Database
 from service_chassis.queries import load_queries
 
 QUERIES = load_queries(__package__, "holds.sql")
@@ -43,83 +46,140 @@ class VoidAnswer:
     hold: Hold | None
 
 
-async def authorize(
-    connection: Connection, organization_id: UUID, requests: Sequence[HoldRequest], *, with_budgets: bool
-) -> list[AuthorizeAnswer]:
-    """Decides one organization's requests in order, each seeing the holds of those before it."""
-    candidates = [
-        (item, model) for item, request in enumerate(requests, start=1) for model in request.call.models
-    ]
-    rows = await connection.fetch(
-        QUERIES["authorize"],
-        organization_id,
-        [request.request_id for request in requests],
-        [request.content_hash for request in requests],
-        [request.call.workflow_id for request in requests],
-        [request.call.input_tokens_max for request in requests],
-        [request.call.output_tokens_max for request in requests],
-        [request.call.output_tokens_min for request in requests],
-        [request.call.requests_max for request in requests],
-        [request.hold_duration for request in requests],
-        [request.on_expiry.value for request in requests],
-        [dict(request.call.labels) for request in requests],
-        [item for item, _ in candidates],
-        [model for _, model in candidates],
-        with_budgets,
-    )
-    return [_authorize_answer(row) for row in rows]
+class HoldStore:
+    """Places, ends and finds holds, each in a transaction of its own."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._prices = KnownPrices()
 
-def _authorize_answer(row: asyncpg.Record) -> AuthorizeAnswer:
-    outcome = AuthorizeOutcome(row["outcome"])
-    hold, budgets = row["hold"], records.budgets(row["budgets"])
-    if "authorization_id" not in hold:
-        return AuthorizeAnswer(
-            outcome,
-            None,
-            Denial(model=hold["model"], requested_nano_usd=hold["held_nano_usd"], budgets=budgets),
+    async def authorize(self, request: HoldRequest) -> AuthorizeAnswer:
+        """Decides one request."""
+
+        async def work(connection: Connection) -> AuthorizeAnswer:
+            (answer,) = await self._authorize(connection, request.call.organization_id, [request])
+            return answer
+
+        return await self._database.write(work)
+
+    async def _authorize(
+        self, connection: Connection, organization_id: UUID, requests: Sequence[HoldRequest]
+    ) -> list[AuthorizeAnswer]:
+        """Decides one organization's requests in order, each seeing the holds of those before it."""
+        calls = [request.call for request in requests]
+        rows = await connection.fetch(
+            QUERIES["authorize"],
+            organization_id,
+            [request.request_id for request in requests],
+            [request.content_hash for request in requests],
+            [call.workflow_id for call in calls],
+            [call.input_tokens_max for call in calls],
+            [call.output_tokens_max for call in calls],
+            [call.output_tokens_min for call in calls],
+            [call.requests_max for call in calls],
+            [request.hold_duration for request in requests],
+            [request.on_expiry.value for request in requests],
+            [dict(call.labels) for call in calls],
+            [model for call in calls for model in call.models],
+            list(accumulate(len(call.models) for call in calls)),
         )
-    return AuthorizeAnswer(
-        outcome,
-        Hold(
-            authorization=records.authorization(hold),
+        return [
+            await self._answer(connection, request, row) for request, row in zip(requests, rows, strict=True)
+        ]
+
+    async def _answer(
+        self, connection: Connection, request: HoldRequest, row: asyncpg.Record
+    ) -> AuthorizeAnswer:
+        outcome = AuthorizeOutcome(row["outcome"])
+        budgets = records.budgets(row)
+        if row["authorization_id"] is None:
+            denial = Denial(model=row["model"], requested_nano_usd=row["held_nano_usd"], budgets=budgets)
+            return AuthorizeAnswer(outcome, None, denial)
+        # What a hold was asked for with is what it was placed with: a replay has the same content.
+        authorization = Authorization(
+            organization_id=request.call.organization_id,
+            authorization_id=row["authorization_id"],
+            request_id=request.request_id,
+            workflow_id=request.call.workflow_id,
+            state=AuthorizationState(row["state"]),
+            model=row["model"] or "",
+            input_tokens_max=request.call.input_tokens_max,
+            output_tokens_max=row["output_tokens_max"] or 0,
+            requests_max=request.call.requests_max,
+            held_nano_usd=row["held_nano_usd"],
+            price=await self._prices.of(connection, row["price_id"]) if row["price_id"] else None,
+            downgrade_reason=row["downgrade_reason"],
+            on_expiry=request.on_expiry,
+            labels=request.call.labels,
+            month=records.month(row["month"]) if row["month"] else None,
+            create_time=row["create_time"],
+            expire_time=row["expire_time"],
+            entry_id=row["entry_id"],
+        )
+        hold = Hold(
+            authorization=authorization,
             budgets=budgets,
             replayed=outcome is AuthorizeOutcome.REPLAYED,
-        ),
-        None,
-    )
+        )
+        return AuthorizeAnswer(outcome, hold, None)
+
+    async def check_budget(self, call: PlannedCall) -> BudgetCheck:
+        """What Authorize would answer now; changes nothing."""
+        async with self._database.read() as connection:
+            row = await connection.fetchrow(
+                QUERIES["check_budget"],
+                call.organization_id,
+                call.workflow_id,
+                dict(call.labels),
+                list(call.models),
+                call.input_tokens_max,
+                call.output_tokens_max,
+                call.output_tokens_min,
+                call.requests_max,
+            )
+        assert row is not None
+        return BudgetCheck(
+            outcome=AuthorizeOutcome(row["outcome"]),
+            model=row["model"],
+            output_tokens_max=row["output_tokens_max"],
+            estimated_nano_usd=row["held_nano_usd"],
+            budgets=records.budgets(row),
+        )
+
+    async def settle(self, request: SettleRequest) -> SettleAnswer:
+        """Settles one hold."""
+
+        async def work(connection: Connection) -> SettleAnswer:
+            (answer,) = await _settle(connection, request.organization_id, [request])
+            return answer
+
+        return await self._database.write(work)
+
+    async def void(
+        self, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None, reason: str
+    ) -> VoidAnswer:
+        """Ends one hold, by its id or (the other None) by the request_id that it was authorized with."""
+
+        async def work(connection: Connection) -> VoidAnswer:
+            outcome = VoidOutcome(
+                await connection.fetchval(
+                    QUERIES["void"], organization_id, authorization_id, request_id, reason
+                )
+            )
+            return VoidAnswer(outcome, await _find(connection, organization_id, authorization_id, request_id))
+
+        return await self._database.write(work)
+
+    async def find(
+        self, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None
+    ) -> Hold | None:
+        """One hold, by its id or by its request_id; None where the organization has none such."""
+        async with self._database.read() as connection:
+            return await _find(connection, organization_id, authorization_id, request_id)
 
 
-async def check_budget(connection: Connection, call: PlannedCall) -> BudgetCheck:
-    """What Authorize would answer now; changes nothing."""
-    row = await connection.fetchrow(
-        QUERIES["check_budget"],
-        call.organization_id,
-        call.workflow_id,
-        dict(call.labels),
-        list(call.models),
-        call.input_tokens_max,
-        call.output_tokens_max,
-        call.output_tokens_min,
-        call.requests_max,
-    )
-    assert row is not None
-    return BudgetCheck(
-        outcome=AuthorizeOutcome(row["outcome"]),
-        model=row["model"],
-        output_tokens_max=row["output_tokens_max"],
-        estimated_nano_usd=row["held_nano_usd"],
-        budgets=records.budgets(row["budgets"]),
-    )
-
-
-async def settle(
-    connection: Connection,
-    organization_id: UUID,
-    requests: Sequence[SettleRequest],
-    *,
-    author: str,
-    with_budgets: bool,
+async def _settle(
+    connection: Connection, organization_id: UUID, requests: Sequence[SettleRequest]
 ) -> list[SettleAnswer]:
     """Settles one organization's holds in order."""
     usages = [request.usage for request in requests]
@@ -138,43 +198,23 @@ async def settle(
         [usage.requests if usage else 0 for usage in usages],
         [request.provider_cost_nano_usd for request in requests],
         [request.provider_generation_id for request in requests],
-        author,
-        with_budgets,
+        [request.author for request in requests],
     )
     return [
         SettleAnswer(
             outcome=SettleOutcome(row["outcome"]),
             hold_state=AuthorizationState(row["hold_state"]) if row["hold_state"] else None,
             entry=records.entry(row["entry"]) if row["entry"] else None,
-            budgets=records.budgets(row["budgets"]),
+            budgets=records.budgets(row),
         )
         for row in rows
     ]
 
 
-async def void(
-    connection: Connection,
-    organization_id: UUID,
-    *,
-    authorization_id: UUID | None,
-    request_id: UUID | None,
-    reason: str,
-) -> VoidAnswer:
-    """Ends one hold, by its id or (the other None) by the request_id that it was authorized with."""
-    row = await connection.fetchrow(QUERIES["void"], organization_id, authorization_id, request_id, reason)
-    assert row is not None
-    return VoidAnswer(VoidOutcome(row["outcome"]), _hold(row) if row["hold"] else None)
-
-
-async def find(
-    connection: Connection, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None
+async def _find(
+    connection: Connection, organization_id: UUID, authorization_id: UUID | None, request_id: UUID | None
 ) -> Hold | None:
-    """One hold, by its id or by its request_id; None where the organization has none such."""
-    row = await connection.fetchrow(
-        QUERIES["find_authorization"], organization_id, authorization_id, request_id
-    )
-    return _hold(row) if row else None
-
-
-def _hold(row: asyncpg.Record) -> Hold:
-    return Hold(authorization=records.authorization(row["hold"]), budgets=records.budgets(row["budgets"]))
+    row = await connection.fetchrow(QUERIES["find_hold"], organization_id, authorization_id, request_id)
+    if row is None:
+        return None
+    return Hold(authorization=records.authorization(row["hold"]), budgets=records.budgets(row))

@@ -25,7 +25,7 @@ async def list_entries(
         entries.kind and entries.kind.value,
         entries.flag and entries.flag.value,
         entries.label,
-        entries.month,
+        entries.month and f"{entries.month:%Y-%m}",
         entries.start_time,
         entries.end_time,
         limit,

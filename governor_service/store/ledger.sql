@@ -8,7 +8,7 @@ WHERE e.organization_id = $1 AND e.sequence > $2
     AND ($5::text IS NULL OR e.kind = $5)
     AND ($6::text IS NULL OR $6 = ANY (e.flags))
     AND ($7::jsonb IS NULL OR e.labels @> $7)
-    AND ($8::date IS NULL OR e.period_start = $8)
+    AND ($8::text IS NULL OR e.month = $8)
     AND ($9::timestamptz IS NULL OR e.created_at >= $9)
     AND ($10::timestamptz IS NULL OR e.created_at < $10)
 ORDER BY e.sequence

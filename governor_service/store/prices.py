@@ -60,3 +60,19 @@ async def insert_prices_if_empty(
         [listing.request_nano_usd for listing in listings],
     )
     return int(tag.split()[-1])
+
+
+class KnownPrices:
+    """Prices by their ids. A version never changes: what was read once stays true."""
+
+    def __init__(self) -> None:
+        self._prices: dict[UUID, Price] = {}
+
+    async def of(self, connection: Connection[Record], price_id: UUID) -> Price:
+        """KeyError for an id that the price book does not have."""
+        if price_id not in self._prices:
+            price = await price_by_id(connection, price_id)
+            if price is None:
+                raise KeyError(price_id)
+            self._prices[price_id] = price
+        return self._prices[price_id]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from governor_service.domain.authorization import Authorization, AuthorizationState, ExpiryAction
-from governor_service.domain.budgets import BudgetScope, BudgetStatus
+from governor_service.domain.budgets import BudgetName, BudgetStatus
 from governor_service.domain.ledger import EntryFlag, EntryKind, LedgerEntry
 from governor_service.domain.pricing import Price, Usage
 
 Record = Mapping[str, Any]
-
-LIFETIME_START = date.min
-"""How asyncpg spells '-infinity'."""
 
 
 def authorization(row: Record) -> Authorization:
@@ -35,7 +34,7 @@ def authorization(row: Record) -> Authorization:
         downgrade_reason=row["downgrade_reason"],
         on_expiry=ExpiryAction(row["on_expiry"]) if row["on_expiry"] else None,
         labels=row["labels"],
-        period_start=_month(row["period_start"]),
+        month=month(row["month"]) if row["month"] else None,
         create_time=datetime.fromisoformat(row["create_time"]),
         expire_time=datetime.fromisoformat(row["expire_time"]),
         entry_id=_uuid(row["entry_id"]),
@@ -61,8 +60,6 @@ def price(row: Record) -> Price:
 
 def entry(row: Record) -> LedgerEntry:
     """A row of ai_usage_ledger."""
-    period_start = _month(row["period_start"])
-    assert period_start is not None
     return LedgerEntry(
         organization_id=UUID(row["organization_id"]),
         entry_id=UUID(row["id"]),
@@ -90,7 +87,7 @@ def entry(row: Record) -> LedgerEntry:
         price_id=_uuid(row["price_id"]),
         flags=tuple(EntryFlag(flag) for flag in row["flags"]),
         labels=row["labels"],
-        period_start=period_start,
+        month=month(row["month"]),
         adjusts_entry_id=_uuid(row["adjusts_entry_id"]),
         reason=row["reason"],
         author=row["author"],
@@ -98,28 +95,31 @@ def entry(row: Record) -> LedgerEntry:
     )
 
 
-def budgets(rows: Iterable[Record] | None) -> tuple[BudgetStatus, ...]:
-    """Rows of budgets_as_json or budgets_that_apply."""
+def budgets(row: asyncpg.Record) -> tuple[BudgetStatus, ...]:
+    """The budgets of an answer, which come as parallel arrays; none where it has no keys."""
     return tuple(
         BudgetStatus(
-            scope=BudgetScope(row["scope"]),
-            subject=row["subject"],
-            period_start=_month(row["period_start"]),
-            limit_nano_usd=row["limit_nano_usd"],
-            spent_nano_usd=row["spent_nano_usd"],
-            held_nano_usd=row["held_nano_usd"],
-            unguarded_nano_usd=row["unguarded_nano_usd"],
+            name=BudgetName.of_key(key),
+            limit_nano_usd=limit,
+            spent_nano_usd=spent,
+            held_nano_usd=held,
+            unguarded_nano_usd=unguarded,
         )
-        for row in rows or ()
+        for key, limit, spent, held, unguarded in zip(
+            row["budget_keys"] or (),
+            row["limits_nano_usd"] or (),
+            row["budgets_spent_nano_usd"] or (),
+            row["budgets_held_nano_usd"] or (),
+            row["budgets_unguarded_nano_usd"] or (),
+            strict=True,
+        )
     )
+
+
+def month(text: str) -> date:
+    """2026-11, by its first day."""
+    return date.fromisoformat(f"{text}-01")
 
 
 def _uuid(value: str | None) -> UUID | None:
     return UUID(value) if value else None
-
-
-def _month(value: str | None) -> datetime | None:
-    """The first instant of a month; None for a lifetime."""
-    if value is None or value == "-infinity":
-        return None
-    return datetime.fromisoformat(value).replace(tzinfo=UTC)

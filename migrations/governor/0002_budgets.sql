@@ -9,10 +9,22 @@ CREATE FUNCTION governor_now() RETURNS timestamptz
 LANGUAGE sql VOLATILE
 RETURN clock_timestamp() + coalesce(nullif(current_setting('governor.clock_offset', true), '')::interval, '0');
 
--- The UTC month that a time falls in, by its first day.
-CREATE FUNCTION month_of(p_time timestamptz) RETURNS date
+-- The UTC month that a time falls in, as 2026-11.
+CREATE FUNCTION month_of(p_time timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN date_trunc('month', p_time AT TIME ZONE 'UTC')::date;
+RETURN to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM');
+
+-- A budget is named by its key:
+--
+--   month/2026-11                        the organization's month
+--   workflow/<id>                        a workflow, for its lifetime
+--   label/lifetime/team=growth           what is labelled so, for its lifetime
+--   label/month/2026-11/team=growth      what is labelled so, in a month
+--
+-- and a limit that stands for every month has `standing` in the month's place.
+CREATE DOMAIN budget_key AS text CHECK (
+    VALUE ~ '^((label/)?month/([0-9]{4}-[0-9]{2}|standing)|workflow/[0-9a-f-]{36}$|label/lifetime)'
+);
 
 CREATE DOMAIN limit_nano_usd AS bigint CHECK (VALUE BETWEEN 0 AND 100000000000000000);
 
@@ -57,34 +69,22 @@ BEGIN
 END
 $$;
 
--- Limits that were set for one budget. '-infinity' stands for a lifetime, and for a month's standing limit.
+-- Limits that were set for one budget, or as a standing one.
 CREATE TABLE budget_limits (
     organization_id uuid NOT NULL,
-    scope text NOT NULL CHECK (scope IN ('ORGANIZATION', 'WORKFLOW', 'LABEL')),
-    subject text NOT NULL,
-    period text NOT NULL CHECK (period IN ('MONTH', 'LIFETIME')),
-    period_start date NOT NULL,
+    budget_key budget_key NOT NULL,
     -- NULL: none of its own; the override's or the tier's counts.
     limit_nano_usd limit_nano_usd,
     author text NOT NULL,
     update_time timestamptz NOT NULL,
-    PRIMARY KEY (organization_id, scope, subject, period, period_start),
-    CHECK (CASE scope
-        WHEN 'ORGANIZATION' THEN subject = '' AND period = 'MONTH'
-        WHEN 'WORKFLOW' THEN subject = subject::uuid::text AND period = 'LIFETIME'
-        ELSE subject LIKE '_%=%'
-    END),
-    CHECK (period = 'MONTH' OR period_start = '-infinity')
+    PRIMARY KEY (organization_id, budget_key)
 );
 
 -- Every limit that was ever set, by whom and when.
 CREATE TABLE budget_limit_changes (
     organization_id uuid NOT NULL,
     change_id uuid NOT NULL DEFAULT gen_random_uuid(),
-    scope text NOT NULL,
-    subject text NOT NULL,
-    period text NOT NULL,
-    period_start date NOT NULL,
+    budget_key budget_key NOT NULL,
     limit_nano_usd limit_nano_usd,
     author text NOT NULL,
     change_time timestamptz NOT NULL,
@@ -97,12 +97,7 @@ ALTER TABLE budget_limit_changes ENABLE ALWAYS TRIGGER budget_limit_changes_are_
 -- The accounts: what a budget has spent and what it holds. Made by the first hold or charge on them.
 CREATE TABLE budgets (
     organization_id uuid NOT NULL,
-    -- Says which budget it is, and sorts: month/2026-11, workflow/<id>, label/team=growth[/2026-11].
-    budget_key text NOT NULL,
-    scope text NOT NULL CHECK (scope IN ('ORGANIZATION', 'WORKFLOW', 'LABEL')),
-    subject text NOT NULL,
-    period text NOT NULL CHECK (period IN ('MONTH', 'LIFETIME')),
-    period_start date NOT NULL,
+    budget_key budget_key NOT NULL CHECK (budget_key NOT LIKE '%month/standing%'),
     -- The sum of its entries' cost.
     spent_nano_usd bigint NOT NULL DEFAULT 0 CHECK (spent_nano_usd >= 0),
     -- The sum of its live holds.
@@ -112,85 +107,106 @@ CREATE TABLE budgets (
     PRIMARY KEY (organization_id, budget_key)
 ) WITH (fillfactor = 50);
 
-CREATE FUNCTION budget_key(p_scope text, p_subject text, p_period text, p_period_start date) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE p_scope
-    WHEN 'ORGANIZATION' THEN 'month/'
-    WHEN 'WORKFLOW' THEN 'workflow/' || p_subject
-    ELSE 'label/' || p_subject || CASE p_period WHEN 'MONTH' THEN '/' ELSE '' END
-END || CASE p_period WHEN 'MONTH' THEN left(p_period_start::text, 7) ELSE '' END;
+-- What an organization's tier and overrides say, read once for many decisions.
+CREATE TYPE organization_terms AS (
+    workflow_limit_nano_usd bigint,
+    monthly_quota_nano_usd bigint,
+    allowed_models text[],
+    downgrade_threshold_percent integer,
+    -- Whether any limit has been set for one of its budgets.
+    has_limits boolean
+);
 
--- The limit in force on a budget; NULL where there is none. The budget's own for this period, else its standing one,
--- else the organization's override, else its tier's.
-CREATE FUNCTION limit_in_force(
-    p_organization_id uuid, p_scope text, p_subject text, p_period text, p_period_start date
-) RETURNS bigint
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    v_limit bigint;
-BEGIN
-    SELECT l.limit_nano_usd INTO v_limit
-    FROM budget_limits AS l
-    WHERE l.organization_id = p_organization_id AND l.scope = p_scope AND l.subject = p_subject
-        AND l.period = p_period AND l.period_start IN (p_period_start, '-infinity')
-        AND l.limit_nano_usd IS NOT NULL
-    ORDER BY l.period_start DESC
-    LIMIT 1;
-    IF NOT FOUND AND p_scope <> 'LABEL' THEN
-        SELECT CASE p_scope
-            WHEN 'ORGANIZATION' THEN coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd)
-            ELSE coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd)
-        END INTO v_limit
-        FROM (SELECT p_organization_id AS organization_id) AS asked
-        LEFT JOIN organizations AS o USING (organization_id)
-        JOIN tiers AS t ON t.tier = coalesce(o.tier, 'default');
-    END IF;
-    RETURN v_limit;
-END
-$$;
-
--- The budgets that a call of this workflow with these labels is placed on in this month, sorted by key, whether or
--- not their accounts have been made.
-CREATE FUNCTION budgets_that_apply(p_organization_id uuid, p_workflow_id uuid, p_labels jsonb, p_month date)
-RETURNS TABLE (
-    budget_key text, scope text, subject text, period text, period_start date,
-    limit_nano_usd bigint, spent_nano_usd bigint, held_nano_usd bigint, unguarded_nano_usd bigint, has_account boolean
-)
-LANGUAGE plpgsql STABLE ROWS 3 AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    SELECT
-        applies.budget_key, applies.scope, applies.subject, applies.period, applies.period_start,
-        limit_in_force(p_organization_id, applies.scope, applies.subject, applies.period, applies.period_start),
-        coalesce(b.spent_nano_usd, 0), coalesce(b.held_nano_usd, 0), coalesce(b.unguarded_nano_usd, 0),
-        b.budget_key IS NOT NULL
-    FROM (
-        SELECT budget_key(a.scope, a.subject, a.period, a.period_start), a.*
-        FROM (
-            VALUES
-                ('ORGANIZATION', '', 'MONTH', p_month),
-                ('WORKFLOW', p_workflow_id::text, 'LIFETIME', '-infinity'::date)
-            UNION
-            SELECT l.scope, l.subject, l.period, CASE l.period WHEN 'MONTH' THEN p_month ELSE '-infinity' END
-            FROM jsonb_each_text(p_labels) AS label
-            JOIN budget_limits AS l
-                ON l.organization_id = p_organization_id AND l.scope = 'LABEL'
-                AND l.subject = label.key || '=' || label.value
-        ) AS a (scope, subject, period, period_start)
-    ) AS applies
-    LEFT JOIN budgets AS b ON b.organization_id = p_organization_id AND b.budget_key = applies.budget_key
-    ORDER BY applies.budget_key;
-END
-$$;
-
--- The accounts under these keys as they stand now, with the limits in force, as a JSON array sorted by key.
-CREATE FUNCTION budgets_as_json(p_organization_id uuid, p_budget_keys text[]) RETURNS jsonb
+CREATE FUNCTION terms_of(p_organization_id uuid) RETURNS organization_terms
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object(
-        'limit_nano_usd', limit_in_force(b.organization_id, b.scope, b.subject, b.period, b.period_start)
-    ) ORDER BY b.budget_key), '[]')
-    FROM budgets AS b
-    WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (p_budget_keys);
+    SELECT (
+        coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd),
+        coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd),
+        t.allowed_models,
+        t.downgrade_threshold_percent,
+        EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = p_organization_id)
+    )::organization_terms
+    FROM (VALUES (p_organization_id)) AS asked (organization_id)
+    LEFT JOIN organizations AS o USING (organization_id)
+    JOIN tiers AS t ON t.tier = coalesce(o.tier, 'default');
 END;
+
+-- The limits in force on budgets, in the order of their keys; NULL where there is none. A budget's own for its
+-- period, else its standing one, else the organization's override, else its tier's.
+CREATE FUNCTION limits_in_force(p_organization_id uuid, p_terms organization_terms, p_budget_keys text[])
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_limits bigint[] := '{}';
+BEGIN
+    FOR i IN 1 .. cardinality(p_budget_keys) LOOP
+        v_limits[i] := CASE
+            WHEN starts_with(p_budget_keys[i], 'month/') THEN p_terms.monthly_quota_nano_usd
+            WHEN starts_with(p_budget_keys[i], 'workflow/') THEN p_terms.workflow_limit_nano_usd
+        END;
+    END LOOP;
+    IF p_terms.has_limits THEN
+        SELECT array_agg(coalesce(own.limit_nano_usd, standing.limit_nano_usd, k.default_nano_usd) ORDER BY k.place)
+        INTO v_limits
+        FROM unnest(p_budget_keys, v_limits) WITH ORDINALITY AS k (budget_key, default_nano_usd, place)
+        LEFT JOIN budget_limits AS own
+            ON own.organization_id = p_organization_id AND own.budget_key = k.budget_key
+        LEFT JOIN budget_limits AS standing
+            ON standing.organization_id = p_organization_id
+            AND standing.budget_key
+                = regexp_replace(k.budget_key, '^((?:label/)?month/)[0-9]{4}-[0-9]{2}', '\1standing');
+    END IF;
+    RETURN v_limits;
+END
+$$;
+
+-- Where budgets stand, in the order of their keys: zeros for one whose account has not been made.
+CREATE FUNCTION budget_figures(
+    p_organization_id uuid, p_terms organization_terms, p_budget_keys text[],
+    OUT limits_nano_usd bigint[], OUT spent_nano_usd bigint[], OUT held_nano_usd bigint[],
+    OUT unguarded_nano_usd bigint[], OUT lacks_account boolean
+)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    limits_nano_usd := limits_in_force(p_organization_id, p_terms, p_budget_keys);
+    SELECT
+        array_agg(coalesce(b.spent_nano_usd, 0) ORDER BY k.place),
+        array_agg(coalesce(b.held_nano_usd, 0) ORDER BY k.place),
+        array_agg(coalesce(b.unguarded_nano_usd, 0) ORDER BY k.place),
+        bool_or(b.budget_key IS NULL)
+    INTO spent_nano_usd, held_nano_usd, unguarded_nano_usd, lacks_account
+    FROM unnest(p_budget_keys) WITH ORDINALITY AS k (budget_key, place)
+    LEFT JOIN budgets AS b ON b.organization_id = p_organization_id AND b.budget_key = k.budget_key;
+END
+$$;
+
+-- The keys of the budgets that a call of this workflow with these labels is placed on in a month, sorted.
+CREATE FUNCTION budgets_that_apply(
+    p_organization_id uuid, p_terms organization_terms, p_workflow_id uuid, p_labels jsonb, p_month text
+) RETURNS text[]
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_label_keys text[];
+BEGIN
+    IF p_terms.has_limits AND p_labels <> '{}' THEN
+        SELECT array_agg(DISTINCT asked.budget_key ORDER BY asked.budget_key) INTO v_label_keys
+        FROM jsonb_each_text(p_labels) AS label
+        CROSS JOIN LATERAL (VALUES
+            ('label/lifetime/', 'label/lifetime/'),
+            ('label/month/standing/', 'label/month/' || p_month || '/'),
+            ('label/month/' || p_month || '/', 'label/month/' || p_month || '/')
+        ) AS prefix (limit_key, budget_key)
+        CROSS JOIN LATERAL (
+            SELECT prefix.limit_key || label.key || '=' || label.value AS limit_key,
+                prefix.budget_key || label.key || '=' || label.value AS budget_key
+        ) AS asked
+        WHERE EXISTS (
+            SELECT FROM budget_limits AS l
+            WHERE l.organization_id = p_organization_id AND l.budget_key = asked.limit_key
+        );
+    END IF;
+    RETURN coalesce(v_label_keys, '{}') || ARRAY['month/' || p_month, 'workflow/' || p_workflow_id];
+END
+$$;

@@ -21,7 +21,8 @@ CREATE TABLE authorizations (
     downgrade_reason text,
     on_expiry text CHECK (on_expiry IN ('RELEASE', 'CHARGE')),
     labels jsonb NOT NULL DEFAULT '{}',
-    period_start date,
+    -- The UTC month that it counts in, as 2026-11.
+    month text,
     -- The budgets it was placed on, sorted: ending it moves exactly these.
     budget_keys text[] NOT NULL DEFAULT '{}',
     create_time timestamptz NOT NULL,
@@ -41,7 +42,7 @@ CREATE TABLE authorizations (
     CHECK (true_up_entry_id IS NULL OR settlement_hash IS NOT NULL),
     CHECK (
         num_nonnulls(request_hash, workflow_id, requested_model, model, price_id, input_tokens_max,
-            output_tokens_max, requests_max, on_expiry, period_start) = 10
+            output_tokens_max, requests_max, on_expiry, month) = 10
         OR (state = 'VOIDED' AND request_hash IS NULL AND model IS NULL AND held_nano_usd = 0)
     )
 ) WITH (fillfactor = 70);
@@ -84,7 +85,8 @@ CREATE TABLE ai_usage_ledger (
     price_id uuid,
     flags text[] NOT NULL DEFAULT '{}',
     labels jsonb NOT NULL DEFAULT '{}',
-    period_start date NOT NULL,
+    -- The UTC month that it counts in, as 2026-11: its hold's.
+    month text NOT NULL,
     adjusts_entry_id uuid,
     reason text NOT NULL DEFAULT '',
     author text NOT NULL,
@@ -109,10 +111,9 @@ ALTER TABLE ai_usage_ledger ENABLE ALWAYS TRIGGER ai_usage_ledger_is_append_only
 -- A hold as callers see it, with its price.
 CREATE VIEW authorizations_with_price AS
 SELECT
-    a.organization_id, a.authorization_id, a.request_id, a.request_hash, a.workflow_id,
+    a.organization_id, a.authorization_id, a.request_id, a.workflow_id,
     state_at(a.state, a.expire_time, governor_now()) AS state,
     a.model, a.input_tokens_max, a.output_tokens_max, a.requests_max, a.held_nano_usd, a.downgrade_reason,
-    a.on_expiry, a.labels, a.period_start, a.budget_keys, a.create_time, a.expire_time, a.entry_id, a.settlement_hash,
-    to_jsonb(p) AS price
+    a.on_expiry, a.labels, a.month, a.budget_keys, a.create_time, a.expire_time, a.entry_id, to_jsonb(p) AS price
 FROM authorizations AS a
 LEFT JOIN prices AS p ON p.price_id = a.price_id;

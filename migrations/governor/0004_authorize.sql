@@ -4,27 +4,26 @@
 -- without. Sets `outcome` to
 --   GRANTED             and the model, its price, the output tokens and the hold;
 --   BUDGET_EXCEEDED     and the model and hold of the cheapest candidate;
---   MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   and the first candidate, where none is eligible.
+--   MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   and the first candidate, where none is eligible;
+-- and always the budgets that apply, as they stand before the hold.
 -- p_models are canonical, distinct, in order of preference. p_output_tokens_min NULL: in full or not at all.
 CREATE FUNCTION decide_authorization(
-    p_organization_id uuid, p_workflow_id uuid, p_labels jsonb, p_now timestamptz, p_models text[],
+    p_organization_id uuid, p_terms organization_terms, p_now timestamptz,
+    p_workflow_id uuid, p_labels jsonb, p_models text[],
     p_input_tokens_max bigint, p_output_tokens_max bigint, p_output_tokens_min bigint, p_requests_max bigint,
     OUT outcome text, OUT model text, OUT price_id uuid, OUT output_tokens_max bigint, OUT held_nano_usd bigint,
-    OUT downgrade_reason text, OUT budget_keys text[], OUT limits_nano_usd bigint[], OUT lacks_account boolean
+    OUT downgrade_reason text,
+    OUT budget_keys text[], OUT limits_nano_usd bigint[], OUT spent_nano_usd bigint[], OUT held_before_nano_usd bigint[],
+    OUT unguarded_nano_usd bigint[], OUT lacks_account boolean
 )
 LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 DECLARE
     -- No single call may cost more than the ledger takes in one entry.
-    c_hold_max_nano_usd CONSTANT bigint := 1000000000000000;
-    v_available_nano_usd numeric;
-    v_month_used_nano_usd numeric;
-    v_month_limit_nano_usd bigint;
-    v_threshold_percent integer;
-    v_allowed_models text[];
-    v_past_threshold boolean;
-    v_first_eligible text;
+    v_available_nano_usd numeric := 1000000000000000;
+    v_past_threshold boolean := false;
     v_candidate record;
+    v_first_eligible text;
     -- The first candidate that fits with fewer output tokens, and the cheapest of all.
     v_reduced_model text;
     v_reduced_price prices;
@@ -32,34 +31,32 @@ DECLARE
     v_cheapest_model text;
     v_cheapest_hold_nano_usd numeric;
 BEGIN
-    SELECT
-        array_agg(b.budget_key), array_agg(b.limit_nano_usd), bool_or(NOT b.has_account),
-        least(min(b.limit_nano_usd::numeric - b.spent_nano_usd - b.held_nano_usd), c_hold_max_nano_usd),
-        max(b.spent_nano_usd::numeric + b.held_nano_usd) FILTER (WHERE b.scope = 'ORGANIZATION'),
-        max(b.limit_nano_usd) FILTER (WHERE b.scope = 'ORGANIZATION')
-    INTO budget_keys, limits_nano_usd, lacks_account, v_available_nano_usd, v_month_used_nano_usd,
-        v_month_limit_nano_usd
-    FROM budgets_that_apply(p_organization_id, p_workflow_id, p_labels, month_of(p_now)) AS b;
+    budget_keys := budgets_that_apply(p_organization_id, p_terms, p_workflow_id, p_labels, month_of(p_now));
+    SELECT f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd, f.lacks_account
+    INTO limits_nano_usd, spent_nano_usd, held_before_nano_usd, unguarded_nano_usd, lacks_account
+    FROM budget_figures(p_organization_id, p_terms, budget_keys) AS f;
 
-    SELECT t.downgrade_threshold_percent, t.allowed_models INTO v_threshold_percent, v_allowed_models
-    FROM tiers AS t
-    WHERE t.tier = coalesce(
-        (SELECT o.tier FROM organizations AS o WHERE o.organization_id = p_organization_id), 'default');
-    v_past_threshold := coalesce(v_month_used_nano_usd * 100 > v_month_limit_nano_usd::numeric * v_threshold_percent,
-        false);
+    FOR i IN 1 .. cardinality(budget_keys) LOOP
+        v_available_nano_usd := least(v_available_nano_usd,
+            limits_nano_usd[i]::numeric - spent_nano_usd[i] - held_before_nano_usd[i]);
+        IF starts_with(budget_keys[i], 'month/') THEN
+            v_past_threshold := coalesce((spent_nano_usd[i]::numeric + held_before_nano_usd[i]) * 100
+                > limits_nano_usd[i]::numeric * p_terms.downgrade_threshold_percent, false);
+        END IF;
+    END LOOP;
 
-    outcome := NULL;
     FOR v_candidate IN
         SELECT
-            c.model, p AS price,
-            hold_nano_usd(p, p_input_tokens_max, p_output_tokens_max, p_requests_max) AS hold_nano_usd,
-            min(c.place) OVER () = c.place AS is_first
+            c.model, found.p AS price,
+            hold_nano_usd(found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max) AS hold_nano_usd,
+            c.place = min(c.place) OVER () AS is_first
         FROM unnest(p_models) WITH ORDINALITY AS c (model, place)
+        -- OFFSET 0: the price is looked up once, not wherever it is mentioned.
         CROSS JOIN LATERAL (SELECT price_at(c.model, p_now) OFFSET 0) AS found (p)
-        WHERE p IS DISTINCT FROM NULL
-            AND (v_allowed_models = '{}' OR c.model = ANY (v_allowed_models))
+        WHERE found.p IS DISTINCT FROM NULL
+            AND (p_terms.allowed_models = '{}' OR c.model = ANY (p_terms.allowed_models))
         ORDER BY CASE WHEN v_past_threshold THEN hold_nano_usd(
-            p, p_input_tokens_max, p_output_tokens_max, p_requests_max) END, c.place
+            found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max) END, c.place
     LOOP
         IF v_candidate.is_first THEN
             v_first_eligible := v_candidate.model;
@@ -71,6 +68,7 @@ BEGIN
             output_tokens_max := p_output_tokens_max;
             held_nano_usd := v_candidate.hold_nano_usd;
         END IF;
+        EXIT WHEN outcome IS NOT NULL AND v_first_eligible IS NOT NULL;
         IF v_cheapest_model IS NULL OR v_candidate.hold_nano_usd < v_cheapest_hold_nano_usd THEN
             v_cheapest_model := v_candidate.model;
             v_cheapest_hold_nano_usd := v_candidate.hold_nano_usd;
@@ -83,7 +81,6 @@ BEGIN
                 v_reduced_price := v_candidate.price;
             END IF;
         END IF;
-        EXIT WHEN outcome IS NOT NULL AND v_first_eligible IS NOT NULL;
     END LOOP;
 
     IF outcome IS NULL AND v_reduced_model IS NOT NULL THEN
@@ -99,133 +96,147 @@ BEGIN
         held_nano_usd := v_cheapest_hold_nano_usd;
     ELSIF outcome IS NULL THEN
         model := p_models[1];
-        outcome := CASE WHEN v_allowed_models = '{}' OR model = ANY (v_allowed_models)
+        outcome := CASE WHEN p_terms.allowed_models = '{}' OR model = ANY (p_terms.allowed_models)
             THEN 'MODEL_NOT_PRICED' ELSE 'MODEL_NOT_ALLOWED' END;
     END IF;
 
     IF outcome = 'GRANTED' AND model <> v_first_eligible THEN
         downgrade_reason := CASE WHEN v_past_threshold
-            THEN format('the month is past %s%% of its quota: the cheapest candidate comes first', v_threshold_percent)
+            THEN format('the month is past %s%% of its quota: the cheapest candidate comes first',
+                p_terms.downgrade_threshold_percent)
             ELSE format('%s does not fit the budgets', v_first_eligible) END;
     END IF;
 END
 $$;
 
--- Places holds for one organization: item i of the arrays is one request. Candidates are flattened: candidate c
--- belongs to item p_candidate_items[c]. Items are decided in order, each seeing the holds of those before it.
--- Answers one row an item, with its outcome:
---   GRANTED, REPLAYED            `hold` is the authorization, `budgets` where they stand after the whole call;
---   AUTHORIZATION_NOT_PENDING    a replay of a hold that has ended: `hold` is it;
+-- Places holds for one organization: item i of the arrays is one request, and its candidates are
+-- p_models[p_models_ends[i - 1] + 1 : p_models_ends[i]]. Items are decided in order, each seeing the holds of those
+-- before it. Answers one row an item, with its outcome:
+--   GRANTED, REPLAYED            the hold, and its budgets as they stand now;
+--   AUTHORIZATION_NOT_PENDING    a replay of a hold that has ended: its id, state and entry;
 --   REQUEST_ID_REUSED            the id was used with other content;
---   BUDGET_EXCEEDED              `hold` has the cheapest candidate's figures, `budgets` where they stand;
---   MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   `hold` names the first candidate.
+--   BUDGET_EXCEEDED              the cheapest candidate's model and hold, and the budgets;
+--   MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   the first candidate.
 CREATE FUNCTION authorize_holds(
     p_organization_id uuid,
     p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
-    p_candidate_items integer[], p_candidate_models text[],
-    p_with_budgets boolean
+    p_models text[], p_models_ends integer[]
 )
-RETURNS TABLE (item integer, outcome text, hold jsonb, budgets jsonb)
+RETURNS TABLE (
+    item integer, outcome text,
+    authorization_id uuid, state text, entry_id uuid, model text, price_id uuid, output_tokens_max bigint,
+    held_nano_usd bigint, downgrade_reason text, month text, create_time timestamptz, expire_time timestamptz,
+    budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
+    budgets_unguarded_nano_usd bigint[]
+)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz;
-    v_replay authorizations;
+    v_terms organization_terms;
+    v_known authorizations;
     v_decision record;
+    v_figures record;
     v_models text[];
-    v_authorization_id uuid;
-    v_outcomes text[] := '{}';
-    v_authorization_ids uuid[] := '{}';
-    v_denials jsonb[] := '{}';
-    v_denied jsonb;
-    v_moved integer;
 BEGIN
     PERFORM lock_organization(p_organization_id);
     v_now := governor_now();
+    v_terms := terms_of(p_organization_id);
 
     FOR i IN 1 .. cardinality(p_request_ids) LOOP
-        v_authorization_id := NULL;
-        v_denied := NULL;
-
-        SELECT * INTO v_replay FROM authorizations AS a
+        item := i;
+        SELECT * INTO v_known FROM authorizations AS a
         WHERE a.organization_id = p_organization_id AND a.request_id = p_request_ids[i];
         IF FOUND THEN
-            v_authorization_id := v_replay.authorization_id;
-            v_outcomes[i] := CASE
-                WHEN v_replay.request_hash <> p_request_hashes[i] THEN 'REQUEST_ID_REUSED'
-                WHEN state_at(v_replay.state, v_replay.expire_time, v_now) = 'PENDING' THEN 'REPLAYED'
+            authorization_id := v_known.authorization_id;
+            state := state_at(v_known.state, v_known.expire_time, v_now);
+            entry_id := v_known.entry_id;
+            outcome := CASE
+                WHEN v_known.request_hash <> p_request_hashes[i] THEN 'REQUEST_ID_REUSED'
+                WHEN state = 'PENDING' THEN 'REPLAYED'
                 ELSE 'AUTHORIZATION_NOT_PENDING'
             END;
-        ELSE
-            SELECT array_agg(c.model ORDER BY c.place) INTO v_models
-            FROM unnest(p_candidate_items, p_candidate_models) WITH ORDINALITY AS c (item, model, place)
-            WHERE c.item = i;
+            model := v_known.model;
+            price_id := v_known.price_id;
+            output_tokens_max := v_known.output_tokens_max;
+            held_nano_usd := v_known.held_nano_usd;
+            downgrade_reason := v_known.downgrade_reason;
+            month := v_known.month;
+            create_time := v_known.create_time;
+            expire_time := v_known.expire_time;
+            budget_keys := v_known.budget_keys;
+            v_figures := budget_figures(p_organization_id, v_terms, budget_keys);
+            limits_nano_usd := v_figures.limits_nano_usd;
+            budgets_spent_nano_usd := v_figures.spent_nano_usd;
+            budgets_held_nano_usd := v_figures.held_nano_usd;
+            budgets_unguarded_nano_usd := v_figures.unguarded_nano_usd;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
 
-            v_decision := decide_authorization(
-                p_organization_id, p_workflow_ids[i], p_labels[i], v_now, v_models,
-                p_input_tokens_max[i], p_output_tokens_max[i], p_output_tokens_min[i], p_requests_max[i]);
-            v_outcomes[i] := v_decision.outcome;
+        v_models := p_models[coalesce(p_models_ends[i - 1], 0) + 1 : p_models_ends[i]];
+        v_decision := decide_authorization(
+            p_organization_id, v_terms, v_now, p_workflow_ids[i], p_labels[i], v_models,
+            p_input_tokens_max[i], p_output_tokens_max[i], p_output_tokens_min[i], p_requests_max[i]);
+        outcome := v_decision.outcome;
+        authorization_id := NULL;
+        state := NULL;
+        entry_id := NULL;
+        model := v_decision.model;
+        price_id := v_decision.price_id;
+        output_tokens_max := v_decision.output_tokens_max;
+        held_nano_usd := v_decision.held_nano_usd;
+        downgrade_reason := v_decision.downgrade_reason;
+        month := month_of(v_now);
+        create_time := v_now;
+        expire_time := v_now + p_hold_durations[i];
+        budget_keys := v_decision.budget_keys;
+        limits_nano_usd := v_decision.limits_nano_usd;
+        budgets_spent_nano_usd := v_decision.spent_nano_usd;
+        budgets_held_nano_usd := v_decision.held_before_nano_usd;
+        budgets_unguarded_nano_usd := v_decision.unguarded_nano_usd;
 
-            IF v_decision.outcome <> 'GRANTED' THEN
-                v_denied := jsonb_build_object(
-                    'model', v_decision.model, 'held_nano_usd', v_decision.held_nano_usd,
-                    'workflow_id', p_workflow_ids[i], 'labels', p_labels[i], 'time', v_now);
-            ELSE
-                -- From here on it must succeed.
-                IF v_decision.lacks_account THEN
-                    INSERT INTO budgets (organization_id, budget_key, scope, subject, period, period_start)
-                    SELECT p_organization_id, b.budget_key, b.scope, b.subject, b.period, b.period_start
-                    FROM budgets_that_apply(p_organization_id, p_workflow_ids[i], p_labels[i], month_of(v_now)) AS b
-                    WHERE NOT b.has_account;
-                END IF;
+        IF outcome = 'GRANTED' THEN
+            -- From here on it must succeed.
+            state := 'PENDING';
+            IF v_decision.lacks_account THEN
+                INSERT INTO budgets (organization_id, budget_key)
+                SELECT p_organization_id, k.budget_key FROM unnest(budget_keys) AS k (budget_key)
+                ON CONFLICT DO NOTHING;
+            END IF;
 
-                -- The guard. The decision saw the same figures under the same lock; this is what makes it binding.
+            -- The guard. The decision saw the same figures under the same lock; this is what makes it binding.
+            WITH moved AS (
                 UPDATE budgets AS b SET held_nano_usd = b.held_nano_usd + v_decision.held_nano_usd
-                FROM unnest(v_decision.budget_keys, v_decision.limits_nano_usd) AS k (budget_key, limit_nano_usd)
+                FROM unnest(budget_keys, limits_nano_usd) AS k (budget_key, limit_nano_usd)
                 WHERE b.organization_id = p_organization_id AND b.budget_key = k.budget_key
                     AND (k.limit_nano_usd IS NULL
-                        OR b.spent_nano_usd + b.held_nano_usd + v_decision.held_nano_usd <= k.limit_nano_usd);
-                GET DIAGNOSTICS v_moved = ROW_COUNT;
-                IF v_moved <> cardinality(v_decision.budget_keys) THEN
-                    RAISE EXCEPTION 'a hold of organization % passed its decision and failed its guard',
-                        p_organization_id;
-                END IF;
-
-                INSERT INTO authorizations (
-                    organization_id, request_id, request_hash, state, workflow_id, requested_model, model, price_id,
-                    input_tokens_max, output_tokens_max, requests_max, held_nano_usd, downgrade_reason, on_expiry,
-                    labels, period_start, budget_keys, create_time, expire_time
-                ) VALUES (
-                    p_organization_id, p_request_ids[i], p_request_hashes[i], 'PENDING', p_workflow_ids[i],
-                    v_models[1], v_decision.model, v_decision.price_id,
-                    p_input_tokens_max[i], v_decision.output_tokens_max, p_requests_max[i], v_decision.held_nano_usd,
-                    v_decision.downgrade_reason, p_on_expiry[i], p_labels[i], month_of(v_now), v_decision.budget_keys,
-                    v_now, v_now + p_hold_durations[i]
-                ) RETURNING authorization_id INTO v_authorization_id;
+                        OR b.spent_nano_usd + b.held_nano_usd + v_decision.held_nano_usd <= k.limit_nano_usd)
+                RETURNING b.budget_key, b.held_nano_usd
+            )
+            SELECT array_agg(m.held_nano_usd ORDER BY array_position(budget_keys, m.budget_key::text))
+            INTO budgets_held_nano_usd
+            FROM moved AS m;
+            IF cardinality(budgets_held_nano_usd) IS DISTINCT FROM cardinality(budget_keys) THEN
+                RAISE EXCEPTION 'a hold of organization % passed its decision and failed its guard',
+                    p_organization_id;
             END IF;
-        END IF;
-        v_authorization_ids[i] := v_authorization_id;
-        v_denials[i] := v_denied;
-    END LOOP;
 
-    RETURN QUERY
-    SELECT
-        done.item::integer, done.outcome,
-        coalesce(to_jsonb(a), done.denied),
-        CASE
-            WHEN done.outcome = 'BUDGET_EXCEEDED' THEN (
-                SELECT jsonb_agg(to_jsonb(b)) FROM budgets_that_apply(
-                    p_organization_id, (done.denied ->> 'workflow_id')::uuid, done.denied -> 'labels',
-                    month_of(v_now)) AS b)
-            WHEN p_with_budgets THEN budgets_as_json(p_organization_id, a.budget_keys)
-        END
-    FROM unnest(v_outcomes, v_authorization_ids, v_denials) WITH ORDINALITY
-        AS done (outcome, authorization_id, denied, item)
-    LEFT JOIN authorizations_with_price AS a
-        ON a.organization_id = p_organization_id AND a.authorization_id = done.authorization_id
-    ORDER BY done.item;
+            INSERT INTO authorizations (
+                organization_id, request_id, request_hash, state, workflow_id, requested_model, model, price_id,
+                input_tokens_max, output_tokens_max, requests_max, held_nano_usd, downgrade_reason, on_expiry,
+                labels, month, budget_keys, create_time, expire_time
+            ) VALUES (
+                p_organization_id, p_request_ids[i], p_request_hashes[i], 'PENDING', p_workflow_ids[i],
+                v_models[1], model, price_id,
+                p_input_tokens_max[i], output_tokens_max, p_requests_max[i], held_nano_usd,
+                downgrade_reason, p_on_expiry[i], p_labels[i], month, budget_keys, create_time, expire_time
+            ) RETURNING authorization_id INTO authorization_id;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
@@ -234,19 +245,17 @@ CREATE FUNCTION check_budget(
     p_organization_id uuid, p_workflow_id uuid, p_labels jsonb, p_models text[],
     p_input_tokens_max bigint, p_output_tokens_max bigint, p_output_tokens_min bigint, p_requests_max bigint
 )
-RETURNS TABLE (outcome text, model text, output_tokens_max bigint, held_nano_usd bigint, budgets jsonb)
-LANGUAGE plpgsql STABLE AS $$
-#variable_conflict use_column
-DECLARE
-    v_now timestamptz := governor_now();
-BEGIN
-    RETURN QUERY
+RETURNS TABLE (
+    outcome text, model text, output_tokens_max bigint, held_nano_usd bigint,
+    budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
+    budgets_unguarded_nano_usd bigint[]
+)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
     SELECT
         d.outcome, d.model, d.output_tokens_max, d.held_nano_usd,
-        (SELECT jsonb_agg(to_jsonb(b))
-            FROM budgets_that_apply(p_organization_id, p_workflow_id, p_labels, month_of(v_now)) AS b)
+        d.budget_keys, d.limits_nano_usd, d.spent_nano_usd, d.held_before_nano_usd, d.unguarded_nano_usd
     FROM decide_authorization(
-        p_organization_id, p_workflow_id, p_labels, v_now, p_models,
+        p_organization_id, terms_of(p_organization_id), governor_now(), p_workflow_id, p_labels, p_models,
         p_input_tokens_max, p_output_tokens_max, p_output_tokens_min, p_requests_max) AS d;
-END
-$$;
+END;

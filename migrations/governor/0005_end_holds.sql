@@ -41,7 +41,7 @@ $$;
 -- NULL says that the outcome is unknown; its token counts are 0. p_served_models are canonical, '' for the granted
 -- one. p_true_up_keys[i] is the idempotency key of the adjustment, should the item bring an unknown outcome to its
 -- true cost. Answers one row an item, with its outcome:
---   SETTLED, REPLAYED            `entry` is the ledger entry, `budgets` where they stand after the whole call;
+--   SETTLED, REPLAYED            the ledger entry, and the hold's budgets as they stand now;
 --   AUTHORIZATION_NOT_FOUND      the organization has no such hold;
 --   AUTHORIZATION_NOT_PENDING    `hold_state` and `entry` tell how it ended;
 --   COST_TOO_LARGE               above what one entry takes: the hold stays as it is.
@@ -50,181 +50,194 @@ CREATE FUNCTION settle_holds(
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
     p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
     p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
-    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[],
-    p_author text, p_with_budgets boolean
+    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
 )
-RETURNS TABLE (item integer, outcome text, hold_state text, entry jsonb, budgets jsonb)
+RETURNS TABLE (
+    item integer, outcome text, hold_state text, entry jsonb,
+    budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
+    budgets_unguarded_nano_usd bigint[]
+)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     c_cost_max_nano_usd CONSTANT bigint := 1000000000000000;
     v_now timestamptz;
+    v_terms organization_terms;
     v_last_sequence bigint;
     v_sequence bigint;
     v_hold authorizations;
-    v_state text;
     v_is_unknown boolean;
     v_is_true_up boolean;
     v_served_model text;
     v_price prices;
     v_charge record;
+    v_figures record;
     v_live_nano_usd bigint;
     v_cost_nano_usd numeric;
     v_overage_nano_usd numeric;
     v_entry_id uuid;
     v_moved integer;
-    v_outcomes text[] := '{}';
-    v_states text[] := '{}';
-    v_entry_ids uuid[] := '{}';
 BEGIN
     SELECT o.last_sequence INTO v_last_sequence FROM organizations AS o
     WHERE o.organization_id = p_organization_id FOR UPDATE;
     v_sequence := v_last_sequence;
     v_now := governor_now();
+    v_terms := terms_of(p_organization_id);
 
     FOR i IN 1 .. cardinality(p_authorization_ids) LOOP
+        item := i;
+        outcome := NULL;
+        hold_state := NULL;
+        entry := NULL;
+        budget_keys := '{}';
         v_is_unknown := p_settlement_hashes[i] IS NULL;
-        v_entry_ids[i] := NULL;
-        v_states[i] := NULL;
 
         SELECT * INTO v_hold FROM authorizations AS a
         WHERE a.organization_id = p_organization_id AND a.authorization_id = p_authorization_ids[i];
         IF NOT FOUND THEN
-            v_outcomes[i] := 'AUTHORIZATION_NOT_FOUND';
+            outcome := 'AUTHORIZATION_NOT_FOUND';
+            RETURN NEXT;
             CONTINUE;
         END IF;
-        v_state := state_at(v_hold.state, v_hold.expire_time, v_now);
-        v_states[i] := v_state;
-        v_entry_ids[i] := v_hold.entry_id;
-        v_is_true_up := v_state = 'SETTLED' AND v_hold.settlement_hash IS NULL AND NOT v_is_unknown;
+        hold_state := state_at(v_hold.state, v_hold.expire_time, v_now);
+        v_entry_id := v_hold.entry_id;
+        v_is_true_up := hold_state = 'SETTLED' AND v_hold.settlement_hash IS NULL AND NOT v_is_unknown;
 
-        IF v_state = 'SETTLED' AND NOT v_is_true_up THEN
-            IF v_is_unknown THEN
-                v_outcomes[i] := 'REPLAYED';
-            ELSIF v_hold.settlement_hash = p_settlement_hashes[i] THEN
-                v_outcomes[i] := 'REPLAYED';
-                v_entry_ids[i] := coalesce(v_hold.true_up_entry_id, v_hold.entry_id);
-            ELSE
-                v_outcomes[i] := 'AUTHORIZATION_NOT_PENDING';
+        IF hold_state = 'SETTLED' AND NOT v_is_true_up THEN
+            outcome := CASE
+                WHEN v_is_unknown OR v_hold.settlement_hash = p_settlement_hashes[i] THEN 'REPLAYED'
+                ELSE 'AUTHORIZATION_NOT_PENDING'
+            END;
+            -- The entry that this very content was answered with.
+            IF NOT v_is_unknown AND outcome = 'REPLAYED' THEN
+                v_entry_id := coalesce(v_hold.true_up_entry_id, v_hold.entry_id);
             END IF;
-            CONTINUE;
-        END IF;
-        -- Nothing unknown can have come of a hold that was released, and nothing at all of one that never was.
-        IF v_state IN ('VOIDED', 'EXPIRED') AND (v_is_unknown OR v_hold.model IS NULL) THEN
-            v_outcomes[i] := 'AUTHORIZATION_NOT_PENDING';
-            CONTINUE;
-        END IF;
-
-        -- The granted model is rated with the price its hold was placed with, another with its price at that time.
-        v_served_model := coalesce(nullif(p_served_models[i], ''), v_hold.model);
-        IF v_served_model = v_hold.model THEN
-            SELECT * INTO v_price FROM prices AS p WHERE p.price_id = v_hold.price_id;
+        ELSIF hold_state IN ('VOIDED', 'EXPIRED') AND (v_is_unknown OR v_hold.model IS NULL) THEN
+            -- Nothing unknown can have come of a hold that was released, and nothing at all of one that never was.
+            outcome := 'AUTHORIZATION_NOT_PENDING';
         ELSE
-            v_price := price_at(v_served_model, v_hold.create_time);
-        END IF;
-        v_live_nano_usd := CASE WHEN v_state IN ('PENDING', 'SUSPENSE') THEN v_hold.held_nano_usd ELSE 0 END;
-        v_charge := charge_of(
-            v_price, v_hold.held_nano_usd, v_live_nano_usd, v_is_unknown, v_served_model <> v_hold.model,
-            v_state IN ('SUSPENSE', 'VOIDED', 'EXPIRED'),
-            p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
-            p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_provider_costs_nano_usd[i]);
-        IF v_charge.cost_nano_usd > c_cost_max_nano_usd THEN
-            v_outcomes[i] := 'COST_TOO_LARGE';
-            CONTINUE;
-        END IF;
-
-        -- From here on it must succeed.
-        v_cost_nano_usd := v_charge.cost_nano_usd;
-        v_overage_nano_usd := v_charge.overage_nano_usd;
-        v_entry_id := v_hold.authorization_id;
-        IF v_is_true_up THEN
-            SELECT v_cost_nano_usd - sum(e.cost_nano_usd) INTO v_cost_nano_usd
-            FROM ai_usage_ledger AS e
-            WHERE e.organization_id = p_organization_id
-                AND (e.idempotency_key = v_hold.entry_id OR e.adjusts_entry_id = v_hold.entry_id);
-            v_overage_nano_usd := greatest(v_cost_nano_usd, 0);
-            v_charge.flags := array_remove(v_charge.flags, 'OVERAGE')
-                || CASE WHEN v_overage_nano_usd > 0 THEN ARRAY['OVERAGE'] ELSE '{}' END;
-            v_entry_id := p_true_up_keys[i];
+            -- The granted model is rated with the price its hold was placed with, another with its price at that time.
+            v_served_model := coalesce(nullif(p_served_models[i], ''), v_hold.model);
+            IF v_served_model = v_hold.model THEN
+                SELECT * INTO v_price FROM prices AS p WHERE p.price_id = v_hold.price_id;
+            ELSE
+                v_price := price_at(v_served_model, v_hold.create_time);
+            END IF;
+            v_live_nano_usd := CASE WHEN hold_state IN ('PENDING', 'SUSPENSE') THEN v_hold.held_nano_usd ELSE 0 END;
+            v_charge := charge_of(
+                v_price, v_hold.held_nano_usd, v_live_nano_usd, v_is_unknown, v_served_model <> v_hold.model,
+                hold_state IN ('SUSPENSE', 'VOIDED', 'EXPIRED'),
+                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_provider_costs_nano_usd[i]);
+            IF v_charge.cost_nano_usd > c_cost_max_nano_usd THEN
+                outcome := 'COST_TOO_LARGE';
+            END IF;
         END IF;
 
-        v_sequence := v_sequence + 1;
-        INSERT INTO ai_usage_ledger (
-            organization_id, idempotency_key, sequence, kind, workflow_id, authorization_id,
-            requested_model, granted_model, model,
-            prompt_tokens, cached_input_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, requests,
-            cost_nano_usd, rated_cost_nano_usd, provider_cost_nano_usd, provider_generation_id,
-            held_nano_usd, overage_nano_usd, price_id, flags, labels, period_start,
-            adjusts_entry_id, reason, author, created_at
-        ) VALUES (
-            p_organization_id, v_entry_id, v_sequence,
-            CASE WHEN v_is_true_up THEN 'ADJUSTMENT' WHEN v_is_unknown THEN 'UNKNOWN' ELSE 'USAGE' END,
-            v_hold.workflow_id, v_hold.authorization_id,
-            v_hold.requested_model, v_hold.model, v_served_model,
-            p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
-            p_output_tokens[i], p_reasoning_tokens[i], p_requests[i],
-            v_cost_nano_usd, v_charge.rated_cost_nano_usd, p_provider_costs_nano_usd[i], p_provider_generation_ids[i],
-            v_live_nano_usd, v_overage_nano_usd, v_price.price_id, v_charge.flags, v_hold.labels,
-            v_hold.period_start,
-            CASE WHEN v_is_true_up THEN v_hold.entry_id END,
-            CASE WHEN v_is_true_up THEN 'the outcome became known' ELSE '' END,
-            p_author, v_now
-        );
+        IF outcome IS NULL THEN
+            -- From here on it must succeed.
+            outcome := 'SETTLED';
+            v_cost_nano_usd := v_charge.cost_nano_usd;
+            v_overage_nano_usd := v_charge.overage_nano_usd;
+            v_entry_id := v_hold.authorization_id;
+            IF v_is_true_up THEN
+                SELECT v_cost_nano_usd - sum(e.cost_nano_usd) INTO v_cost_nano_usd
+                FROM ai_usage_ledger AS e
+                WHERE e.organization_id = p_organization_id
+                    AND (e.idempotency_key = v_hold.entry_id OR e.adjusts_entry_id = v_hold.entry_id);
+                v_overage_nano_usd := greatest(v_cost_nano_usd, 0);
+                v_charge.flags := array_remove(v_charge.flags, 'OVERAGE')
+                    || CASE WHEN v_overage_nano_usd > 0 THEN ARRAY['OVERAGE'] ELSE '{}' END;
+                v_entry_id := p_true_up_keys[i];
+            END IF;
 
-        UPDATE budgets AS b SET
-            spent_nano_usd = b.spent_nano_usd + v_cost_nano_usd,
-            held_nano_usd = b.held_nano_usd - v_live_nano_usd,
-            unguarded_nano_usd = b.unguarded_nano_usd + v_overage_nano_usd
-        WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (v_hold.budget_keys);
-        GET DIAGNOSTICS v_moved = ROW_COUNT;
-        IF v_moved <> cardinality(v_hold.budget_keys) THEN
-            RAISE EXCEPTION 'authorization % of organization % has lost a budget', v_hold.authorization_id,
-                p_organization_id;
+            v_sequence := v_sequence + 1;
+            INSERT INTO ai_usage_ledger AS e (
+                organization_id, idempotency_key, sequence, kind, workflow_id, authorization_id,
+                requested_model, granted_model, model,
+                prompt_tokens, cached_input_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, requests,
+                cost_nano_usd, rated_cost_nano_usd, provider_cost_nano_usd, provider_generation_id,
+                held_nano_usd, overage_nano_usd, price_id, flags, labels, month,
+                adjusts_entry_id, reason, author, created_at
+            ) VALUES (
+                p_organization_id, v_entry_id, v_sequence,
+                CASE WHEN v_is_true_up THEN 'ADJUSTMENT' WHEN v_is_unknown THEN 'UNKNOWN' ELSE 'USAGE' END,
+                v_hold.workflow_id, v_hold.authorization_id,
+                v_hold.requested_model, v_hold.model, v_served_model,
+                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i],
+                v_cost_nano_usd, v_charge.rated_cost_nano_usd, p_provider_costs_nano_usd[i],
+                p_provider_generation_ids[i],
+                v_live_nano_usd, v_overage_nano_usd, v_price.price_id, v_charge.flags, v_hold.labels, v_hold.month,
+                CASE WHEN v_is_true_up THEN v_hold.entry_id END,
+                CASE WHEN v_is_true_up THEN 'the outcome became known' ELSE '' END,
+                p_authors[i], v_now
+            ) RETURNING to_jsonb(e) INTO entry;
+
+            UPDATE budgets AS b SET
+                spent_nano_usd = b.spent_nano_usd + v_cost_nano_usd,
+                held_nano_usd = b.held_nano_usd - v_live_nano_usd,
+                unguarded_nano_usd = b.unguarded_nano_usd + v_overage_nano_usd
+            WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (v_hold.budget_keys);
+            GET DIAGNOSTICS v_moved = ROW_COUNT;
+            IF v_moved <> cardinality(v_hold.budget_keys) THEN
+                RAISE EXCEPTION 'authorization % of organization % has lost a budget', v_hold.authorization_id,
+                    p_organization_id;
+            END IF;
+
+            UPDATE authorizations AS a SET
+                state = 'SETTLED',
+                end_time = coalesce(a.end_time, v_now),
+                entry_id = coalesce(a.entry_id, v_entry_id),
+                true_up_entry_id = CASE WHEN v_is_true_up THEN v_entry_id END,
+                settlement_hash = p_settlement_hashes[i]
+            WHERE a.organization_id = p_organization_id AND a.authorization_id = v_hold.authorization_id;
+        ELSE
+            SELECT to_jsonb(e) INTO entry FROM ai_usage_ledger AS e
+            WHERE e.organization_id = p_organization_id AND e.idempotency_key = v_entry_id;
         END IF;
 
-        UPDATE authorizations AS a SET
-            state = 'SETTLED',
-            end_time = coalesce(a.end_time, v_now),
-            entry_id = coalesce(a.entry_id, v_entry_id),
-            true_up_entry_id = CASE WHEN v_is_true_up THEN v_entry_id END,
-            settlement_hash = p_settlement_hashes[i]
-        WHERE a.organization_id = p_organization_id AND a.authorization_id = v_hold.authorization_id;
-
-        v_outcomes[i] := 'SETTLED';
-        v_states[i] := 'SETTLED';
-        v_entry_ids[i] := v_entry_id;
+        budget_keys := v_hold.budget_keys;
+        v_figures := budget_figures(p_organization_id, v_terms, budget_keys);
+        limits_nano_usd := v_figures.limits_nano_usd;
+        budgets_spent_nano_usd := v_figures.spent_nano_usd;
+        budgets_held_nano_usd := v_figures.held_nano_usd;
+        budgets_unguarded_nano_usd := v_figures.unguarded_nano_usd;
+        RETURN NEXT;
     END LOOP;
 
     IF v_sequence > v_last_sequence THEN
         UPDATE organizations AS o SET last_sequence = v_sequence WHERE o.organization_id = p_organization_id;
     END IF;
-
-    RETURN QUERY
-    SELECT
-        done.item::integer, done.outcome, done.hold_state, to_jsonb(e),
-        CASE WHEN p_with_budgets THEN budgets_as_json(p_organization_id, a.budget_keys) END
-    FROM unnest(v_outcomes, v_states, v_entry_ids, p_authorization_ids) WITH ORDINALITY
-        AS done (outcome, hold_state, entry_id, authorization_id, item)
-    LEFT JOIN ai_usage_ledger AS e
-        ON e.organization_id = p_organization_id AND e.idempotency_key = done.entry_id
-    LEFT JOIN authorizations AS a
-        ON a.organization_id = p_organization_id AND a.authorization_id = done.authorization_id
-    ORDER BY done.item;
 END
 $$;
 
+-- A hold with its price and its budgets as they stand, by its id or by its request_id.
+CREATE FUNCTION find_hold(p_organization_id uuid, p_authorization_id uuid, p_request_id uuid)
+RETURNS TABLE (
+    hold jsonb,
+    budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
+    budgets_unguarded_nano_usd bigint[]
+)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT to_jsonb(a), a.budget_keys, f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd
+    FROM authorizations_with_price AS a
+    CROSS JOIN LATERAL budget_figures(a.organization_id, terms_of(a.organization_id), a.budget_keys) AS f
+    WHERE a.organization_id = p_organization_id
+        AND (a.authorization_id = p_authorization_id OR a.request_id = p_request_id);
+END;
+
 -- Voids a hold, by its id or by the request_id it was authorized with (the other is NULL). A request_id that is not
 -- known yet is marked VOIDED, so that an Authorize with it that is still on its way finds it ended.
--- Outcomes: VOIDED, UNCHANGED (it had been released before), AUTHORIZATION_NOT_PENDING (settled),
+-- Answers VOIDED, UNCHANGED (it had been released before), AUTHORIZATION_NOT_PENDING (settled), or
 -- AUTHORIZATION_NOT_FOUND (by id only).
 CREATE FUNCTION void_hold(p_organization_id uuid, p_authorization_id uuid, p_request_id uuid, p_reason text)
-RETURNS TABLE (outcome text, hold jsonb, budgets jsonb)
+RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     v_now timestamptz;
     v_hold authorizations;
-    v_outcome text;
 BEGIN
     IF p_request_id IS NULL THEN
         PERFORM FROM organizations AS o WHERE o.organization_id = p_organization_id FOR UPDATE;
@@ -237,29 +250,22 @@ BEGIN
     WHERE a.organization_id = p_organization_id
         AND (a.authorization_id = p_authorization_id OR a.request_id = p_request_id);
     IF NOT FOUND AND p_request_id IS NULL THEN
-        RETURN QUERY SELECT 'AUTHORIZATION_NOT_FOUND', NULL::jsonb, NULL::jsonb;
-        RETURN;
+        RETURN 'AUTHORIZATION_NOT_FOUND';
     ELSIF NOT FOUND THEN
         INSERT INTO authorizations (
             organization_id, request_id, state, held_nano_usd, create_time, expire_time, end_time, end_reason
-        ) VALUES (p_organization_id, p_request_id, 'VOIDED', 0, v_now, v_now, v_now, p_reason)
-        RETURNING * INTO v_hold;
-        v_outcome := 'VOIDED';
-    ELSIF v_hold.state = 'PENDING' THEN
-        UPDATE budgets AS b SET held_nano_usd = b.held_nano_usd - v_hold.held_nano_usd
-        WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (v_hold.budget_keys);
-        UPDATE authorizations AS a SET state = 'VOIDED', end_time = v_now, end_reason = p_reason
-        WHERE a.organization_id = p_organization_id AND a.authorization_id = v_hold.authorization_id;
-        v_outcome := 'VOIDED';
+        ) VALUES (p_organization_id, p_request_id, 'VOIDED', 0, v_now, v_now, v_now, p_reason);
+        RETURN 'VOIDED';
     ELSIF v_hold.state = 'SETTLED' THEN
-        v_outcome := 'AUTHORIZATION_NOT_PENDING';
-    ELSE
-        v_outcome := 'UNCHANGED';
+        RETURN 'AUTHORIZATION_NOT_PENDING';
+    ELSIF v_hold.state <> 'PENDING' THEN
+        RETURN 'UNCHANGED';
     END IF;
 
-    RETURN QUERY
-    SELECT v_outcome, to_jsonb(a), budgets_as_json(p_organization_id, a.budget_keys)
-    FROM authorizations_with_price AS a
+    UPDATE budgets AS b SET held_nano_usd = b.held_nano_usd - v_hold.held_nano_usd
+    WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (v_hold.budget_keys);
+    UPDATE authorizations AS a SET state = 'VOIDED', end_time = v_now, end_reason = p_reason
     WHERE a.organization_id = p_organization_id AND a.authorization_id = v_hold.authorization_id;
+    RETURN 'VOIDED';
 END
 $$;

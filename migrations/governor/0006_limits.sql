@@ -10,11 +10,11 @@ CREATE TABLE request_ids (
     PRIMARY KEY (organization_id, method, request_id)
 );
 
--- Sets a budget's limit (NULL takes it away) for one period or, with '-infinity', as a standing one.
--- Answers SET, REPLAYED or REQUEST_ID_REUSED. A replay changes nothing, also if the limit has been set anew since.
+-- Sets the limit under a budget's key, or (NULL) takes it away. Answers SET, REPLAYED or REQUEST_ID_REUSED; a replay
+-- changes nothing, also if the limit has been set anew since.
 CREATE FUNCTION set_budget(
     p_organization_id uuid, p_request_id uuid, p_content_hash bytea,
-    p_scope text, p_subject text, p_period text, p_period_start date, p_limit_nano_usd bigint, p_author text
+    p_budget_key text, p_limit_nano_usd bigint, p_author text
 ) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -33,19 +33,13 @@ BEGIN
         INSERT INTO request_ids VALUES (p_organization_id, 'SetBudget', p_request_id, p_content_hash, v_now);
     END IF;
 
-    INSERT INTO budget_limits (
-        organization_id, scope, subject, period, period_start, limit_nano_usd, author, update_time
-    ) VALUES (
-        p_organization_id, p_scope, p_subject, p_period, p_period_start, p_limit_nano_usd, p_author, v_now
-    )
-    ON CONFLICT (organization_id, scope, subject, period, period_start) DO UPDATE
+    INSERT INTO budget_limits (organization_id, budget_key, limit_nano_usd, author, update_time)
+    VALUES (p_organization_id, p_budget_key, p_limit_nano_usd, p_author, v_now)
+    ON CONFLICT (organization_id, budget_key) DO UPDATE
     SET limit_nano_usd = excluded.limit_nano_usd, author = excluded.author, update_time = excluded.update_time;
 
-    INSERT INTO budget_limit_changes (
-        organization_id, scope, subject, period, period_start, limit_nano_usd, author, change_time
-    ) VALUES (
-        p_organization_id, p_scope, p_subject, p_period, p_period_start, p_limit_nano_usd, p_author, v_now
-    );
+    INSERT INTO budget_limit_changes (organization_id, budget_key, limit_nano_usd, author, change_time)
+    VALUES (p_organization_id, p_budget_key, p_limit_nano_usd, p_author, v_now);
     RETURN 'SET';
 END
 $$;

@@ -1,7 +1,7 @@
 """A governor on a real database, over a real socket, with the document's prices.
 
-perplexity/sonar costs 1,000 nano-USD an input token and 2,000 an output token, openai/gpt-4o-mini 150 and 600: so
-a hold of 1,000 + 700 tokens of sonar is 2,400,000 nano-USD.
+perplexity/sonar costs 1,000 nano-USD an input token and 2,000 an output token, openai/gpt-4o-mini 150 and
+600: a hold of 1,000 + 700 tokens of sonar is 2,400,000 nano-USD.
 """
 
 from __future__ import annotations

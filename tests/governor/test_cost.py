@@ -121,13 +121,8 @@ async def test_a_cost_above_what_an_entry_takes_is_refused_and_the_hold_stays(go
 async def test_an_entry_counts_in_its_holds_month(governor: Governor) -> None:
     """A hold of last month that is settled today moves last month's budget."""
     held = await governor.authorize()
-    await governor.sql(
-        "UPDATE authorizations SET period_start = '2026-01-01', budget_keys[1] = 'month/2026-01'"
-    )
-    await governor.sql(
-        "UPDATE budgets SET period_start = '2026-01-01', budget_key = 'month/2026-01' WHERE scope = $1",
-        "ORGANIZATION",
-    )
+    await governor.sql("UPDATE authorizations SET month = '2026-01', budget_keys[1] = 'month/2026-01'")
+    await governor.sql("UPDATE budgets SET budget_key = 'month/2026-01' WHERE budget_key LIKE 'month/%'")
     settled = await governor.settle(held, USAGE)
     assert settled.entry.period_start.ToJsonString() == "2026-01-01T00:00:00Z"
     assert (await governor.month_budget()).spent_nano_usd == 0
