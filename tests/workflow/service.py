@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -138,10 +138,10 @@ class Client:
     """Calls the service as one organization. A refused call raises its Refusal."""
 
     stub: WorkflowServiceStub
+    target: str
     dsn: str
     organization_id: str = ORGANIZATION
     timeout_seconds: float = 30.0
-    states: list[str] = field(default_factory=list)
 
     async def call(self, method: str, **fields: Any) -> Any:
         request_type = getattr(workflow_service_pb2, f"{method}Request")
@@ -257,6 +257,6 @@ async def served(
             serving(database, executor, settings) as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
-            yield Client(WorkflowServiceStub(channel), dsn)
+            yield Client(WorkflowServiceStub(channel), f"127.0.0.1:{port}", dsn)
     finally:
         await database.close()
