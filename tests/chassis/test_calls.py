@@ -1,0 +1,155 @@
+"""What a caller hears: a status with details for what we refuse, nothing of the inside for what breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from service_chassis.errors import from_rpc_error
+from service_chassis.refusal import FieldViolation, Refusal
+from service_chassis.server import MESSAGE_BYTES_MAX
+from tests.chassis.callers import asking, stream, unary, unary_call
+from tests.chassis.conftest import DOMAIN, NAME, Tiny
+
+NOT_PROTOBUF = b"\xff\xff"
+BAD_UTF8 = b"\x0a\x02\xff\xfe"
+
+
+BOTH = pytest.mark.parametrize("call", [unary, stream])
+
+
+async def error_of(awaitable: Any) -> tuple[grpc.aio.AioRpcError, Refusal]:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await awaitable
+    refusal = from_rpc_error(raised.value, domain=DOMAIN)
+    assert refusal is not None
+    return raised.value, refusal
+
+
+@BOTH
+async def test_a_good_call_is_answered(channel: grpc.aio.Channel, call: Any) -> None:
+    """Unary and stream."""
+    assert await call(channel, asking(""))
+
+
+async def test_a_refusal_arrives_with_its_details(channel: grpc.aio.Channel) -> None:
+    """The reason in ErrorInfo, the field in BadRequest, under the service's domain."""
+    error, refusal = await error_of(unary(channel, asking("refuse")))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.reason == "INVALID_FIELD"
+    assert refusal.fields == (FieldViolation("profile.name", "is required"),)
+
+
+@BOTH
+async def test_bytes_that_are_no_protobuf(channel: grpc.aio.Channel, call: Any) -> None:
+    """INVALID_FIELD, and not the framework's UNKNOWN with an exception's text."""
+    error, refusal = await error_of(call(channel, NOT_PROTOBUF))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in refusal.fields] == ["request"]
+
+
+@BOTH
+async def test_text_that_is_no_utf8(channel: grpc.aio.Channel, call: Any) -> None:
+    """INVALID_FIELD with the path of the field."""
+    error, refusal = await error_of(call(channel, BAD_UTF8))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in refusal.fields] == ["service"]
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (unary, "raise"),
+        (unary, "wrong type"),
+        (unary, "inner cancel"),
+        (unary, "unknown reason"),
+        (stream, "raise"),
+    ],
+)
+async def test_what_breaks_inside_is_a_clean_internal(
+    channel: grpc.aio.Channel, call: Any, text: str
+) -> None:
+    """INTERNAL_ERROR with a correlation id and nothing else, long before the deadline."""
+    error, refusal = await error_of(call(channel, asking(text)))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert refusal.reason == "INTERNAL_ERROR"
+    assert list(refusal.metadata) == ["correlation_id"]
+    assert refusal.message == f"internal error; correlation id {refusal.metadata['correlation_id']}"
+    assert "secret" not in str(error)
+
+
+async def test_what_is_not_written_is_not_built_yet(channel: grpc.aio.Channel) -> None:
+    """NotImplementedError, which generated servicers raise."""
+    error, refusal = await error_of(unary(channel, asking("not written")))
+    assert (error.code(), refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT_YET")
+
+
+async def test_a_handler_may_end_a_call_with_a_status_of_its_own(channel: grpc.aio.Channel) -> None:
+    """context.abort() passes as it is."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await unary(channel, asking("own status"))
+    assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.DATA_LOSS, "gone")
+
+
+@pytest.mark.parametrize(
+    ("method", "raw", "code"),
+    [
+        ("Nope", b"", grpc.StatusCode.UNIMPLEMENTED),
+        ("Unary", asking("x" * MESSAGE_BYTES_MAX), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_the_transport_refuses_by_itself(
+    channel: grpc.aio.Channel, method: str, raw: bytes, code: grpc.StatusCode
+) -> None:
+    """An unknown method, a message above 4 MiB: the code alone."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await unary(channel, raw, method=f"/{NAME}/{method}")
+    assert raised.value.code() is code
+    assert from_rpc_error(raised.value) is None
+
+
+async def test_a_deadline_with_too_little_left_does_nothing(channel: grpc.aio.Channel, tiny: Tiny) -> None:
+    """DEADLINE_EXCEEDED before the handler begins."""
+    await unary(channel, asking(""))
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await unary(channel, asking(""), seconds=0.02)
+    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert tiny.finished == 1
+
+
+async def test_work_left_in_a_task_has_no_deadline(channel: grpc.aio.Channel, tiny: Tiny) -> None:
+    """What a handler leaves behind in a task of its own outlives the caller."""
+    await unary(channel, asking("task"), seconds=5)
+    assert tiny.seconds_left_in_task is None
+
+
+async def test_a_caller_that_goes_away_cancels_its_handler(channel: grpc.aio.Channel, tiny: Tiny) -> None:
+    """The handler hears of it, and the server goes on."""
+    call = asyncio.create_task(unary(channel, asking("wait")))
+    await tiny.started.wait()
+    call.cancel()
+    async with asyncio.timeout(5):
+        while not tiny.cancelled:  # noqa: ASYNC110 - it happens in the server, which has no event for it
+            await asyncio.sleep(0.01)
+    tiny.go_on.set()
+    await unary(channel, asking(""))
+
+
+@pytest.mark.parametrize(
+    ("sent", "comes_back"),
+    [("run-7/step.2", True), ("two words", False), ("x" * 129, False), (None, False)],
+)
+async def test_the_correlation_id_comes_back(
+    channel: grpc.aio.Channel, sent: str | None, comes_back: bool
+) -> None:
+    """The caller's own, if it is fit for a log line, else a new one; with answers and with errors."""
+    metadata = (("x-correlation-id", sent),) if sent else ()
+    call = unary_call(channel, asking(""), metadata=metadata)
+    await call
+    trailing = dict(await call.trailing_metadata())
+    assert (trailing["x-correlation-id"] == sent) is comes_back
+    error, _ = await error_of(unary(channel, asking("refuse"), metadata=metadata))
+    assert (dict(error.trailing_metadata())["x-correlation-id"] == sent) is comes_back

@@ -1,0 +1,88 @@
+"""The end of a server: health goes first, what runs finishes, what follows is told, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from service_chassis.errors import from_rpc_error
+from service_chassis.server import GrpcServer, Service
+from tests.chassis.callers import asking, stream, unary, watch_health
+from tests.chassis.conftest import DOMAIN, NAME, Tiny
+
+
+async def always(channel: grpc.aio.Channel) -> None:
+    while True:
+        await unary(channel, asking(""))
+
+
+async def test_what_runs_finishes(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
+    """A call in flight gets its answer after the stop has begun; a new one is refused."""
+    running = asyncio.create_task(unary(channel, asking("wait")))
+    await tiny.started.wait()
+    stopping = asyncio.create_task(server.stop(10))
+    await asyncio.sleep(0)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await asyncio.wait_for(always(channel), 5)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert not stopping.done()
+    tiny.go_on.set()
+    assert (await running).status == HealthCheckResponse.SERVING
+    await stopping
+
+
+async def test_health_says_so_first(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
+    """Who watches hears NOT_SERVING while calls still run."""
+    watch = aiter(watch_health(channel, NAME))
+    assert (await anext(watch)).status == HealthCheckResponse.SERVING
+    running = asyncio.create_task(unary(channel, asking("wait")))
+    await tiny.started.wait()
+    stopping = asyncio.create_task(server.stop(10))
+    assert (await anext(watch)).status == HealthCheckResponse.NOT_SERVING
+    assert not running.done()
+    tiny.go_on.set()
+    await asyncio.gather(running, stopping)
+
+
+async def test_streams_are_told(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
+    """A stream that follows something ends at once with SHUTTING_DOWN, its generator closed."""
+    following = asyncio.create_task(stream(channel, asking("follow")))
+    await tiny.started.wait()
+    began = time.monotonic()
+    await server.stop(10)
+    assert time.monotonic() - began < 2
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await following
+    refusal = from_rpc_error(raised.value, domain=DOMAIN)
+    assert refusal is not None
+    assert (refusal.reason, refusal.retry_after_seconds) == ("SHUTTING_DOWN", 1)
+    assert tiny.finished == 1
+
+
+async def test_what_does_not_finish_is_cancelled(
+    server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny
+) -> None:
+    """After the grace; its handler has ended when stop() returns."""
+    running = asyncio.create_task(unary(channel, asking("wait")))
+    await tiny.started.wait()
+    began = time.monotonic()
+    await server.stop(0.2)
+    assert 0.2 <= time.monotonic() - began < 2
+    assert tiny.cancelled == 1
+    with pytest.raises(grpc.aio.AioRpcError):
+        await running
+
+
+async def test_a_port_is_served_by_one(tiny: Tiny) -> None:
+    """A second server on the same port fails to start, and does not share it in silence."""
+    services = [Service(NAME, tiny.register)]
+    first = GrpcServer(host="127.0.0.1", port=0, services=services, error_domain=DOMAIN)
+    port = await first.start()
+    second = GrpcServer(host="127.0.0.1", port=port, services=services, error_domain=DOMAIN)
+    with pytest.raises(RuntimeError):
+        await second.start()
+    await first.stop(0)
