@@ -205,6 +205,7 @@ class Bench:
         self,
         *,
         client: GovernorClient | None = None,
+        provider: OpenRouterClient | None = None,
         route: Route = Route(),  # noqa: B008 - frozen
     ) -> ModelCaller:
         """Waits are noted in `waits_seconds` and not waited."""
@@ -215,7 +216,7 @@ class Bench:
         return ModelCaller(
             self.workflows.journal,
             client or self.client,
-            self.provider,
+            provider or self.provider,
             route=route,
             call_deadline_seconds=CALL_DEADLINE_SECONDS,
             authorize_timeout_seconds=AUTHORIZE_TIMEOUT_SECONDS,

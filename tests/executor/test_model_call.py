@@ -13,15 +13,17 @@ import pytest
 
 from governor_client import GovernorClient
 from service_chassis.refusal import Refusal
-from tests.executor.conftest import MINI, SONAR, Bench, flags, kinds
+from tests.executor.conftest import CALL_DEADLINE_SECONDS, MINI, PRICES, SONAR, Bench, flags, kinds
 from tests.executor.examples import answer
 from workflow_service.app.execute_step import StepFailed
+from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.routing import Route
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import CompetitorResult, IcpResult, ValidationResult
 from workflow_service.domain.workflow import Lease
 from workflow_service.simulator.behaviours import Behaviour, BehaviourKind
+from workflow_service.simulator.server import Simulator
 from workflow_service.store.invocations import CallUsage, Invocation, InvocationState, Response
 
 
@@ -232,10 +234,13 @@ async def test_the_hold_bounds_the_call(bench: Bench) -> None:
 
 async def test_a_provider_dearer_than_the_price_book_is_not_chosen(bench: Bench) -> None:
     """`max_price` is the authorization's price: nobody serves it for less, so the next model is asked."""
-    dear = replace(bench.simulator._api._prices[SONAR], request_nano_usd=1)
-    bench.simulator._api._prices = {**bench.simulator._api._prices, SONAR: dear}
     lease = await bench.workflows.lease(Step.ICP)
-    await bench.executor.execute(lease)
+    prices = {**PRICES, SONAR: replace(PRICES[SONAR], request_nano_usd=1)}
+    async with Simulator(prices=prices) as dear:
+        provider = OpenRouterClient(dear.base_url, "test-key", deadline_seconds=CALL_DEADLINE_SECONDS)
+        executor = bench.another_executor(bench.another_caller(provider=provider))
+        await executor.execute(lease)
+        await provider.close()
     assert route_of(await bench.workflows.calls(lease)) == [(SONAR, "VOIDED", "UNKNOWN_MODEL"), GOOD_MINI]
 
 
