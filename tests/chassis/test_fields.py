@@ -1,0 +1,311 @@
+"""Request fields: what is accepted comes back parsed, what is not is refused with the field's path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from google.protobuf.api_pb2 import Api
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.context.attribute_context_pb2 import AttributeContext
+from google.rpc.error_details_pb2 import RetryInfo
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infin8.workflow.v1.steps_pb2 import Step
+from service_chassis import fields
+from service_chassis.refusal import Refusal
+
+CANONICAL = "0f0e0d0c-0b0a-4908-8706-050403020100"
+
+
+def reason(parse: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+    with pytest.raises(Refusal) as raised:
+        parse("path.to.field", *arguments, **options)
+    assert [violation.field for violation in raised.value.fields] == ["path.to.field"]
+    return raised.value.reason
+
+
+@pytest.mark.parametrize("text", [CANONICAL, CANONICAL.upper()])
+def test_a_uuid_in_canonical_form(text: str) -> None:
+    """Upper case is accepted and becomes the same id."""
+    assert fields.required_uuid("id", text) == UUID(CANONICAL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" + CANONICAL + "}",
+        "urn:uuid:" + CANONICAL,
+        CANONICAL.replace("-", ""),
+        "0f0e0d0c0-b0a-4908-8706-050403020100",
+        CANONICAL + "\n",
+        CANONICAL[:-1],
+        CANONICAL.replace("0f", "0g"),
+        CANONICAL.replace("0", "\u0660"),
+        "00000000-0000-0000-0000-000000000000",
+    ],
+)
+def test_a_uuid_in_any_other_form_is_refused(text: str) -> None:
+    """Braces, urn, misplaced or missing hyphens, foreign digits, nil."""
+    assert reason(fields.required_uuid, text) == "INVALID_FIELD"
+    assert reason(fields.optional_uuid, text) == "INVALID_FIELD"
+
+
+def test_a_missing_uuid() -> None:
+    """The empty string is refused where an id is required, and None where it is not."""
+    assert reason(fields.required_uuid, "") == "INVALID_FIELD"
+    assert fields.optional_uuid("id", "") is None
+
+
+@pytest.mark.parametrize("value", ["a", "x" * 10, "Zürich 東京", "שלום", " a "])
+def test_a_text_comes_back_as_sent(value: str) -> None:
+    """Any script, at most so many characters."""
+    assert fields.text("name", value, max_length=10) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "  ",
+        "x" * 11,
+        "a\0b",
+        "a\nb",
+        "a\x7f",
+        "a\x85",
+        "\u202eabc",
+        "\u2066a\u2069",
+        "\u200fa",
+        "\u061ca",
+    ],
+)
+def test_a_text_that_lies_about_itself_is_refused(value: str) -> None:
+    """Nothing, too long, NUL, control and bidirectional characters."""
+    assert reason(fields.text, value, max_length=10) == "INVALID_FIELD"
+
+
+def test_a_text_of_several_lines() -> None:
+    """Line feed and tab where lines are allowed; the other controls nowhere."""
+    assert fields.text("body", "a\n\tb", max_length=10, multiline=True) == "a\n\tb"
+    assert reason(fields.text, "a\rb\0", max_length=10, multiline=True) == "INVALID_FIELD"
+    assert fields.text("note", "", max_length=10, required=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"), [(0, "INVALID_FIELD"), (1, 1), (9, 9), (10, "VALUE_TOO_LARGE")]
+)
+def test_an_integer_has_bounds(value: int, outcome: int | str) -> None:
+    """Too little can never be right; too much is OUT_OF_RANGE."""
+    if isinstance(outcome, str):
+        assert reason(fields.integer, value, minimum=1, maximum=9) == outcome
+    else:
+        assert fields.integer("tokens", value, minimum=1, maximum=9) == outcome
+
+
+def request_at(seconds: int, nanos: int = 0) -> AttributeContext.Request:
+    return AttributeContext.Request(time=Timestamp(seconds=seconds, nanos=nanos))
+
+
+def test_a_timestamp() -> None:
+    """UTC, cut to microseconds; None if unset."""
+    assert fields.timestamp("time", AttributeContext.Request(), "time") is None
+    parsed = fields.timestamp("time", request_at(1_700_000_000, 123_456_999), "time")
+    assert parsed == datetime(2023, 11, 14, 22, 13, 20, 123_456, tzinfo=UTC)
+    end = fields.timestamp("time", request_at(253_402_300_799, 999_999_999), "time")
+    assert end == datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"),
+    [
+        (946_684_799, 0),
+        (0, 0),
+        (-1, 0),
+        (253_402_300_800, 0),
+        (2**62, 0),
+        (1_700_000_000, -1),
+        (1_700_000_000, 10**9),
+    ],
+)
+def test_a_timestamp_out_of_range_is_refused(seconds: int, nanos: int) -> None:
+    """Before 2000, after 9999, nanos that are none."""
+    assert reason(fields.timestamp, request_at(seconds, nanos), "time") == "INVALID_FIELD"
+
+
+DAY = {"minimum": timedelta(seconds=1), "maximum": timedelta(days=1)}
+
+
+def retry(seconds: int, nanos: int = 0) -> RetryInfo:
+    return RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos))
+
+
+def test_a_duration() -> None:
+    """Cut to microseconds; None if unset."""
+    assert fields.duration("hold", RetryInfo(), "retry_delay", **DAY) is None
+    parsed = fields.duration("hold", retry(86_399, 999_999_999), "retry_delay", **DAY)
+    assert parsed == timedelta(seconds=86_399, microseconds=999_999)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "outcome"),
+    [
+        (0, 0, "INVALID_FIELD"),
+        (-5, 0, "INVALID_FIELD"),
+        (5, -1, "INVALID_FIELD"),
+        (5, 10**9, "INVALID_FIELD"),
+        (2**62, 0, "INVALID_FIELD"),
+        (86_400, 1000, "VALUE_TOO_LARGE"),
+    ],
+)
+def test_a_duration_out_of_bounds_is_refused(seconds: int, nanos: int, outcome: str) -> None:
+    """Too short or no duration at all is invalid, too long is OUT_OF_RANGE."""
+    assert reason(fields.duration, retry(seconds, nanos), "retry_delay", **DAY) == outcome
+
+
+def test_an_enum_by_name() -> None:
+    """Without its prefix; 0 and unknown numbers are refused."""
+    assert fields.enum_name("step", Step.STEP_ICP, Step, "STEP_") == "ICP"
+    assert reason(fields.enum_name, Step.STEP_UNSPECIFIED, Step, "STEP_") == "INVALID_FIELD"
+    assert reason(fields.enum_name, 99, Step, "STEP_") == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize(
+    "value", ["https://example.com", "http://example.com:8080/a?b=c#d", "https://münchen.example/"]
+)
+def test_a_url_comes_back_as_sent(value: str) -> None:
+    """http and https."""
+    assert fields.url("url", value, allow_private=False) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "example.com",
+        "ftp://example.com",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "https://",
+        "https:///path",
+        "https://user@example.com",
+        "https://user:password@example.com",
+        "https://example.com:port",
+        "https://example.com:99999",
+        "https://exa mple.com",
+        "https://example.com/\n",
+        "https://[::1",
+        "http://example.com\\@evil.example",
+        "https://example.com/" + "a" * 2048,
+    ],
+)
+def test_what_is_no_plain_web_address_is_refused(value: str) -> None:
+    """Another scheme, no host, credentials, spaces, too long."""
+    assert reason(fields.url, value) == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "db.localhost",
+        "LOCALHOST.",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "10.0.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "0.0.0.0",  # noqa: S104 - an address to refuse
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "[fe80::1]",
+        "\uff11\uff12\uff17.0.0.1",
+    ],
+)
+def test_a_private_address_where_it_is_not_allowed(host: str) -> None:
+    """In whatever form it is written."""
+    assert fields.url("url", f"http://{host}/") == f"http://{host}/"
+    assert reason(fields.url, f"http://{host}/", allow_private=False) == "INVALID_FIELD"
+
+
+def test_labels() -> None:
+    """As sent; an empty value is one."""
+    assert fields.labels("labels", {"team": "a", "note": ""}) == {"team": "a", "note": ""}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {str(number): "" for number in range(17)},
+        {"": "a"},
+        {"k" * 65: "a"},
+        {"a=b": "c"},
+        {"a": "v" * 257},
+        {"a": "\u202e"},
+        {str(number): "é" * 120 for number in range(5)},
+    ],
+)
+def test_labels_out_of_bounds_are_refused(value: dict[str, str]) -> None:
+    """More than 16, keys above 64 or with an equals sign, values above 256, above 1 KiB together."""
+    assert reason(fields.labels, value) == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(0, 50), (1, 1), (1000, 1000)])
+def test_a_page_size(value: int, outcome: int) -> None:
+    """0 is the default."""
+    assert fields.page_size("page_size", value) == outcome
+
+
+def test_a_page_size_out_of_bounds() -> None:
+    """Negative is invalid, above 1,000 is OUT_OF_RANGE."""
+    assert reason(fields.page_size, -1) == "INVALID_FIELD"
+    assert reason(fields.page_size, 1001) == "VALUE_TOO_LARGE"
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+        | st.integers(-(2**62), 2**62)
+    )
+)
+def test_a_page_token_comes_back(position: list[str | int]) -> None:
+    """With its scope; with another it is refused."""
+    token = fields.encode_page_token(scope="ListEntries:a", position=position)
+    assert fields.decode_page_token("page_token", token, scope="ListEntries:a") == position
+    assert reason(fields.decode_page_token, token, scope="ListEntries:b") == "INVALID_FIELD"
+
+
+@given(st.text(min_size=1) | st.binary(min_size=1).map(lambda raw: raw.hex()))
+def test_a_page_token_of_somebody_elses_is_refused(token: str) -> None:
+    """Never an exception of another kind."""
+    assert reason(fields.decode_page_token, token, scope="a") == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize("position", [[True], [1.5], [None], [["a"]], ["\0"], ["\ud800"], [2**64]])
+def test_a_page_token_made_up_with_a_right_checksum(position: Any) -> None:
+    """Who computes the checksum gets no further than values that a database can take."""
+    token = fields.encode_page_token(scope="a", position=position)
+    assert reason(fields.decode_page_token, token, scope="a") == "INVALID_FIELD"
+
+
+def test_no_page_token() -> None:
+    """The first page."""
+    assert fields.decode_page_token("page_token", "", scope="a") is None
+
+
+def test_the_content_hash_is_of_the_content() -> None:
+    """The same fields, in whatever order a map was filled, hash alike; another value does not."""
+    one, other = Struct(), Struct()
+    one.update({"a": 1, "b": 2})
+    other.update({"b": 2, "a": 1})
+    assert fields.content_hash(one) == fields.content_hash(other)
+    other.update({"b": 3})
+    assert fields.content_hash(one) != fields.content_hash(other)
+    assert fields.content_hash(Api(name="a")) != fields.content_hash(Api(version="a"))

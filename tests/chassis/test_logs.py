@@ -1,0 +1,78 @@
+"""Log lines: structured, on stderr, and without keys, SQL, prompts and stack traces."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from service_chassis.logs import set_up_logs
+from service_chassis.settings import LogSettings
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_is_an_object_with_its_context(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ours and a library's alike: event, level, time, service, what is bound to the call."""
+    set_up_logs(LogSettings(), service="governor")
+    structlog.contextvars.bind_contextvars(correlation_id="abc")
+    structlog.get_logger().info("started", port=7)
+    logging.getLogger("library").warning("odd %s", "thing")
+    ours, theirs = lines(capsys)
+    assert (ours["event"], ours["port"], theirs["event"]) == ("started", 7, "odd thing")
+    for line in (ours, theirs):
+        assert (line["service"], line["correlation_id"]) == ("governor", "abc")
+        assert str(line["timestamp"]).endswith("Z")
+
+
+def test_an_exception_is_its_type_and_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its text may quote SQL or a prompt; a stack trace tells strangers how we are built."""
+    set_up_logs(LogSettings(), service="governor")
+    try:
+        raise ValueError("INSERT INTO prompts VALUES ('who am I')")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+        logging.getLogger("library").exception("failed, too")
+    for line in lines(capsys):
+        assert line["error_type"] == "builtins.ValueError"
+        assert str(line["at"]).startswith("chassis/test_logs.py:")
+        assert "INSERT" not in json.dumps(line)
+        assert "Traceback" not in json.dumps(line)
+
+
+def test_keys_do_not_get_into_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the field's name, or by the look of the value."""
+    set_up_logs(LogSettings(), service="governor")
+    structlog.get_logger().info(
+        "calling sk-or-v1-0123456789abcdef",
+        api_key="plain",
+        url="postgresql://governor:hunter2@127.0.0.1/governor",
+        header="Bearer abc.def.ghi",
+    )
+    (line,) = lines(capsys)
+    for secret in ("sk-or", "plain", "hunter2", "abc.def"):
+        assert secret not in json.dumps(line)
+
+
+def test_the_level_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """DEBUG says nothing by default."""
+    set_up_logs(LogSettings(), service="governor")
+    structlog.get_logger().debug("chatter")
+    logging.getLogger("httpx").info("HTTP Request: …")
+    assert lines(capsys) == []

@@ -1,0 +1,38 @@
+"""Named queries."""
+
+from __future__ import annotations
+
+import pytest
+
+from service_chassis.queries import Queries
+
+SOURCE = """-- What this file is about.
+
+-- name: count_things
+-- How many there are.
+SELECT count(*) FROM things;
+
+-- name: add_thing_if_missing
+INSERT INTO things VALUES ($1) ON CONFLICT DO NOTHING;
+"""
+
+
+def test_a_query_is_found_by_its_name() -> None:
+    """The name goes along in a comment, so that the server's views show it."""
+    queries = Queries(SOURCE, "things.sql")
+    assert list(queries) == ["count_things", "add_thing_if_missing"]
+    assert queries["count_things"].splitlines()[0] == "-- count_things"
+    assert queries["count_things"].endswith("SELECT count(*) FROM things;")
+
+
+def test_a_name_that_is_not_there() -> None:
+    """KeyError, at import time where the name is looked up there."""
+    with pytest.raises(KeyError):
+        Queries(SOURCE, "things.sql")["no_such"]
+
+
+@pytest.mark.parametrize("source", [SOURCE + SOURCE, "SELECT 1;\n" + SOURCE])
+def test_a_file_that_is_no_list_of_queries(source: str) -> None:
+    """A name that stands twice, or SQL that has none, would be lost in silence."""
+    with pytest.raises(ValueError, match=r"things\.sql"):
+        Queries(source, "things.sql")
