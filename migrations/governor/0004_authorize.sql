@@ -139,6 +139,7 @@ DECLARE
     v_known authorizations;
     v_decision record;
     v_figures record;
+    v_account budgets;
     v_models text[];
 BEGIN
     PERFORM lock_organization(p_organization_id);
@@ -208,21 +209,19 @@ BEGIN
             END IF;
 
             -- The guard. The decision saw the same figures under the same lock; this is what makes it binding.
-            WITH moved AS (
-                UPDATE budgets AS b SET held_nano_usd = b.held_nano_usd + v_decision.held_nano_usd
-                FROM unnest(budget_keys, limits_nano_usd) AS k (budget_key, limit_nano_usd)
-                WHERE b.organization_id = p_organization_id AND b.budget_key = k.budget_key
-                    AND (k.limit_nano_usd IS NULL
-                        OR b.spent_nano_usd + b.held_nano_usd + v_decision.held_nano_usd <= k.limit_nano_usd)
-                RETURNING b.budget_key, b.held_nano_usd
-            )
-            SELECT array_agg(m.held_nano_usd ORDER BY array_position(budget_keys, m.budget_key::text))
-            INTO budgets_held_nano_usd
-            FROM moved AS m;
-            IF cardinality(budgets_held_nano_usd) IS DISTINCT FROM cardinality(budget_keys) THEN
-                RAISE EXCEPTION 'a hold of organization % passed its decision and failed its guard',
-                    p_organization_id;
-            END IF;
+            FOR b IN 1 .. cardinality(budget_keys) LOOP
+                UPDATE budgets AS account
+                SET held_nano_usd = account.held_nano_usd + v_decision.held_nano_usd
+                WHERE account.organization_id = p_organization_id AND account.budget_key = budget_keys[b]
+                    AND (limits_nano_usd[b] IS NULL OR limits_nano_usd[b]
+                        >= account.spent_nano_usd + account.held_nano_usd + v_decision.held_nano_usd)
+                RETURNING account.* INTO v_account;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'a hold of organization % passed its decision and failed its guard',
+                        p_organization_id;
+                END IF;
+                budgets_held_nano_usd[b] := v_account.held_nano_usd;
+            END LOOP;
 
             INSERT INTO authorizations (
                 organization_id, request_id, request_hash, state, workflow_id, requested_model, model, price_id,

@@ -71,12 +71,11 @@ DECLARE
     v_served_model text;
     v_price prices;
     v_charge record;
-    v_figures record;
     v_live_nano_usd bigint;
     v_cost_nano_usd numeric;
     v_overage_nano_usd numeric;
     v_entry_id uuid;
-    v_moved integer;
+    v_account budgets;
 BEGIN
     SELECT o.last_sequence INTO v_last_sequence FROM organizations AS o
     WHERE o.organization_id = p_organization_id FOR UPDATE;
@@ -89,7 +88,11 @@ BEGIN
         outcome := NULL;
         hold_state := NULL;
         entry := NULL;
-        budget_keys := '{}';
+        budget_keys := NULL;
+        limits_nano_usd := NULL;
+        budgets_spent_nano_usd := NULL;
+        budgets_held_nano_usd := NULL;
+        budgets_unguarded_nano_usd := NULL;
         v_is_unknown := p_settlement_hashes[i] IS NULL;
 
         SELECT * INTO v_hold FROM authorizations AS a
@@ -100,6 +103,7 @@ BEGIN
             CONTINUE;
         END IF;
         hold_state := state_at(v_hold.state, v_hold.expire_time, v_now);
+        budget_keys := v_hold.budget_keys;
         v_entry_id := v_hold.entry_id;
         v_is_true_up := hold_state = 'SETTLED' AND v_hold.settlement_hash IS NULL AND NOT v_is_unknown;
 
@@ -174,16 +178,22 @@ BEGIN
                 p_authors[i], v_now
             ) RETURNING to_jsonb(e) INTO entry;
 
-            UPDATE budgets AS b SET
-                spent_nano_usd = b.spent_nano_usd + v_cost_nano_usd,
-                held_nano_usd = b.held_nano_usd - v_live_nano_usd,
-                unguarded_nano_usd = b.unguarded_nano_usd + v_overage_nano_usd
-            WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (v_hold.budget_keys);
-            GET DIAGNOSTICS v_moved = ROW_COUNT;
-            IF v_moved <> cardinality(v_hold.budget_keys) THEN
-                RAISE EXCEPTION 'authorization % of organization % has lost a budget', v_hold.authorization_id,
-                    p_organization_id;
-            END IF;
+            limits_nano_usd := limits_in_force(p_organization_id, v_terms, budget_keys);
+            FOR b IN 1 .. cardinality(budget_keys) LOOP
+                UPDATE budgets AS account SET
+                    spent_nano_usd = account.spent_nano_usd + v_cost_nano_usd,
+                    held_nano_usd = account.held_nano_usd - v_live_nano_usd,
+                    unguarded_nano_usd = account.unguarded_nano_usd + v_overage_nano_usd
+                WHERE account.organization_id = p_organization_id AND account.budget_key = budget_keys[b]
+                RETURNING account.* INTO v_account;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'authorization % of organization % has lost a budget',
+                        v_hold.authorization_id, p_organization_id;
+                END IF;
+                budgets_spent_nano_usd[b] := v_account.spent_nano_usd;
+                budgets_held_nano_usd[b] := v_account.held_nano_usd;
+                budgets_unguarded_nano_usd[b] := v_account.unguarded_nano_usd;
+            END LOOP;
 
             UPDATE authorizations AS a SET
                 state = 'SETTLED',
@@ -195,14 +205,10 @@ BEGIN
         ELSE
             SELECT to_jsonb(e) INTO entry FROM ai_usage_ledger AS e
             WHERE e.organization_id = p_organization_id AND e.idempotency_key = v_entry_id;
+            SELECT f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd
+            INTO limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+            FROM budget_figures(p_organization_id, v_terms, budget_keys) AS f;
         END IF;
-
-        budget_keys := v_hold.budget_keys;
-        v_figures := budget_figures(p_organization_id, v_terms, budget_keys);
-        limits_nano_usd := v_figures.limits_nano_usd;
-        budgets_spent_nano_usd := v_figures.spent_nano_usd;
-        budgets_held_nano_usd := v_figures.held_nano_usd;
-        budgets_unguarded_nano_usd := v_figures.unguarded_nano_usd;
         RETURN NEXT;
     END LOOP;
 
