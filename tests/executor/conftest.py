@@ -206,6 +206,7 @@ class Bench:
         *,
         client: GovernorClient | None = None,
         provider: OpenRouterClient | None = None,
+        journal: Invocations | None = None,
         route: Route = Route(),  # noqa: B008 - frozen
     ) -> ModelCaller:
         """Waits are noted in `waits_seconds` and not waited."""
@@ -214,7 +215,7 @@ class Bench:
             self.waits_seconds.append(seconds)
 
         return ModelCaller(
-            self.workflows.journal,
+            journal or self.workflows.journal,
             client or self.client,
             provider or self.provider,
             route=route,
