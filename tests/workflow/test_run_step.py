@@ -213,7 +213,8 @@ async def test_a_stop_lets_the_run_finish(workflow_dsn: str, executor: PlainExec
         await client.run(workflow, "ICP", wait=False)
         await executor.entered.wait()
         stopping = asyncio.create_task(stack.aclose())
-        await asyncio.sleep(0)
+        await asyncio.wait({stopping}, timeout=0.5)
+        assert not stopping.done()  # it waits for the run, though no call is left
         executor.gate.set()
         await stopping
     async with served(workflow_dsn, executor) as client:

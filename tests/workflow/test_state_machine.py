@@ -150,7 +150,7 @@ async def test_not_even_a_replicating_superuser_gets_round_the_guards(
     try:
         await administrator.execute("SET session_replication_role = replica")
         with pytest.raises(asyncpg.CheckViolationError):
-            await administrator.execute("UPDATE intent_workflows SET state = 'COMPLETED', version = 3")
+            await administrator.execute("UPDATE intent_workflows SET state = 'CREATED', version = 3")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await administrator.execute("DELETE FROM workflow_transitions")
     finally:
