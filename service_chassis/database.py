@@ -99,8 +99,10 @@ class Database:
         finally:
             self._slots.release()
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[Connection], Awaitable[T]], *, is_one_statement: bool = False) -> T:
         """Runs `work` in one READ COMMITTED transaction and returns once that is committed.
+
+        Where `work` `is_one_statement`, that is a transaction by itself, without two round trips more.
 
         A Refusal out of `work` rolls back and passes. Serialization failures and deadlocks run the whole of
         it again, at most three times in all. Once it has begun it ends as it would have, also when the caller
@@ -108,7 +110,7 @@ class Database:
         `work` lets the errors of its statements out: TransactionRolledBack if it does not.
         """
         await self._take_slot()
-        task = asyncio.create_task(self._transaction(work))
+        task = asyncio.create_task(self._transaction(work, is_one_statement))
         self._writes.add(task)
         task.add_done_callback(self._write_ended)
         try:
@@ -168,11 +170,14 @@ class Database:
         finally:
             await self._pool.release(pooled, timeout=_CLOSE_TIMEOUT_SECONDS)
 
-    async def _transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _transaction(self, work: Callable[[Connection], Awaitable[T]], is_one_statement: bool) -> T:
         attempts_left = _ATTEMPTS
         while True:
             attempts_left -= 1
             try:
+                if is_one_statement:
+                    async with self._connection() as connection:
+                        return await work(connection)
                 return await self._attempt(work)
             except Exception as error:
                 if attempts_left and isinstance(error, _WORTH_ANOTHER_TRY):

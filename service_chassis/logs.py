@@ -22,6 +22,7 @@ def set_up_logs(settings: LogSettings, *, service: str) -> None:
     """Our own lines and those of libraries leave in one form, each with the service's name."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        lambda _logger, _method, event: {"service": service, **event},
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _exception_by_name,
@@ -52,7 +53,6 @@ def set_up_logs(settings: LogSettings, *, service: str) -> None:
     root.setLevel(settings.log_level)
     for chatty in ("httpx", "httpcore", "asyncio", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 def where(error: BaseException) -> str:

@@ -72,6 +72,9 @@ class Tiny:
             if request.service == "follow":
                 self.started.set()
                 await self.go_on.wait()
+            while request.service == "flood":
+                self.started.set()
+                yield HealthCheckResponse.FromString(b"\x7a\x80\x80\x40" + bytes(1 << 20))  # an unknown field
         finally:
             self.finished += 1
 

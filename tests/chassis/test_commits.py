@@ -45,7 +45,9 @@ async def test_what_it_returns_is_committed(database: Database) -> None:
 
 
 async def test_a_refusal_rolls_back_and_passes(database: Database) -> None:
-    """Domain code refuses inside the transaction; its earlier statements are undone."""
+    """Domain code refuses inside the transaction; its earlier statements are undone, by us and in time."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
 
     async def work(connection: Connection) -> None:
         await connection.execute(INSERT, "one")
@@ -55,6 +57,7 @@ async def test_a_refusal_rolls_back_and_passes(database: Database) -> None:
         await database.write(work)
     assert raised.value.reason == "INVALID_FIELD"
     assert await effects(database) == []
+    assert not complaints  # asyncpg's, about a connection that comes back with a transaction open
 
 
 async def test_a_swallowed_error_is_never_acknowledged(database: Database) -> None:
@@ -89,8 +92,11 @@ async def test_a_bug_passes_as_it_is(database: Database) -> None:
     assert await effects(database) == []
 
 
-async def test_a_cancelled_caller_does_not_stop_a_transaction(database: Database, governor_dsn: str) -> None:
+async def test_a_cancelled_caller_does_not_stop_a_transaction(
+    database: Database, governor_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The caller goes away in the middle: the transaction ends as it would have, and close() waits for it."""
+    monkeypatch.setattr("service_chassis.database._CLOSE_TIMEOUT_SECONDS", 0.01)  # for connections left over
     begun = asyncio.Event()
     go_on = asyncio.Event()
 
@@ -98,6 +104,7 @@ async def test_a_cancelled_caller_does_not_stop_a_transaction(database: Database
         await connection.execute(INSERT, "one")
         begun.set()
         await go_on.wait()
+        await connection.execute("SELECT pg_sleep(0.2)")
         await connection.execute(INSERT, "two")
 
     caller = asyncio.create_task(database.write(work))

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infin8.governor.v1.errors_pb2 import ErrorReason as GovernorReason
@@ -89,6 +89,8 @@ def test_unavailable_always_says_when_to_come_back() -> None:
     assert other.retry_after_seconds is None
 
 
+@example("m" * 600, {str(key): "v" * 300 for key in range(40)}, [])
+@example("m" * 600, {}, [("s" * 300, "d" * 600)] * 40)
 @given(
     st.text(max_size=3000),
     st.dictionaries(st.text(max_size=80), st.text(max_size=2000), max_size=20),

@@ -11,7 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from service_chassis.errors import from_rpc_error
 from service_chassis.server import GrpcServer, Service
-from tests.chassis.callers import asking, stream, unary, watch_health
+from tests.chassis.callers import asking, stream, stream_call, unary, watch_health
 from tests.chassis.conftest import DOMAIN, NAME, Tiny
 
 
@@ -29,7 +29,8 @@ async def test_what_runs_finishes(server: GrpcServer, channel: grpc.aio.Channel,
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await asyncio.wait_for(always(channel), 5)
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert not stopping.done()
+    done, _ = await asyncio.wait({running, stopping}, timeout=0.3)
+    assert not done
     tiny.go_on.set()
     assert (await running).status == HealthCheckResponse.SERVING
     await stopping
@@ -61,6 +62,17 @@ async def test_streams_are_told(server: GrpcServer, channel: grpc.aio.Channel, t
     assert refusal is not None
     assert (refusal.reason, refusal.retry_after_seconds) == ("SHUTTING_DOWN", 1)
     assert tiny.finished == 1
+
+
+async def test_a_stream_that_nobody_reads_is_closed(
+    server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny
+) -> None:
+    """Its generator stands at a yield, behind flow control, and is closed all the same."""
+    call = stream_call(channel, asking("flood"))
+    await tiny.started.wait()
+    await server.stop(0.2)
+    assert tiny.finished == 1
+    call.cancel()
 
 
 async def test_what_does_not_finish_is_cancelled(
