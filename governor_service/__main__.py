@@ -33,14 +33,14 @@ from service_chassis.server import GrpcServer, Service
 ERROR_DOMAIN = "governor.infin8"
 
 
-def services(database: Database) -> list[Service]:
+def services(database: Database, settings: GovernorSettings) -> list[Service]:
     """What the governor serves."""
     return [
         Service(
             "infin8.governor.v1.GovernorService",
             partial(
                 governor_service_pb2_grpc.add_GovernorServiceServicer_to_server,
-                GovernorServicer(HoldStore(database)),
+                GovernorServicer(HoldStore(database, settings)),
             ),
         ),
         Service(
@@ -71,7 +71,7 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
         server = GrpcServer(
             host=settings.host,
             port=settings.port,
-            services=services(database),
+            services=services(database, settings),
             error_domain=ERROR_DOMAIN,
             reflection=settings.reflection,
             minimum_deadline_seconds=settings.minimum_deadline_seconds,

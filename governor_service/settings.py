@@ -5,12 +5,24 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service_chassis.settings import DatabaseSettings, LogSettings, ServerSettings
 
 
-class GovernorSettings(ServerSettings, DatabaseSettings, LogSettings):
+class BatchSettings(BaseSettings):
+    """How authorizations and settlements are committed together."""
+
+    batch_scope: Literal["database", "organization"] = "database"
+    """`organization` cuts batches by organization, so that each transaction stays on one shard of Citus."""
+    batch_lanes: int = Field(default=1, ge=1, le=100)
+    """How many batches of a kind may be in flight at once."""
+    batch_items_max: int = Field(default=256, ge=1, le=10_000)
+    batch_waiters_max: int = Field(default=4_000, ge=1)
+    """How many items of a kind may wait for a batch; who comes after them is OVERLOADED at once."""
+
+
+class GovernorSettings(ServerSettings, DatabaseSettings, BatchSettings, LogSettings):
     """GOVERNOR_HOST, GOVERNOR_PORT, GOVERNOR_DATABASE_URL and the others, each with its default."""
 
     model_config = SettingsConfigDict(env_prefix="GOVERNOR_")

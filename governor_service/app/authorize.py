@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from governor_service.domain import errors
 from governor_service.domain.authorization import AuthorizeOutcome, Denial, Hold, HoldRequest
+from governor_service.store.decisions import AuthorizeAnswer
 from governor_service.store.holds import HoldStore
 from service_chassis.refusal import Refusal
 
 
 async def authorize(holds: HoldStore, request: HoldRequest) -> Hold:
     """Places a hold on every budget that applies, or raises why not; what it raises has changed nothing."""
-    answer = await holds.authorize(request)
+    (outcome,) = await authorize_all(holds, [request])
+    if isinstance(outcome, Refusal):
+        raise outcome
+    return outcome
+
+
+async def authorize_all(holds: HoldStore, requests: Sequence[HoldRequest]) -> list[Hold | Refusal]:
+    """As `authorize`, for each in the order sent; one's refusal is no other's."""
+    return [_outcome(answer) for answer in await holds.authorize(requests)]
+
+
+def _outcome(answer: AuthorizeAnswer) -> Hold | Refusal:
     if answer.denial:
-        raise _denied(answer.outcome, answer.denial)
+        return _denied(answer.outcome, answer.denial)
     assert answer.hold is not None
     match answer.outcome:
         case AuthorizeOutcome.GRANTED | AuthorizeOutcome.REPLAYED:
             return answer.hold
         case AuthorizeOutcome.REQUEST_ID_REUSED:
-            raise errors.request_id_reused()
+            return errors.request_id_reused()
         case _:
             ended = answer.hold.authorization
-            raise errors.authorization_not_pending(ended.state, ended.authorization_id, ended.entry_id)
+            return errors.authorization_not_pending(ended.state, ended.authorization_id, ended.entry_id)
 
 
 def _denied(outcome: AuthorizeOutcome, denial: Denial) -> Refusal:

@@ -82,6 +82,10 @@ class HoldRequest:
     hold_duration: timedelta
     on_expiry: ExpiryAction
 
+    @property
+    def organization_id(self) -> UUID:
+        return self.call.organization_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:

@@ -109,9 +109,9 @@ BEGIN
 END
 $$;
 
--- Places holds for one organization: item i of the arrays is one request, and its candidates are
--- p_models[p_models_ends[i - 1] + 1 : p_models_ends[i]]. Items are decided in order, each seeing the holds of those
--- before it. Answers one row an item, with its outcome:
+-- Places holds for one organization: item i of the arrays is one request, its candidates in p_candidates[i], a line
+-- each. Items are decided in order, each seeing the holds of those before it. Answers one row an item, with its
+-- outcome:
 --   GRANTED, REPLAYED            the hold, and its budgets as they stand now;
 --   AUTHORIZATION_NOT_PENDING    a replay of a hold that has ended: its id, state and entry;
 --   REQUEST_ID_REUSED            the id was used with other content;
@@ -122,7 +122,7 @@ CREATE FUNCTION authorize_holds(
     p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
-    p_models text[], p_models_ends integer[]
+    p_candidates text[]
 )
 RETURNS TABLE (
     item integer, outcome text,
@@ -177,7 +177,7 @@ BEGIN
             CONTINUE;
         END IF;
 
-        v_models := p_models[coalesce(p_models_ends[i - 1], 0) + 1 : p_models_ends[i]];
+        v_models := string_to_array(p_candidates[i], E'\n');
         v_decision := decide_authorization(
             p_organization_id, v_terms, v_now, p_workflow_ids[i], p_labels[i], v_models,
             p_input_tokens_max[i], p_output_tokens_max[i], p_output_tokens_min[i], p_requests_max[i]);

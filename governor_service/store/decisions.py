@@ -1,0 +1,202 @@
+"""Batches of authorizations and settlements: one round trip for many decisions, which the database takes.
+
+Items of a batch are grouped by organization, the organizations sorted, so that two batches lock them in one
+order; within an organization they keep their order, each seeing the holds of those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from governor_service.domain.authorization import (
+    Authorization,
+    AuthorizationState,
+    AuthorizeOutcome,
+    Denial,
+    Hold,
+    HoldRequest,
+)
+from governor_service.domain.ledger import SettleAnswer, SettleOutcome, SettleRequest
+from governor_service.domain.pricing import Price
+from governor_service.store import records
+from governor_service.store.prices import KnownPrices
+from service_chassis.database import Connection, Database
+from service_chassis.queries import load_queries
+
+QUERIES = load_queries(__package__, "holds.sql")
+
+Item = TypeVar("Item", HoldRequest, SettleRequest)
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeAnswer:
+    """`hold` where there is or was one, `denial` where none was placed."""
+
+    outcome: AuthorizeOutcome
+    hold: Hold | None
+    denial: Denial | None
+
+
+class Decisions:
+    """Takes the decisions of a batch in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._prices = KnownPrices()
+
+    async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer]:
+        """One answer a request, in their order."""
+
+        async def work(connection: Connection) -> list[AuthorizeAnswer]:
+            rows = await _decide(connection, "authorize", requests, _authorize_arguments)
+            ids = {row["price_id"] for row in rows if row["authorization_id"] is not None}
+            prices = {price_id: await self._prices.of(connection, price_id) for price_id in ids if price_id}
+            return [
+                _authorize_answer(request, row, prices) for request, row in zip(requests, rows, strict=True)
+            ]
+
+        return await self._database.write(work, is_one_statement=True)
+
+    async def settle(self, requests: Sequence[SettleRequest]) -> list[SettleAnswer]:
+        """One answer a request, in their order."""
+
+        async def work(connection: Connection) -> list[SettleAnswer]:
+            rows = await _decide(connection, "settle", requests, _settle_arguments)
+            return [_settle_answer(row) for row in rows]
+
+        return await self._database.write(work, is_one_statement=True)
+
+
+def by_organization(
+    decide: Callable[[Sequence[Item]], Awaitable[list[Answer]]],
+) -> Callable[[Sequence[Item]], Awaitable[list[Answer]]]:
+    """Cuts batches by organization, so that each transaction stays on one shard."""
+
+    async def decide_one_by_one(items: Sequence[Item]) -> list[Answer]:
+        answers: dict[int, Answer] = {}
+        for _, places in _grouped(items):
+            answers |= zip(places, await decide([items[place] for place in places]), strict=True)
+        return [answers[place] for place in range(len(items))]
+
+    return decide_one_by_one
+
+
+async def _decide(
+    connection: Connection,
+    name: str,
+    items: Sequence[Item],
+    arguments: Callable[[Sequence[Item]], tuple[Sequence[Any], ...]],
+) -> list[asyncpg.Record]:
+    """The rows of `{name}_holds` for one organization, of `{name}_batch` for several, in the items' order."""
+    groups = _grouped(items)
+    places = [place for _, group in groups for place in group]
+    sorted_items = [items[place] for place in places]
+    if len(groups) == 1:
+        rows = await connection.fetch(QUERIES[f"{name}_holds"], groups[0][0], *arguments(sorted_items))
+    else:
+        ends, end = [], 0
+        for _, group in groups:
+            end += len(group)
+            ends.append(end)
+        organizations = [organization_id for organization_id, _ in groups]
+        rows = await connection.fetch(QUERIES[f"{name}_batch"], organizations, ends, *arguments(sorted_items))
+    found = dict(zip(places, rows, strict=True))
+    return [found[place] for place in range(len(items))]
+
+
+def _grouped(items: Sequence[Item]) -> list[tuple[UUID, list[int]]]:
+    """The places of each organization's items, by organization."""
+
+    def organization(place: int) -> UUID:
+        return items[place].organization_id
+
+    places = sorted(range(len(items)), key=organization)
+    return [(organization_id, list(group)) for organization_id, group in groupby(places, organization)]
+
+
+def _authorize_arguments(requests: Sequence[HoldRequest]) -> tuple[Sequence[Any], ...]:
+    calls = [request.call for request in requests]
+    return (
+        [request.request_id for request in requests],
+        [request.content_hash for request in requests],
+        [call.workflow_id for call in calls],
+        [call.input_tokens_max for call in calls],
+        [call.output_tokens_max for call in calls],
+        [call.output_tokens_min for call in calls],
+        [call.requests_max for call in calls],
+        [request.hold_duration for request in requests],
+        [request.on_expiry.value for request in requests],
+        [dict(call.labels) for call in calls],
+        ["\n".join(call.models) for call in calls],
+    )
+
+
+def _authorize_answer(
+    request: HoldRequest, row: asyncpg.Record, prices: dict[UUID, Price]
+) -> AuthorizeAnswer:
+    outcome = AuthorizeOutcome(row["outcome"])
+    budgets = records.budgets(row)
+    if row["authorization_id"] is None:
+        denial = Denial(model=row["model"], requested_nano_usd=row["held_nano_usd"], budgets=budgets)
+        return AuthorizeAnswer(outcome, None, denial)
+    # What a hold was asked for with is what it was placed with: a replay has the same content.
+    call = request.call
+    authorization = Authorization(
+        organization_id=call.organization_id,
+        authorization_id=row["authorization_id"],
+        request_id=request.request_id,
+        workflow_id=call.workflow_id,
+        state=AuthorizationState(row["state"]),
+        model=row["model"] or "",
+        input_tokens_max=call.input_tokens_max,
+        output_tokens_max=row["output_tokens_max"] or 0,
+        requests_max=call.requests_max,
+        held_nano_usd=row["held_nano_usd"],
+        price=prices.get(row["price_id"]),
+        downgrade_reason=row["downgrade_reason"],
+        on_expiry=request.on_expiry,
+        labels=call.labels,
+        month=records.month(row["month"]) if row["month"] else None,
+        create_time=row["create_time"],
+        expire_time=row["expire_time"],
+        entry_id=row["entry_id"],
+    )
+    replayed = outcome is AuthorizeOutcome.REPLAYED
+    return AuthorizeAnswer(
+        outcome, Hold(authorization=authorization, budgets=budgets, replayed=replayed), None
+    )
+
+
+def _settle_arguments(requests: Sequence[SettleRequest]) -> tuple[Sequence[Any], ...]:
+    usages = [request.usage for request in requests]
+    return (
+        [request.authorization_id for request in requests],
+        [request.content_hash if request.usage else None for request in requests],
+        [request.true_up_key for request in requests],
+        [request.served_model for request in requests],
+        [usage.input_tokens if usage else 0 for usage in usages],
+        [usage.cached_input_tokens if usage else 0 for usage in usages],
+        [usage.cache_write_tokens if usage else 0 for usage in usages],
+        [usage.output_tokens if usage else 0 for usage in usages],
+        [usage.reasoning_tokens if usage else 0 for usage in usages],
+        [usage.requests if usage else 0 for usage in usages],
+        [request.provider_cost_nano_usd for request in requests],
+        [request.provider_generation_id for request in requests],
+        [request.author for request in requests],
+    )
+
+
+def _settle_answer(row: asyncpg.Record) -> SettleAnswer:
+    return SettleAnswer(
+        outcome=SettleOutcome(row["outcome"]),
+        hold_state=AuthorizationState(row["hold_state"]) if row["hold_state"] else None,
+        entry=records.entry(row["entry"]) if row["entry"] else None,
+        budgets=records.budgets(row),
+    )

@@ -1,0 +1,138 @@
+"""Group commit: items that arrive while a batch is in flight make up the next one.
+
+There is no timer. A batch leaves as soon as its lane is free, with whatever has gathered by then: alone an item
+waits for nothing, under load one transaction, one fsync and one lock on a hot row serve many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from service_chassis.deadline import seconds_left
+from service_chassis.refusal import Refusal
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[Item, Answer]):
+    item: Item
+    answer: asyncio.Future[Answer]
+    monotonic_deadline: float | None
+    has_left: bool = False
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Commits items in batches. `commit` answers each item, in order, in one transaction.
+
+    An item that cannot be committed with the others is tried alone, so that it fails alone; a Refusal (the
+    database is away) is everybody's.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        lanes: int,
+        items_max: int,
+        waiters_max: int,
+    ) -> None:
+        self._commit = commit
+        self._lanes = lanes
+        self._items_max = items_max
+        self._waiters_max = waiters_max
+        self._queue: deque[_Waiting[Item, Answer]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Answer:
+        """The item's answer, once its batch has committed."""
+        return (await self.submit_all([item]))[0]
+
+    async def submit_all(self, items: Sequence[Item]) -> list[Answer]:
+        """The answers of items that arrive together, in their order.
+
+        DEADLINE_TOO_SHORT: the deadline passed before they left, and nothing was done. A caller who is
+        cancelled before they leave takes them along; afterwards they are committed as they would have been.
+        """
+        if len(self._queue) >= self._waiters_max:
+            raise Refusal("OVERLOADED", "too many requests wait for the database", retry_after_seconds=1)
+        left = seconds_left()
+        monotonic_deadline = None if left is None else time.monotonic() + left
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(item, loop.create_future(), monotonic_deadline) for item in items]
+        self._queue.extend(waiting)
+        self._start_lane()
+        try:
+            answers = [one.answer for one in waiting]
+            _, pending = await asyncio.wait(answers, timeout=left)
+        except asyncio.CancelledError:
+            self._withdraw(waiting)
+            raise
+        if pending:
+            self._withdraw(waiting)
+            if any(one.has_left for one in waiting):
+                raise Refusal(
+                    "DATABASE_UNAVAILABLE",
+                    "the database did not answer in time; what was asked may still be done",
+                    retry_after_seconds=1,
+                )
+            raise Refusal("DEADLINE_TOO_SHORT", "the deadline passed before the request could begin")
+        return [answer.result() for answer in answers]
+
+    def _withdraw(self, waiting: Sequence[_Waiting[Item, Answer]]) -> None:
+        for one in waiting:
+            one.answer.cancel()
+
+    def _start_lane(self) -> None:
+        if len(self._running) < self._lanes:
+            self._running.add(asyncio.create_task(self._run_lane()))
+
+    async def _run_lane(self) -> None:
+        while batch := self._next_batch():
+            try:
+                await self._commit_together(batch)
+            except Exception as error:
+                _fail(batch, error)
+        # Here, and not in a callback later: whoever comes next must see that no lane runs.
+        self._running.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    def _next_batch(self) -> list[_Waiting[Item, Answer]]:
+        now = time.monotonic()
+        batch: list[_Waiting[Item, Answer]] = []
+        while self._queue and len(batch) < self._items_max:
+            one = self._queue.popleft()
+            if one.answer.done() or (one.monotonic_deadline is not None and one.monotonic_deadline <= now):
+                continue
+            one.has_left = True
+            batch.append(one)
+        return batch
+
+    async def _commit_together(self, batch: list[_Waiting[Item, Answer]]) -> None:
+        try:
+            answers = await self._commit([one.item for one in batch])
+        except Refusal:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                raise
+            for one in batch:
+                try:
+                    await self._commit_together([one])
+                except Exception as error:
+                    _fail([one], error)
+            return
+        for one, answer in zip(batch, answers, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(answer)
+
+
+def _fail(batch: Sequence[_Waiting[Item, Answer]], error: Exception) -> None:
+    for one in batch:
+        if not one.answer.done():
+            one.answer.set_exception(error)
