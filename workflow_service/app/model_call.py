@@ -120,8 +120,9 @@ class ModelCaller:
                     raise StepFailed(error_class, error_class.value, outcome.message)
 
     async def finish(self) -> None:
-        """Waits for the attempts whose callers went away."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        """Waits for the attempts that run. Whoever gives this wait up does not end them."""
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
         """A cancelled caller stops waiting; the work goes on."""
@@ -234,8 +235,9 @@ class ModelCaller:
             completion = await self._provider.complete(request)
         except ModelCallFailed as failed:
             return await self._end_failed(row, failed)
-        except BaseException:
-            # A fault of ours, or the process is being stopped: sent it may have been all the same.
+        except Exception:
+            # A fault of ours: sent it may have been all the same. (Cancelled is who stops with the process:
+            # that row stays DISPATCHED, for the next holder of the step.)
             await self._ender.respond_and_settle(row, Response(error_class=ErrorClass.INTERNAL))
             raise
         return await self._end_answered(row, completion, step, item)
