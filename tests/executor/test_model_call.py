@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
-from uuid import UUID
 
 import pytest
 
 from governor_client import GovernorClient
-from service_chassis.refusal import Refusal
 from tests.executor.conftest import CALL_DEADLINE_SECONDS, MINI, PRICES, SONAR, Bench, flags, kinds
-from tests.executor.examples import answer
+from tests.executor.talk import GOOD_MINI, GOOD_SONAR, assert_charged_as_billed, behave, route_of
 from workflow_service.app.execute_step import StepFailed
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.routing import Route
 from workflow_service.domain.states import Step
-from workflow_service.domain.steps import CompetitorResult, IcpResult, ValidationResult
-from workflow_service.domain.workflow import Lease
-from workflow_service.simulator.behaviours import Behaviour, BehaviourKind
+from workflow_service.domain.steps import CompetitorResult, IcpResult
+from workflow_service.simulator.behaviours import Behaviour
 from workflow_service.simulator.server import Simulator
-from workflow_service.store.invocations import CallUsage, Invocation, InvocationState, Response
-
-
-def behave(kind: str, **arguments: Any) -> Behaviour:
-    return Behaviour(kind=BehaviourKind(kind), **arguments)
-
-
-def route_of(calls: list[Invocation]) -> list[tuple[str | None, str, str | None]]:
-    """(model, state, error class) of each attempt."""
-    return [
-        (
-            call.model,
-            call.state.value,
-            call.response.error_class.value if call.response.error_class is not None else None,
-        )
-        for call in sorted(calls, key=lambda call: (call.create_time, call.attempt))
-    ]
-
-
-GOOD_SONAR = (SONAR, "SETTLED", None)
-GOOD_MINI = (MINI, "SETTLED", None)
 
 
 @dataclass(frozen=True)
@@ -191,22 +165,6 @@ async def test_route_class_and_ledger(bench: Bench, name: str) -> None:
     await assert_charged_as_billed(bench, lease)
 
 
-async def assert_charged_as_billed(bench: Bench, lease: Lease) -> None:
-    """What is known costs what the provider billed, what is unknown costs its hold; I7: each has its own."""
-    settled = [call for call in await bench.workflows.calls(lease) if call.state is InvocationState.SETTLED]
-    billed = {call.generation_id: call.billed_nano_usd for call in bench.simulator.calls}
-    for call in settled:
-        if call.response.usage is None:
-            assert call.cost_nano_usd == call.held_nano_usd
-        else:
-            assert call.cost_nano_usd == billed[call.response.generation_id]
-    holds = [call.authorization_id for call in await bench.workflows.calls(lease)]
-    assert len(set(holds)) == len(holds)
-    assert {entry.authorization_id for entry in await bench.entries(lease)} == {
-        str(call.authorization_id) for call in settled
-    }
-
-
 async def test_the_hold_bounds_the_call(bench: Bench) -> None:
     """What is sent is what was granted: the model, max_tokens, max_price; and it costs no more than held."""
     lease = await bench.workflows.lease(Step.ICP)
@@ -323,175 +281,6 @@ async def test_a_failed_step_run_anew_pays_only_for_what_it_lacks(bench: Bench) 
     ]
     assert (await bench.entries(lease))[:1] == paid
     await bench.assert_books_agree(lease)
-
-
-async def test_a_verdict_of_nothing_valid_is_asked_for_again(bench: Bench) -> None:
-    """NOTHING_VALID fails the step and is charged; a run anew does not take it for a good answer."""
-    lease = await bench.workflows.lease(Step.VALIDATION)
-    row = await pretend_answer(bench, lease, None, ErrorClass.NOTHING_VALID)
-    again = await bench.workflows.fail_and_claim(lease)
-    assert isinstance(await bench.executor.execute(again), ValidationResult)
-    calls = await bench.workflows.calls(lease)
-    assert [(call.attempt, call.state.value) for call in calls] == [(1, "SETTLED"), (2, "SETTLED")]
-    assert calls[0].request_id == row.request_id
-    await bench.assert_books_agree(lease)
-
-
-async def pretend_answer(
-    bench: Bench, lease: Lease, text: str | None, error_class: ErrorClass | None = None
-) -> Invocation:
-    """A call that a process made and was killed after, before it settled."""
-    row = await begin(bench, lease)
-    dispatched = await bench.workflows.journal.dispatch_if_authorized_and_leased(row)
-    assert dispatched is not None
-    responded = await bench.workflows.journal.respond_if_dispatched(
-        dispatched,
-        Response(
-            answer=text,
-            error_class=error_class,
-            served_model=SONAR,
-            generation_id="gen-before",
-            usage=CallUsage(100, 0, 0, 50, 0, 1),
-        ),
-    )
-    assert responded is not None
-    return responded
-
-
-async def begin(bench: Bench, lease: Lease, *, recorded: bool = True) -> Invocation:
-    """A call whose hold is placed, and recorded or not, and whose process was then killed."""
-    row = await bench.workflows.journal.request_if_leased(
-        lease.organization_id, lease.workflow_id, lease.step, "", 1, epoch=lease.epoch, models=[SONAR]
-    )
-    assert row is not None
-    authorization = await bench.client.authorize(
-        organization_id=lease.organization_id,
-        workflow_id=lease.workflow_id,
-        request_id=row.request_id,
-        models=[SONAR],
-        input_tokens_max=1000,
-        output_tokens_max=700,
-    )
-    if recorded:
-        authorized = await bench.workflows.journal.authorize_if_requested(
-            row,
-            authorization_id=UUID(authorization.authorization_id),
-            model=authorization.model,
-            held_nano_usd=authorization.held_nano_usd,
-        )
-        assert authorized is not None
-        return authorized
-    return row
-
-
-HELD_NANO_USD = 1000 * 1000 + 700 * 2000
-
-
-@pytest.mark.parametrize("recorded", [False, True])
-async def test_killed_before_dispatch_is_voided(bench: Bench, recorded: bool) -> None:
-    """Fault 2: a hold that was placed and not used goes back, whether the journal knows of it or not."""
-    lease = await bench.workflows.lease(Step.ICP)
-    await begin(bench, lease, recorded=recorded)
-    assert (await bench.budget(lease)).held_nano_usd == HELD_NANO_USD
-    taken = await bench.workflows.take_over(lease)
-    await bench.executor.execute(taken)
-    calls = await bench.workflows.calls(lease)
-    assert [(call.attempt, call.state.value) for call in calls] == [(1, "VOIDED"), (2, "SETTLED")]
-    await bench.assert_books_agree(lease)
-
-
-async def test_killed_after_dispatch_is_charged_as_unknown(bench: Bench) -> None:
-    """Fault 3: nobody knows, so the hold is charged and never released; the item is paid for again."""
-    lease = await bench.workflows.lease(Step.ICP)
-    row = await begin(bench, lease)
-    assert await bench.workflows.journal.dispatch_if_authorized_and_leased(row) is not None
-    taken = await bench.workflows.take_over(lease)
-    await bench.executor.execute(taken)
-    entries = await bench.entries(lease)
-    assert kinds(entries) == ["UNKNOWN", "USAGE"]
-    assert entries[0].cost_nano_usd == HELD_NANO_USD
-    await bench.assert_books_agree(lease)
-
-
-async def test_killed_before_settle_uses_the_stored_answer(bench: Bench) -> None:
-    """Fault 4: the cost is settled, the stored answer is used, and no second call is made."""
-    lease = await bench.workflows.lease(Step.ICP)
-    await pretend_answer(bench, lease, answer(Step.ICP))
-    taken = await bench.workflows.take_over(lease)
-    assert isinstance(await bench.executor.execute(taken), IcpResult)
-    assert bench.simulator.calls == ()
-    [entry] = await bench.entries(lease)
-    assert entry.cost_nano_usd == 100 * 1000 + 50 * 2000
-    await bench.assert_books_agree(lease)
-
-
-async def test_killed_after_settle_is_not_charged_again(bench: Bench) -> None:
-    """Fault 5: a step that was run and not completed is completed from the journal."""
-    lease = await bench.workflows.lease(Step.ICP)
-    first = await bench.executor.execute(lease)
-    paid = await bench.entries(lease)
-    taken = await bench.workflows.take_over(lease)
-    assert await bench.executor.execute(taken) == first
-    assert len(bench.simulator.calls) == 1
-    assert await bench.entries(lease) == paid
-
-
-async def test_a_caller_that_goes_away_leaves_no_call_unsettled(bench: Bench) -> None:
-    """Fault 13: a cancelled step stops waiting; the call that is on its way is answered and settled."""
-    lease = await bench.workflows.lease(Step.ICP)
-    bench.simulator.misbehave(behave("slow", seconds=0.4))
-    run = asyncio.ensure_future(bench.executor.execute(lease))
-    await until_dispatched(bench, lease)
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
-    await bench.caller.finish()
-    assert route_of(await bench.workflows.calls(lease)) == [GOOD_SONAR]
-    await bench.assert_books_agree(lease)
-    await assert_charged_as_billed(bench, lease)
-
-
-async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) -> None:
-    """Fault 11: its call was charged as unknown by the next owner, and is corrected to what it used."""
-    lease = await bench.workflows.lease(Step.ICP)
-    bench.simulator.misbehave(behave("slow", seconds=0.4))
-    slow = asyncio.ensure_future(bench.executor.execute(lease))
-    await until_dispatched(bench, lease)
-    taken = await bench.workflows.take_over(lease)
-    assert isinstance(await bench.executor.execute(taken), IcpResult)
-    with pytest.raises(Refusal) as caught:
-        await slow
-    assert caught.value.reason == "LEASE_LOST"
-    entries = await bench.entries(lease)
-    assert sorted(kinds(entries)) == ["ADJUSTMENT", "UNKNOWN", "USAGE"]
-    assert sum(entry.cost_nano_usd for entry in entries) == sum(
-        call.billed_nano_usd for call in bench.simulator.calls
-    )
-    await bench.assert_books_agree(lease)
-
-
-async def test_a_cancelled_workflow_sends_nothing_more(bench: Bench) -> None:
-    """Between two items the workflow is cancelled: the next call is not begun."""
-    lease = await bench.workflows.lease(Step.COMPETITOR)
-    bench.simulator.misbehave(behave("slow", seconds=0.3))
-    run = asyncio.ensure_future(bench.executor.execute(lease))
-    await until_dispatched(bench, lease)
-    await bench.workflows.cancel(lease)
-    with pytest.raises(Refusal) as caught:
-        await run
-    assert caught.value.reason == "LEASE_LOST"
-    assert len(bench.simulator.calls) == 1
-    await bench.assert_books_agree(lease)
-
-
-async def until_dispatched(bench: Bench, lease: Lease) -> None:
-    """Waits, at most a second or so, until a call is on its way."""
-    for _ in range(200):
-        calls = await bench.workflows.calls(lease)
-        if any(call.state is InvocationState.DISPATCHED for call in calls):
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("nothing was dispatched")
 
 
 @pytest.mark.parametrize("step", [Step.COMPETITOR, Step.CLUSTERING, Step.VALIDATION, Step.ARTICLE])

@@ -14,8 +14,8 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 import asyncpg
-from service_chassis.database import Connection, Database
 
+from service_chassis.database import Connection, Database
 from service_chassis.queries import load_queries
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
