@@ -49,6 +49,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._error_domain = error_domain
         self._minimum_deadline_seconds = minimum_deadline_seconds
         self._calls: dict[asyncio.Task[Any], _Call] = {}
+        self._is_draining = False
 
     async def intercept_service(
         self,
@@ -69,6 +70,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handler.request_deserializer if handler.request_streaming else None,
             handler.response_serializer if handler.response_streaming else None,
         )
+
+    def drain(self) -> None:
+        """From now on a new call is SHUTTING_DOWN; gRPC's own services go on."""
+        self._is_draining = True
 
     def running(
         self, *, streams: bool | None = None, infrastructure: bool | None = None
@@ -93,6 +98,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         structlog.contextvars.bind_contextvars(correlation_id=call.correlation_id, method=call.method)
         context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
         try:
+            if self._is_draining and not call.is_infrastructure:
+                raise _shutting_down()
             self._check_deadline(context)
             return await body()
         except (grpc.aio.AbortError, grpc.aio.InternalError):
@@ -100,7 +107,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except asyncio.CancelledError:
             if call.is_cut:
                 task.uncancel()
-                refusal = Refusal("SHUTTING_DOWN", "the service is stopping", retry_after_seconds=1)
+                refusal = _shutting_down()
             elif task.cancelling():
                 raise  # the caller has gone, or its deadline has passed: nobody waits for a status
             else:
@@ -180,6 +187,10 @@ def _refusal_for(error: Exception, call: _Call) -> Refusal:
     if isinstance(error, DecodeError):  # a message in the middle of a stream
         return invalid_field("request", "the bytes are not a message of the request's type")
     return _internal_error(call, error)
+
+
+def _shutting_down() -> Refusal:
+    return Refusal("SHUTTING_DOWN", "the service is stopping", retry_after_seconds=1)
 
 
 def _internal_error(call: _Call, error: Exception | None = None) -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -73,24 +74,26 @@ class GrpcServer:
         return port
 
     async def stop(self, grace_seconds: float) -> None:
-        """Health says NOT_SERVING, no new call is taken, streams end with SHUTTING_DOWN, calls finish.
+        """Health says NOT_SERVING, new calls and streams hear SHUTTING_DOWN, the calls that run finish.
 
         What still runs after `grace_seconds` is cancelled.
         """
         if self._server is None:
             return
+        end = time.monotonic() + grace_seconds
         await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(self._server.stop(grace_seconds))
+        # Calls are refused here for as long as others run, since grpcio, once it stops, answers some of the
+        # new ones with a bare CANCELLED.
+        self._interceptor.drain()
         # Streams follow something and would not end by themselves; who reads them resumes where they ended.
         self._interceptor.cut(self._interceptor.running(streams=True, infrastructure=False))
-        calls = self._interceptor.running(streams=False, infrastructure=False)
+        calls = self._interceptor.running(infrastructure=False)
         if calls:
             await asyncio.wait(calls, timeout=grace_seconds)
         # Last, so that who watches health has heard NOT_SERVING.
         self._interceptor.cut(self._interceptor.running(streams=True, infrastructure=True))
-        await stopping
-        # grpcio's stop can leave handlers running.
-        left = self._interceptor.running()
+        await self._server.stop(max(0.0, end - time.monotonic()))
+        left = self._interceptor.running()  # grpcio's stop can leave handlers running
         if left:
             _, undone = await asyncio.wait(left, timeout=_LAST_CALLS_SECONDS)
             if undone:

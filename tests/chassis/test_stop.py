@@ -4,46 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from service_chassis.errors import from_rpc_error
+from service_chassis.refusal import Refusal
 from service_chassis.server import GrpcServer, Service
-from tests.chassis.callers import asking, stream, stream_call, unary, watch_health
+from tests.chassis.callers import asking, health, stream, stream_call, unary, watch_health
 from tests.chassis.conftest import DOMAIN, NAME, Tiny
 
 
-async def always(channel: grpc.aio.Channel) -> None:
-    while True:
-        await unary(channel, asking(""))
+async def refusal_of(awaitable: Awaitable[object]) -> Refusal:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await awaitable
+    refusal = from_rpc_error(raised.value, domain=DOMAIN)
+    assert refusal is not None
+    return refusal
 
 
 async def test_what_runs_finishes(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """A call in flight gets its answer after the stop has begun; a new one is refused."""
+    """A call in flight gets its answer after the stop has begun; a new one hears SHUTTING_DOWN."""
     running = asyncio.create_task(unary(channel, asking("wait")))
     await tiny.started.wait()
     stopping = asyncio.create_task(server.stop(10))
     await asyncio.sleep(0)
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await asyncio.wait_for(always(channel), 5)
-    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert (await refusal_of(unary(channel, asking("")))).reason == "SHUTTING_DOWN"
     done, _ = await asyncio.wait({running, stopping}, timeout=0.3)
     assert not done
     tiny.go_on.set()
     assert (await running).status == HealthCheckResponse.SERVING
     await stopping
+    assert tiny.finished == 1
 
 
 async def test_health_says_so_first(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """Who watches hears NOT_SERVING while calls still run."""
+    """Who watches and who asks hears NOT_SERVING while calls still run."""
     watch = aiter(watch_health(channel, NAME))
     assert (await anext(watch)).status == HealthCheckResponse.SERVING
     running = asyncio.create_task(unary(channel, asking("wait")))
     await tiny.started.wait()
     stopping = asyncio.create_task(server.stop(10))
     assert (await anext(watch)).status == HealthCheckResponse.NOT_SERVING
+    for service in ("", NAME):
+        assert (await health(channel, service)).status == HealthCheckResponse.NOT_SERVING
     assert not running.done()
     tiny.go_on.set()
     await asyncio.gather(running, stopping)
@@ -56,10 +62,7 @@ async def test_streams_are_told(server: GrpcServer, channel: grpc.aio.Channel, t
     began = time.monotonic()
     await server.stop(10)
     assert time.monotonic() - began < 2
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await following
-    refusal = from_rpc_error(raised.value, domain=DOMAIN)
-    assert refusal is not None
+    refusal = await refusal_of(following)
     assert (refusal.reason, refusal.retry_after_seconds) == ("SHUTTING_DOWN", 1)
     assert tiny.finished == 1
 
