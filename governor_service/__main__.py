@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from importlib.resources import files
 
@@ -17,6 +18,7 @@ from governor_service.api.governor_servicer import GovernorServicer
 from governor_service.api.ledger_servicer import LedgerServicer
 from governor_service.api.pricing_servicer import PricingServicer
 from governor_service.app.load_price_list import load_price_list
+from governor_service.app.sweep import keep_sweeping
 from governor_service.settings import GovernorSettings
 from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import (
@@ -33,14 +35,14 @@ from service_chassis.server import GrpcServer, Service
 ERROR_DOMAIN = "governor.infin8"
 
 
-def services(database: Database, settings: GovernorSettings) -> list[Service]:
+def services(database: Database, holds: HoldStore) -> list[Service]:
     """What the governor serves."""
     return [
         Service(
             "infin8.governor.v1.GovernorService",
             partial(
                 governor_service_pb2_grpc.add_GovernorServiceServicer_to_server,
-                GovernorServicer(HoldStore(database, settings)),
+                GovernorServicer(holds),
             ),
         ),
         Service(
@@ -68,18 +70,25 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
     database = await Database.open(dsn, settings, application_name="governor_service")
     try:
         await load_price_list(database, settings.price_list)
+        holds = HoldStore(database, settings)
         server = GrpcServer(
             host=settings.host,
             port=settings.port,
-            services=services(database, settings),
+            services=services(database, holds),
             error_domain=ERROR_DOMAIN,
             reflection=settings.reflection,
             minimum_deadline_seconds=settings.minimum_deadline_seconds,
         )
         port = await server.start()
+        sweeper = asyncio.create_task(
+            keep_sweeping(
+                holds, timedelta(seconds=settings.hold_retention_seconds), settings.sweep_interval_seconds
+            )
+        )
         try:
             yield port
         finally:
+            sweeper.cancel()
             await server.stop(settings.grace_seconds)
     finally:
         await database.close()

@@ -28,5 +28,8 @@ class GovernorSettings(ServerSettings, DatabaseSettings, BatchSettings, LogSetti
     model_config = SettingsConfigDict(env_prefix="GOVERNOR_")
 
     port: int = Field(default=50051, ge=0, le=65535)
+    hold_retention_seconds: float = Field(default=86_400, ge=0)
+    """How long a hold that ran out stays in SUSPENSE, before it is released or charged."""
+    sweep_interval_seconds: float = Field(default=30, gt=0)
     price_list: Literal["shipped", "document"] = "shipped"
     """What an empty price book is filled with at the first start."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import grpc
 
-from governor_service.api import parse, render
-from governor_service.app import authorize, end_hold
+from governor_service.api import batches, parse, render
+from governor_service.app import authorize, end_hold, extend
+from governor_service.domain.authorization import Hold
 from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import authorization_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
@@ -63,3 +64,38 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
             self._holds, organization_id, authorization_id=authorization_id, request_id=request_id
         )
         return render.authorization(hold)
+
+    async def Extend(
+        self, request: governor_pb2.ExtendRequest, context: Context
+    ) -> authorization_pb2.Authorization:
+        return render.authorization(await extend.extend(self._holds, *parse.extension(request)))
+
+    async def ListAuthorizations(
+        self, request: governor_pb2.ListAuthorizationsRequest, context: Context
+    ) -> governor_pb2.ListAuthorizationsResponse:
+        wanted = parse.authorization_filter(request)
+        page_size = fields.page_size("page_size", request.page_size)
+        scope = f"ListAuthorizations {wanted}"
+        # One more tells whether there is a next page.
+        found = await self._holds.list(
+            wanted, after=parse.after_authorization(request.page_token, scope), limit=page_size + 1
+        )
+        page = found[:page_size]
+        return governor_pb2.ListAuthorizationsResponse(
+            authorizations=[
+                render.authorization(Hold(authorization=authorization, budgets=())) for authorization in page
+            ],
+            next_page_token=(
+                parse.authorization_page_token(page[-1], scope) if len(found) > page_size else ""
+            ),
+        )
+
+    async def BatchAuthorize(
+        self, request: governor_pb2.BatchAuthorizeRequest, context: Context
+    ) -> governor_pb2.BatchAuthorizeResponse:
+        return await batches.authorize_items(self._holds, request.items)
+
+    async def BatchSettle(
+        self, request: governor_pb2.BatchSettleRequest, context: Context
+    ) -> governor_pb2.BatchSettleResponse:
+        return await batches.settle_items(self._holds, request.items, author=ANONYMOUS)

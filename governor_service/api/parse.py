@@ -6,14 +6,21 @@ Each function checks all that a message alone can be checked for, and raises a R
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from google.protobuf.message import Message
 
 from governor_service.api.prices import model_id
 from governor_service.domain import authorization as holds
-from governor_service.domain.authorization import ExpiryAction, HoldRequest, PlannedCall
+from governor_service.domain.authorization import (
+    Authorization,
+    AuthorizationFilter,
+    AuthorizationState,
+    ExpiryAction,
+    HoldRequest,
+    PlannedCall,
+)
 from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, BudgetName, BudgetPeriod, BudgetScope
 from governor_service.domain.ledger import EntryFilter, EntryFlag, EntryKind, SettleRequest
 from governor_service.domain.model_names import canonical_model
@@ -27,6 +34,8 @@ from service_chassis.refusal import invalid_field
 
 REASON_LENGTH_MAX = 1024
 GENERATION_ID_LENGTH_MAX = 200
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECONDS_MAX = 10**17
 
 
 def model(path: str, value: str) -> str:
@@ -174,6 +183,51 @@ def hold_target(
             return organization_id, None, fields.required_uuid("request_id", request.request_id)
         case _:
             raise invalid_field("authorization_id", "is required, or request_id")
+
+
+def extension(request: governor_pb2.ExtendRequest) -> tuple[UUID, UUID, datetime]:
+    """The organization, the hold and its later expire_time."""
+    organization_id = fields.required_uuid("organization_id", request.organization_id)
+    authorization_id = fields.required_uuid("authorization_id", request.authorization_id)
+    expire_time = fields.timestamp("expire_time", request, "expire_time")
+    if expire_time is None:
+        raise invalid_field("expire_time", "is required")
+    return organization_id, authorization_id, expire_time
+
+
+def authorization_filter(request: governor_pb2.ListAuthorizationsRequest) -> AuthorizationFilter:
+    """Which holds to list."""
+    state = None
+    if request.state:
+        state = AuthorizationState(
+            fields.enum_name(
+                "state", request.state, authorization_pb2.AuthorizationState, "AUTHORIZATION_STATE_"
+            )
+        )
+    return AuthorizationFilter(
+        organization_id=fields.required_uuid("organization_id", request.organization_id),
+        state=state,
+        workflow_id=fields.optional_uuid("workflow_id", request.workflow_id),
+        created_before=fields.timestamp("created_before", request, "created_before"),
+    )
+
+
+def after_authorization(page_token: str, scope: str) -> tuple[datetime, UUID]:
+    """The creation time and id of the hold that a page begins after; before all of them for the first."""
+    match fields.decode_page_token("page_token", page_token, scope=scope):
+        case None:
+            return datetime.min.replace(tzinfo=UTC), UUID(int=0)
+        case [int(microseconds), str(authorization_id)] if abs(microseconds) < _MICROSECONDS_MAX:
+            after = fields.required_uuid("page_token", authorization_id)
+            return _EPOCH + timedelta(microseconds=microseconds), after
+        case _:
+            raise invalid_field("page_token", "is not a page token of this list")
+
+
+def authorization_page_token(last: Authorization, scope: str) -> str:
+    """The token of the page that begins after a hold."""
+    microseconds = (last.create_time - _EPOCH) // timedelta(microseconds=1)
+    return fields.encode_page_token(scope=scope, position=[microseconds, str(last.authorization_id)])
 
 
 def month(path: str, message: Message, field: str) -> date | None:

@@ -54,6 +54,16 @@ class VoidOutcome(StrEnum):
     AUTHORIZATION_NOT_FOUND = "AUTHORIZATION_NOT_FOUND"
 
 
+class ExtendOutcome(StrEnum):
+    """How the database answers an Extend (migrations/governor/0013_expiry.sql)."""
+
+    EXTENDED = "EXTENDED"
+    AUTHORIZATION_NOT_FOUND = "AUTHORIZATION_NOT_FOUND"
+    AUTHORIZATION_NOT_PENDING = "AUTHORIZATION_NOT_PENDING"
+    NOT_LATER = "NOT_LATER"
+    TOO_LATE = "TOO_LATE"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCall:
     """A model call within bounds.
@@ -112,6 +122,16 @@ class Authorization:
     create_time: datetime
     expire_time: datetime
     entry_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationFilter:
+    """Which of an organization's holds; None does not narrow."""
+
+    organization_id: UUID
+    state: AuthorizationState | None
+    workflow_id: UUID | None
+    created_before: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Group commit: items that arrive while a batch is in flight make up the next one.
 
-There is no timer. A batch leaves as soon as its lane is free, with whatever has gathered by then: alone an item
-waits for nothing, under load one transaction, one fsync and one lock on a hot row serve many.
+There is no timer. A batch leaves as soon as its lane is free, with whatever has gathered by then: alone an
+item waits for nothing, under load one transaction, one fsync and one lock on a hot row serve many.
 """
 
 from __future__ import annotations

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from governor_service.domain.authorization import (
+    HOLD_DURATION_MAX,
+    Authorization,
+    AuthorizationFilter,
     AuthorizeOutcome,
     BudgetCheck,
+    ExtendOutcome,
     Hold,
     HoldRequest,
     PlannedCall,
@@ -95,6 +100,53 @@ class HoldStore:
             return VoidAnswer(outcome, await _find(connection, organization_id, authorization_id, request_id))
 
         return await self._database.write(work)
+
+    async def extend(
+        self, organization_id: UUID, authorization_id: UUID, expire_time: datetime
+    ) -> tuple[ExtendOutcome, Hold | None]:
+        """Sets a later expire_time on a live hold; the hold as it is now, None where there is none."""
+
+        async def work(connection: Connection) -> tuple[ExtendOutcome, Hold | None]:
+            outcome = await connection.fetchval(
+                QUERIES["extend"], organization_id, authorization_id, expire_time, HOLD_DURATION_MAX
+            )
+            return ExtendOutcome(outcome), await _find(connection, organization_id, authorization_id, None)
+
+        return await self._database.write(work)
+
+    async def list(
+        self, wanted: AuthorizationFilter, *, after: tuple[datetime, UUID], limit: int
+    ) -> list[Authorization]:
+        """At most `limit` holds after a creation time and id, oldest first."""
+        async with self._database.read() as connection:
+            rows = await connection.fetch(
+                QUERIES["list_authorizations"],
+                wanted.organization_id,
+                *after,
+                wanted.state and wanted.state.value,
+                wanted.workflow_id,
+                wanted.created_before,
+                limit,
+            )
+        return [records.authorization(row["hold"]) for row in rows]
+
+    async def organizations_to_sweep(self, *, retention: timedelta, limit: int) -> Sequence[UUID]:
+        """Organizations with holds that ran out longer ago than the retention time."""
+        async with self._database.read() as connection:
+            rows = await connection.fetch(QUERIES["organizations_to_sweep"], retention, limit)
+        return [row[0] for row in rows]
+
+    async def sweep(
+        self, organization_id: UUID, *, retention: timedelta, limit: int, author: str
+    ) -> tuple[int, int]:
+        """Ends such holds of one organization; how many were released, and how many charged."""
+
+        async def work(connection: Connection) -> tuple[int, int]:
+            row = await connection.fetchrow(QUERIES["sweep"], organization_id, retention, limit, author)
+            assert row is not None
+            return row["released_holds"], row["charged_holds"]
+
+        return await self._database.write(work, is_one_statement=True)
 
     async def find(
         self, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None

@@ -25,3 +25,27 @@ SELECT void_hold($1, $2, $3, $4);
 -- name: find_hold
 -- Looks one hold up, by its id or by its request_id.
 SELECT * FROM find_hold($1, $2, $3);
+
+-- name: extend
+-- Sets a later expire_time on a live hold.
+SELECT extend_hold($1, $2, $3, $4);
+
+-- name: list_authorizations
+-- An organization's holds after a position, oldest first, narrowed by whatever is given.
+SELECT to_jsonb(a) AS hold
+FROM authorizations_with_price AS a
+WHERE a.organization_id = $1
+    AND (a.create_time, a.authorization_id) > ($2, $3)
+    AND ($4::text IS NULL OR a.state = $4)
+    AND ($5::uuid IS NULL OR a.workflow_id = $5)
+    AND ($6::timestamptz IS NULL OR a.create_time < $6)
+ORDER BY a.create_time, a.authorization_id
+LIMIT $7;
+
+-- name: organizations_to_sweep
+-- Organizations with holds whose retention time is over.
+SELECT organizations_to_sweep($1, $2);
+
+-- name: sweep
+-- Ends holds of one organization whose retention time is over; see migrations/governor/0013_expiry.sql.
+SELECT released_holds, charged_holds FROM sweep_holds($1, $2, $3, $4);

@@ -40,12 +40,46 @@ async def prices_at_time(
     return [Price(**row) for row in rows]
 
 
+async def lock_price_book(connection: Connection[Record]) -> None:
+    """Until the transaction ends, nobody else writes to the price book."""
+    await connection.execute(_QUERIES["lock_price_book"])
+
+
+async def create_price(
+    connection: Connection[Record],
+    listing: Listing,
+    *,
+    effective_time: datetime | None,
+    author: str,
+    request_id: UUID | None,
+    content_hash: bytes | None,
+) -> tuple[str, UUID | None]:
+    """Enters a version that begins then (None: now). The outcome, and the version's id where it stands."""
+    row = await connection.fetchrow(
+        _QUERIES["create_price"],
+        request_id,
+        content_hash,
+        listing.model,
+        effective_time,
+        listing.input_nano_usd_per_mtok,
+        listing.cached_input_nano_usd_per_mtok,
+        listing.cache_write_nano_usd_per_mtok,
+        listing.output_nano_usd_per_mtok,
+        listing.reasoning_nano_usd_per_mtok,
+        listing.request_nano_usd,
+        listing.source,
+        author,
+    )
+    assert row is not None
+    return row["outcome"], row["price_id"]
+
+
 async def insert_prices_if_empty(
     connection: Connection[Record], listings: Sequence[Listing], *, effective_time: datetime, author: str
 ) -> int:
     """Fills an empty price book and returns how many prices it put in. It is done within a transaction, which
-    waits for other loaders first and sees what they did."""
-    await connection.execute(_QUERIES["wait_for_other_loaders"])
+    waits for other writers first and sees what they did."""
+    await lock_price_book(connection)
     tag = await connection.execute(
         _QUERIES["insert_prices_if_empty"],
         effective_time,

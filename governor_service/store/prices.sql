@@ -4,7 +4,7 @@ SELECT price_id, model, effective_time,
     input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
     output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
     source, author
-FROM price_at($1, coalesce($2::timestamptz, now()))
+FROM price_at($1, coalesce($2::timestamptz, governor_now()))
 WHERE price_id IS NOT NULL
 
 -- name: price_by_id
@@ -23,13 +23,17 @@ SELECT DISTINCT ON (model) price_id, model, effective_time,
     output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
     source, author
 FROM prices
-WHERE effective_time <= coalesce($1::timestamptz, now()) AND starts_with(model, $2) AND model > $3
+WHERE effective_time <= coalesce($1::timestamptz, (SELECT governor_now())) AND starts_with(model, $2) AND model > $3
 ORDER BY model, effective_time DESC
 LIMIT $4
 
--- name: wait_for_other_loaders
--- One instance at a time fills the price book. The lock ends with the transaction.
-SELECT pg_advisory_xact_lock(hashtextextended('governor.prices.load', 0))
+-- name: lock_price_book
+-- One writer at a time. The lock ends with the transaction.
+SELECT lock_price_book()
+
+-- name: create_price
+-- Enters a version; see migrations/governor/0012_price_versions.sql.
+SELECT outcome, price_id FROM create_price($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: insert_prices_if_empty
 -- Fills an empty price book with listings, all from one time on; leaves a book that holds anything alone.

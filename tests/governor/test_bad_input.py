@@ -208,12 +208,6 @@ async def test_bytes_that_are_no_request(governor: Governor, data: bytes) -> Non
     assert refused.reason == "INVALID_FIELD"
 
 
-async def test_what_is_not_built_says_so(governor: Governor) -> None:
-    """The contract is whole; the rest follows."""
-    refused = await refusal(governor.stub.Extend(governor_pb2.ExtendRequest()))
-    assert refused.reason == "NOT_BUILT_YET"
-
-
 async def invalid(governor: Governor, call: Any, field: str, reason: str = "INVALID_FIELD") -> None:
     refused = await refusal(call)
     assert (refused.reason, refused.fields[0].field) == (reason, field)

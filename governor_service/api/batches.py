@@ -1,0 +1,82 @@
+"""BatchAuthorize and BatchSettle: items that are refused one by one, and answered in the order sent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from governor_service.api import parse, render
+from governor_service.app import authorize, end_hold
+from governor_service.domain.authorization import Hold
+from governor_service.domain.ledger import Settlement
+from governor_service.store.holds import HoldStore
+from infin8.governor.v1 import errors_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from service_chassis.errors import CODES
+from service_chassis.refusal import Refusal, invalid_field
+
+ITEMS_MAX = 1000
+
+Message = TypeVar("Message", governor_pb2.AuthorizeRequest, governor_pb2.SettleRequest)
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+
+async def authorize_items(
+    holds: HoldStore, items: Sequence[governor_pb2.AuthorizeRequest]
+) -> governor_pb2.BatchAuthorizeResponse:
+    outcomes = await _each(items, parse.hold_request, lambda ready: authorize.authorize_all(holds, ready))
+    return governor_pb2.BatchAuthorizeResponse(results=[_authorize_result(outcome) for outcome in outcomes])
+
+
+async def settle_items(
+    holds: HoldStore, items: Sequence[governor_pb2.SettleRequest], *, author: str
+) -> governor_pb2.BatchSettleResponse:
+    outcomes = await _each(
+        items,
+        lambda item: parse.settle_request(item, author=author),
+        lambda ready: end_hold.settle_all(holds, ready),
+    )
+    return governor_pb2.BatchSettleResponse(results=[_settle_result(outcome) for outcome in outcomes])
+
+
+async def _each(
+    items: Sequence[Message],
+    parse_item: Callable[[Message], Request],
+    decide: Callable[[Sequence[Request]], Awaitable[Sequence[Result | Refusal]]],
+) -> list[Result | Refusal]:
+    """Parses each item by itself, decides together those that parse, and answers in the items' order."""
+    if len(items) > ITEMS_MAX:
+        raise invalid_field("items", f"has more than {ITEMS_MAX} items")
+    outcomes: dict[int, Result | Refusal] = {}
+    ready: dict[int, Request] = {}
+    for place, item in enumerate(items):
+        try:
+            ready[place] = parse_item(item)
+        except Refusal as refusal:
+            outcomes[place] = refusal
+    if ready:
+        outcomes |= zip(ready, await decide(list(ready.values())), strict=True)
+    return [outcomes[place] for place in range(len(items))]
+
+
+def _authorize_result(outcome: Hold | Refusal) -> governor_pb2.BatchAuthorizeResult:
+    if isinstance(outcome, Refusal):
+        return governor_pb2.BatchAuthorizeResult(error=_item_error(outcome))
+    return governor_pb2.BatchAuthorizeResult(result=render.authorization(replace(outcome, budgets=())))
+
+
+def _settle_result(outcome: Settlement | Refusal) -> governor_pb2.BatchSettleResult:
+    if isinstance(outcome, Refusal):
+        return governor_pb2.BatchSettleResult(error=_item_error(outcome))
+    return governor_pb2.BatchSettleResult(result=render.settlement(replace(outcome, budgets=())))
+
+
+def _item_error(refusal: Refusal) -> governor_pb2.ItemError:
+    return governor_pb2.ItemError(
+        code=CODES[refusal.reason].value[0],
+        reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}"),
+        message=refusal.message,
+        metadata=refusal.metadata,
+    )

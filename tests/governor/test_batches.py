@@ -1,0 +1,139 @@
+"""BatchAuthorize and BatchSettle: each item answers for itself, in the order sent, on the same path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import grpc
+
+from infin8.governor.v1 import entry_pb2, errors_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from tests.governor.conftest import MINI, Governor, new_id, refusal
+
+HOLD = 2_400_000
+USAGE = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)
+COST = 800_000
+
+
+async def authorize_all(
+    governor: Governor, items: list[governor_pb2.AuthorizeRequest]
+) -> list[governor_pb2.BatchAuthorizeResult]:
+    answer = await governor.stub.BatchAuthorize(governor_pb2.BatchAuthorizeRequest(items=items))
+    return list(answer.results)
+
+
+def reason(result: governor_pb2.BatchAuthorizeResult | governor_pb2.BatchSettleResult) -> str:
+    """The refusal's reason, or GRANTED."""
+    if result.WhichOneof("outcome") == "result":
+        return "GRANTED"
+    return errors_pb2.ErrorReason.Name(result.error.reason).removeprefix("ERROR_REASON_")
+
+
+async def test_each_item_answers_for_itself_in_the_order_sent(governor: Governor) -> None:
+    """Over organizations in no order; one that fails is no other's business."""
+    good = [governor.authorize_request(organization_id=new_id()) for _ in range(6)]
+    items = [
+        good[0],
+        governor.authorize_request(models=["nobody/nothing"]),
+        good[1],
+        governor.authorize_request(input_tokens_max=-1),
+        governor.authorize_request(models=[MINI]),
+        governor.authorize_request(input_tokens_max=10**9),
+        *good[2:],
+    ]
+    results = await authorize_all(governor, items)
+    assert [reason(result) for result in results] == [
+        "GRANTED",
+        "MODEL_NOT_PRICED",
+        "GRANTED",
+        "INVALID_FIELD",
+        "GRANTED",
+        "BUDGET_EXCEEDED",
+        *["GRANTED"] * 4,
+    ]
+    for item, result in zip(items, results, strict=True):
+        if reason(result) == "GRANTED":
+            assert result.result.request_id == item.request_id
+            assert list(result.result.budgets) == []
+    denied = results[5].error
+    assert denied.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert denied.metadata["scope"] == "WORKFLOW"
+
+
+async def test_an_item_sees_the_holds_of_those_before_it(governor: Governor) -> None:
+    """Room for three: the first three of five."""
+    await governor.set_workflow_limit(3 * HOLD)
+    results = await authorize_all(governor, [governor.authorize_request() for _ in range(5)])
+    assert [reason(result) for result in results] == ["GRANTED"] * 3 + ["BUDGET_EXCEEDED"] * 2
+
+
+async def test_an_item_is_idempotent_against_its_own_batch_and_the_unary_method(governor: Governor) -> None:
+    """One hold, however it is asked for."""
+    request = governor.authorize_request()
+    first, again = await authorize_all(governor, [request, request])
+    assert (first.result.replayed, again.result.replayed) == (False, True)
+    assert first.result.authorization_id == again.result.authorization_id
+    unary = await governor.stub.Authorize(request)
+    assert (unary.replayed, unary.authorization_id) == (True, first.result.authorization_id)
+    request.output_tokens_max += 1
+    assert [reason(result) for result in await authorize_all(governor, [request])] == ["REQUEST_ID_REUSED"]
+
+
+async def test_settlements_in_a_batch(governor: Governor) -> None:
+    """By usage, as unknown, again, and of nothing."""
+    holds = [await governor.authorize() for _ in range(2)]
+    items = [
+        governor_pb2.SettleRequest(authorization_id=holds[0].authorization_id, usage=USAGE),
+        governor_pb2.SettleRequest(
+            authorization_id=holds[1].authorization_id, unknown_outcome=governor_pb2.UnknownOutcome()
+        ),
+        governor_pb2.SettleRequest(authorization_id=holds[0].authorization_id, usage=USAGE),
+        governor_pb2.SettleRequest(authorization_id=new_id(), usage=USAGE),
+        governor_pb2.SettleRequest(authorization_id=holds[1].authorization_id),
+    ]
+    for item in items:
+        item.organization_id = governor.organization_id
+    answer = await governor.stub.BatchSettle(governor_pb2.BatchSettleRequest(items=items))
+    results = list(answer.results)
+    assert [reason(result) for result in results] == [
+        *["GRANTED"] * 3,
+        "AUTHORIZATION_NOT_FOUND",
+        "INVALID_FIELD",
+    ]
+    assert [result.result.entry.cost_nano_usd for result in results[:3]] == [COST, HOLD, COST]
+    assert [result.result.replayed for result in results[:3]] == [False, False, True]
+    assert [entry.sequence for entry in await governor.entries()] == [1, 2]
+
+
+async def test_more_than_a_thousand_items_are_refused(governor: Governor) -> None:
+    """The whole batch, before any item is looked at."""
+    items = [governor.authorize_request()] * 1001
+    refused = await refusal(authorize_all(governor, items))
+    assert (refused.reason, refused.fields[0].field) == ("INVALID_FIELD", "items")
+    assert await authorize_all(governor, []) == []
+
+
+async def test_batches_hammered_at_once_over_the_same_organizations(governor: Governor) -> None:
+    """Twenty batches, each over ten organizations in an order of its own: no deadlock, no overspend."""
+    organizations = [new_id() for _ in range(10)]
+    workflows = {organization: new_id() for organization in organizations}
+
+    def batch(turn: int) -> list[governor_pb2.AuthorizeRequest]:
+        turned = organizations[turn % 10 :] + organizations[: turn % 10]
+        return [
+            governor.authorize_request(
+                organization_id=organization, workflow_id=workflows[organization], input_tokens_max=50_000
+            )
+            for organization in (turned if turn % 2 else turned[::-1])
+            for _ in range(2)
+        ]
+
+    answers = await asyncio.gather(*(authorize_all(governor, batch(turn)) for turn in range(20)))
+    reasons = Counter(reason(result) for answer in answers for result in answer)
+    # 50,000 + 700 tokens hold 51,400,000 nano-USD: 19 of them fit 1.00 USD, in each of ten workflows.
+    assert reasons == {"GRANTED": 190, "BUDGET_EXCEEDED": 210}
+    (deadlocks,) = await governor.sql(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
+    assert deadlocks["deadlocks"] == 0

@@ -1,0 +1,165 @@
+"""Group commit: what gathers while a batch is in flight makes up the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from governor_service.store.group_commit import GroupCommit
+from service_chassis.deadline import set_deadline
+from service_chassis.refusal import Refusal
+
+
+class Commits:
+    """Commits that wait until they are let go; an item that is negative cannot be committed."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = asyncio.Event()
+
+    async def __call__(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        await self.go.wait()
+        if any(item == 0 for item in items):
+            raise Refusal("DATABASE_UNAVAILABLE", "away")
+        if any(item < 0 for item in items):
+            raise ArithmeticError("poison")
+        return [item * 10 for item in items]
+
+
+def grouped(
+    commits: Commits, *, lanes: int = 1, items_max: int = 100, waiters_max: int = 100
+) -> GroupCommit[int, int]:
+    return GroupCommit(commits, lanes=lanes, items_max=items_max, waiters_max=waiters_max)
+
+
+async def settled() -> None:
+    """Lets every task run as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_gathers_is_the_next_batch() -> None:
+    """The first leaves alone at once; the rest leave together, and each gets its own answer."""
+    commits = Commits()
+    group = grouped(commits)
+    calls = [asyncio.create_task(group.submit(1))]
+    await settled()
+    calls += [asyncio.create_task(group.submit(item)) for item in (2, 3, 4)]
+    await settled()
+    assert commits.batches == [[1]]
+    commits.go.set()
+    assert await asyncio.gather(*calls) == [10, 20, 30, 40]
+    assert commits.batches == [[1], [2, 3, 4]]
+    assert await group.submit(5) == 50
+
+
+async def test_no_more_lanes_and_items_than_allowed() -> None:
+    """Two lanes of two."""
+    commits = Commits()
+    group = grouped(commits, lanes=2, items_max=2)
+    calls = []
+    for item in range(1, 8):
+        calls.append(asyncio.create_task(group.submit(item)))
+        await settled()
+    assert commits.batches == [[1], [2]]
+    commits.go.set()
+    await asyncio.gather(*calls)
+    assert all(len(batch) <= 2 for batch in commits.batches)
+
+
+async def test_an_item_that_cannot_be_committed_fails_alone() -> None:
+    """The others of its batch are answered."""
+    commits = Commits()
+    group = grouped(commits)
+    first = asyncio.create_task(group.submit(1))
+    await settled()
+    calls = [asyncio.create_task(group.submit(item)) for item in (2, -3, 4)]
+    await settled()
+    commits.go.set()
+    answers = await asyncio.gather(first, *calls, return_exceptions=True)
+    assert [answers[0], answers[1], answers[3]] == [10, 20, 40]
+    assert isinstance(answers[2], ArithmeticError)
+
+
+async def test_a_database_that_is_away_is_everybodys_trouble() -> None:
+    """One attempt, and the same refusal for all."""
+    commits = Commits()
+    commits.go.set()
+    group = grouped(commits)
+    answers = await asyncio.gather(*(group.submit(item) for item in (1, 0)), return_exceptions=True)
+    assert all(isinstance(answer, Refusal) for answer in answers[1:])
+    assert len(commits.batches) <= 2
+
+
+async def test_a_caller_who_goes_away_before_its_batch_leaves_takes_its_item_along() -> None:
+    """One who goes away afterwards changes nothing."""
+    commits = Commits()
+    group = grouped(commits)
+    left = asyncio.create_task(group.submit(1))
+    await settled()
+    waiting = asyncio.create_task(group.submit(2))
+    await settled()
+    waiting.cancel()
+    left.cancel()
+    await settled()
+    commits.go.set()
+    assert await group.submit(3) == 30
+    assert commits.batches == [[1], [3]]
+
+
+async def test_an_item_whose_deadline_passed_is_not_done() -> None:
+    """It never leaves, and its caller hears that."""
+    commits = Commits()
+    group = grouped(commits)
+    first = asyncio.create_task(group.submit(1))
+    await settled()
+
+    async def hurried() -> int:
+        set_deadline(0.01)
+        return await group.submit(2)
+
+    with pytest.raises(Refusal) as caught:
+        await hurried_task(hurried())
+    assert caught.value.reason == "DEADLINE_TOO_SHORT"
+    commits.go.set()
+    await first
+    assert commits.batches == [[1]]
+
+
+async def test_a_deadline_that_passes_under_way_is_unknown() -> None:
+    """It may still be done: DATABASE_UNAVAILABLE, to be asked again with the same request_id."""
+    commits = Commits()
+    group = grouped(commits)
+
+    async def hurried() -> int:
+        set_deadline(0.01)
+        return await group.submit(1)
+
+    with pytest.raises(Refusal) as caught:
+        await hurried_task(hurried())
+    assert caught.value.reason == "DATABASE_UNAVAILABLE"
+    commits.go.set()
+    assert await group.submit(2) == 20
+
+
+async def test_waiters_have_a_bound() -> None:
+    """Who comes after them is OVERLOADED at once."""
+    commits = Commits()
+    group = grouped(commits, waiters_max=2)
+    calls = []
+    for item in (1, 2, 3):
+        calls.append(asyncio.create_task(group.submit(item)))
+        await settled()
+    with pytest.raises(Refusal) as caught:
+        await group.submit(4)
+    assert caught.value.reason == "OVERLOADED"
+    commits.go.set()
+    assert await asyncio.gather(*calls) == [10, 20, 30]
+
+
+async def hurried_task(work: object) -> int:
+    """In a task of its own: a deadline belongs to the task that sets it."""
+    return await asyncio.create_task(work)  # type: ignore[arg-type]
