@@ -28,11 +28,17 @@ CREATE DOMAIN budget_key AS text CHECK (
 
 CREATE DOMAIN limit_nano_usd AS bigint CHECK (VALUE BETWEEN 0 AND 100000000000000000);
 
+-- Stands for every organization where a table is keyed by organization and a thing is nobody's own. Nobody has this id.
+CREATE FUNCTION every_organization() RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '00000000-0000-0000-0000-000000000000'::uuid;
+
 CREATE TABLE tiers (
     tier text PRIMARY KEY CHECK (length(tier) BETWEEN 1 AND 200),
     workflow_limit_nano_usd limit_nano_usd,
     monthly_quota_nano_usd limit_nano_usd,
-    allowed_models text[] NOT NULL DEFAULT '{}',
+    -- Canonical. Empty: every model that has a price.
+    allowed_models text[] NOT NULL DEFAULT '{}' CHECK (cardinality(allowed_models) <= 1000),
     downgrade_threshold_percent integer CHECK (downgrade_threshold_percent BETWEEN 1 AND 100),
     subscription_price_nano_usd limit_nano_usd NOT NULL DEFAULT 0,
     author text NOT NULL,
@@ -44,23 +50,37 @@ VALUES ('default', 1000000000, 25000000000, 'migration');
 
 CREATE TABLE organizations (
     organization_id uuid PRIMARY KEY,
-    tier text NOT NULL DEFAULT 'default',
+    tier text NOT NULL DEFAULT 'default' REFERENCES tiers,
     workflow_limit_nano_usd limit_nano_usd,
     monthly_quota_nano_usd limit_nano_usd,
     -- The sequence of its newest ledger entry; entries are 1 … last_sequence.
     last_sequence bigint NOT NULL DEFAULT 0 CHECK (last_sequence >= 0),
-    create_time timestamptz NOT NULL DEFAULT now()
+    create_time timestamptz NOT NULL DEFAULT governor_now(),
+    -- Somebody has set its tier, an override or a limit. A row that first sight made is there for its lock alone.
+    is_set_up boolean NOT NULL DEFAULT false,
+    -- Of the newest change of its tier and overrides. NULL: there was none.
+    author text,
+    update_time timestamptz,
+    CHECK ((author IS NULL) = (update_time IS NULL)),
+    CHECK (is_set_up OR author IS NULL)
 ) WITH (fillfactor = 50);
 
--- Locks an organization, making it with the default tier on first sight, and returns its last sequence.
-CREATE FUNCTION lock_organization(p_organization_id uuid) RETURNS bigint
+-- Whether this session is told that organizations have to be set up before they may spend
+-- (GOVERNOR_UNKNOWN_ORGANIZATIONS=deny).
+CREATE FUNCTION denies_unknown_organizations() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(current_setting('governor.unknown_organizations', true) = 'deny', false);
+
+-- Locks an organization and returns its last sequence. On first sight makes it, with the default tier, or (where it
+-- is told not to make a row) locks nothing and returns NULL.
+CREATE FUNCTION lock_organization(p_organization_id uuid, p_makes_row boolean DEFAULT true) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     v_last_sequence bigint;
 BEGIN
     SELECT last_sequence INTO v_last_sequence FROM organizations
     WHERE organization_id = p_organization_id FOR UPDATE;
-    IF NOT FOUND THEN
+    IF NOT FOUND AND p_makes_row THEN
         INSERT INTO organizations (organization_id) VALUES (p_organization_id) ON CONFLICT DO NOTHING;
         SELECT last_sequence INTO v_last_sequence FROM organizations
         WHERE organization_id = p_organization_id FOR UPDATE;
@@ -107,14 +127,27 @@ CREATE TABLE budgets (
     PRIMARY KEY (organization_id, budget_key)
 ) WITH (fillfactor = 50);
 
--- What an organization's tier and overrides say, read once for many decisions.
+-- What is frozen now: a model ('' for every model) of an organization (every_organization() for all of them).
+CREATE TABLE freezes (
+    organization_id uuid NOT NULL,
+    model text NOT NULL,
+    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 1024),
+    author text NOT NULL,
+    update_time timestamptz NOT NULL,
+    PRIMARY KEY (organization_id, model)
+);
+
+-- What an organization's tier, overrides and freezes say, read once for many decisions.
 CREATE TYPE organization_terms AS (
     workflow_limit_nano_usd bigint,
     monthly_quota_nano_usd bigint,
     allowed_models text[],
     downgrade_threshold_percent integer,
     -- Whether any limit has been set for one of its budgets.
-    has_limits boolean
+    has_limits boolean,
+    -- What every request for a hold is refused with, whatever it asks for: ORGANIZATION_UNKNOWN, FROZEN, or NULL.
+    refusal text,
+    frozen_models text[]
 );
 
 CREATE FUNCTION terms_of(p_organization_id uuid) RETURNS organization_terms
@@ -125,11 +158,21 @@ BEGIN ATOMIC
         coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd),
         t.allowed_models,
         t.downgrade_threshold_percent,
-        EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = p_organization_id)
+        EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = p_organization_id),
+        CASE
+            WHEN denies_unknown_organizations() AND o.is_set_up IS NOT TRUE THEN 'ORGANIZATION_UNKNOWN'
+            WHEN '' = ANY (frozen.models) THEN 'FROZEN'
+        END,
+        frozen.models
     )::organization_terms
     FROM (VALUES (p_organization_id)) AS asked (organization_id)
     LEFT JOIN organizations AS o USING (organization_id)
-    JOIN tiers AS t ON t.tier = coalesce(o.tier, 'default');
+    JOIN tiers AS t ON t.tier = coalesce(o.tier, 'default')
+    CROSS JOIN (
+        SELECT ARRAY(
+            SELECT f.model FROM freezes AS f WHERE f.organization_id IN (p_organization_id, every_organization())
+        ) AS models
+    ) AS frozen;
 END;
 
 -- The limits in force on budgets, in the order of their keys; NULL where there is none. A budget's own for its

@@ -4,7 +4,8 @@
 -- without. Sets `outcome` to
 --   GRANTED             and the model, its price, the output tokens and the hold;
 --   BUDGET_EXCEEDED     and the model and hold of the cheapest candidate;
---   MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   and the first candidate, where none is eligible;
+--   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   and the first candidate, where none is eligible;
+--   FROZEN, ORGANIZATION_UNKNOWN          and no model, where nothing is authorized for the organization;
 -- and always the budgets that apply, as they stand before the hold.
 -- p_models are canonical, distinct, in order of preference. p_output_tokens_min NULL: in full or not at all.
 CREATE FUNCTION decide_authorization(
@@ -35,6 +36,11 @@ BEGIN
     SELECT f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd, f.lacks_account
     INTO limits_nano_usd, spent_nano_usd, held_before_nano_usd, unguarded_nano_usd, lacks_account
     FROM budget_figures(p_organization_id, p_terms, budget_keys) AS f;
+    IF p_terms.refusal IS NOT NULL THEN
+        outcome := p_terms.refusal;
+        model := '';
+        RETURN;
+    END IF;
 
     FOR i IN 1 .. cardinality(budget_keys) LOOP
         v_available_nano_usd := least(v_available_nano_usd,
@@ -55,6 +61,7 @@ BEGIN
         CROSS JOIN LATERAL (SELECT price_at(c.model, p_now) OFFSET 0) AS found (p)
         WHERE found.p IS DISTINCT FROM NULL
             AND (p_terms.allowed_models = '{}' OR c.model = ANY (p_terms.allowed_models))
+            AND c.model <> ALL (p_terms.frozen_models)
         ORDER BY CASE WHEN v_past_threshold THEN hold_nano_usd(
             found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max) END, c.place
     LOOP
@@ -96,8 +103,11 @@ BEGIN
         held_nano_usd := v_cheapest_hold_nano_usd;
     ELSIF outcome IS NULL THEN
         model := p_models[1];
-        outcome := CASE WHEN p_terms.allowed_models = '{}' OR model = ANY (p_terms.allowed_models)
-            THEN 'MODEL_NOT_PRICED' ELSE 'MODEL_NOT_ALLOWED' END;
+        outcome := CASE
+            WHEN model = ANY (p_terms.frozen_models) THEN 'FROZEN'
+            WHEN p_terms.allowed_models = '{}' OR model = ANY (p_terms.allowed_models) THEN 'MODEL_NOT_PRICED'
+            ELSE 'MODEL_NOT_ALLOWED'
+        END;
     END IF;
 
     IF outcome = 'GRANTED' AND model <> v_first_eligible THEN
@@ -116,7 +126,9 @@ $$;
 --   AUTHORIZATION_NOT_PENDING    a replay of a hold that has ended: its id, state and entry;
 --   REQUEST_ID_REUSED            the id was used with other content;
 --   BUDGET_EXCEEDED              the cheapest candidate's model and hold, and the budgets;
---   MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   the first candidate.
+--   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   the first candidate;
+--   FROZEN, ORGANIZATION_UNKNOWN          no model: nothing is authorized for the organization.
+-- A hold that stands is replayed whatever has been frozen since.
 CREATE FUNCTION authorize_holds(
     p_organization_id uuid,
     p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
@@ -134,6 +146,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    v_is_locked boolean;
     v_now timestamptz;
     v_terms organization_terms;
     v_known authorizations;
@@ -142,9 +155,13 @@ DECLARE
     v_account budgets;
     v_models text[];
 BEGIN
-    PERFORM lock_organization(p_organization_id);
+    v_is_locked := lock_organization(p_organization_id, NOT denies_unknown_organizations()) IS NOT NULL;
     v_now := governor_now();
     v_terms := terms_of(p_organization_id);
+    IF NOT v_is_locked THEN
+        -- Also if it has been set up since: without the lock nothing may be decided.
+        v_terms.refusal := 'ORGANIZATION_UNKNOWN';
+    END IF;
 
     FOR i IN 1 .. cardinality(p_request_ids) LOOP
         item := i;
