@@ -1,11 +1,14 @@
 """Model ids and prices, between requests and the domain."""
 
-from governor_service.domain.pricing import Price
-from infin8.governor.v1 import price_pb2
+from governor_service.domain.model_names import canonical_model, is_priceable
+from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Price
+from governor_service.price_lists import Listing
+from infin8.governor.v1 import price_pb2, pricing_service_pb2
 from service_chassis import fields
 from service_chassis.refusal import invalid_field
 
 MODEL_LENGTH_MAX = 200
+SOURCE_LENGTH_MAX = 1024
 
 
 def model_id(path: str, value: str) -> str:
@@ -14,6 +17,36 @@ def model_id(path: str, value: str) -> str:
     if any(character.isspace() for character in value):
         raise invalid_field(path, "has white space")
     return value
+
+
+def listing(request: pricing_service_pb2.CreatePriceRequest) -> Listing:
+    """A price to enter, of the canonical model."""
+
+    def component(name: str) -> int:
+        maximum = REQUEST_NANO_USD_MAX if name == "request_nano_usd" else PRICE_NANO_USD_PER_MTOK_MAX
+        return fields.integer(name, getattr(request, name), minimum=0, maximum=maximum)
+
+    def optional_component(name: str) -> int | None:
+        return component(name) if request.HasField(name) else None  # type: ignore[arg-type] # a name of its own
+
+    model = canonical_model(model_id("model", request.model)).model
+    if not is_priceable(model):
+        raise invalid_field("model", "is not a model id")
+    try:
+        return Listing(
+            model=model,
+            input_nano_usd_per_mtok=component("input_nano_usd_per_mtok"),
+            cached_input_nano_usd_per_mtok=optional_component("cached_input_nano_usd_per_mtok"),
+            cache_write_nano_usd_per_mtok=optional_component("cache_write_nano_usd_per_mtok"),
+            output_nano_usd_per_mtok=component("output_nano_usd_per_mtok"),
+            reasoning_nano_usd_per_mtok=optional_component("reasoning_nano_usd_per_mtok"),
+            request_nano_usd=component("request_nano_usd"),
+            source=fields.text("source", request.source, max_length=SOURCE_LENGTH_MAX, required=False).strip()
+            or "CreatePrice",
+        )
+    except ValueError as error:
+        # The bounds of each component have been checked: what is left is that everything is free.
+        raise invalid_field("input_nano_usd_per_mtok", str(error)) from None
 
 
 def price_message(price: Price) -> price_pb2.Price:

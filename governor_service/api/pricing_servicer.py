@@ -4,7 +4,9 @@ from typing import Any
 
 import grpc
 
-from governor_service.api.prices import MODEL_LENGTH_MAX, model_id, price_message
+from governor_service.api.governor_servicer import ANONYMOUS
+from governor_service.api.prices import MODEL_LENGTH_MAX, listing, model_id, price_message
+from governor_service.app.create_price import create_price
 from governor_service.app.list_prices import get_price, get_price_of_model, list_prices
 from governor_service.app.resolve_model import resolve_model
 from infin8.governor.v1 import price_pb2, pricing_service_pb2, pricing_service_pb2_grpc
@@ -16,7 +18,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PricingServicer(pricing_service_pb2_grpc.PricingServiceServicer):
-    """The price book, for reading."""
+    """The price book."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -57,6 +59,19 @@ class PricingServicer(pricing_service_pb2_grpc.PricingServiceServicer):
                 price = await get_price(self._database, fields.required_uuid("price_id", request.price_id))
             case _:
                 raise invalid_field("target", "model or price_id is required")
+        return price_message(price)
+
+    async def CreatePrice(
+        self, request: pricing_service_pb2.CreatePriceRequest, _context: Context
+    ) -> price_pb2.Price:
+        price = await create_price(
+            self._database,
+            listing(request),
+            effective_time=fields.timestamp("effective_time", request, "effective_time"),
+            author=ANONYMOUS,
+            request_id=fields.optional_uuid("request_id", request.request_id),
+            content_hash=fields.content_hash(request),
+        )
         return price_message(price)
 
     async def ResolveModel(

@@ -29,6 +29,9 @@ _VENDOR_OF_FAMILY = (
 )
 
 
+_PRICEABLE = re.compile(r"(?!.*[@:A-Z])[!-~]{1,200}")
+
+
 @dataclass(frozen=True)
 class Resolution:
     """A canonical name, and what was done to get there, in order, for people to read."""
@@ -58,3 +61,8 @@ def canonical_model(model_id: str) -> Resolution:
                 steps.append(f"vendor {vendor}/")
                 model = f"{vendor}/{model}"
     return Resolution(model, tuple(steps))
+
+
+def is_priceable(model: str) -> bool:
+    """Whether the price book takes a canonical name: up to 200 printable ASCII characters."""
+    return _PRICEABLE.fullmatch(model) is not None

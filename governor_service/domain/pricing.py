@@ -46,6 +46,20 @@ class Rates:
         """Each component of the price with its name."""
         return ((field.name, getattr(self, field.name)) for field in fields(Rates))
 
+    def costs_the_same_as(self, other: "Rates") -> bool:
+        """Whether every usage costs the same: a component that is None is what its parent is."""
+        return self._filled() == other._filled()
+
+    def _filled(self) -> tuple[int, ...]:
+        return (
+            self.input_nano_usd_per_mtok,
+            _or_parent(self.cached_input_nano_usd_per_mtok, self.input_nano_usd_per_mtok),
+            _or_parent(self.cache_write_nano_usd_per_mtok, self.input_nano_usd_per_mtok),
+            self.output_nano_usd_per_mtok,
+            _or_parent(self.reasoning_nano_usd_per_mtok, self.output_nano_usd_per_mtok),
+            self.request_nano_usd,
+        )
+
     @property
     def dearest_input_nano_usd_per_mtok(self) -> int:
         """The most that an input token can cost: read from a cache, written to one, or neither."""
@@ -101,21 +115,17 @@ class Usage:
 def rated_cost_nano_usd(price: Rates, usage: Usage) -> int:
     """Each token at the price of its kind, divided by a million once, rounded up once, and the price of each
     request (0 count as 1)."""
-
-    def or_parent(component: int | None, parent: int) -> int:
-        return parent if component is None else component
-
     plain_input_tokens = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
     plain_output_tokens = usage.output_tokens - usage.reasoning_tokens
     tokens_times_price = (
         plain_input_tokens * price.input_nano_usd_per_mtok
         + usage.cached_input_tokens
-        * or_parent(price.cached_input_nano_usd_per_mtok, price.input_nano_usd_per_mtok)
+        * _or_parent(price.cached_input_nano_usd_per_mtok, price.input_nano_usd_per_mtok)
         + usage.cache_write_tokens
-        * or_parent(price.cache_write_nano_usd_per_mtok, price.input_nano_usd_per_mtok)
+        * _or_parent(price.cache_write_nano_usd_per_mtok, price.input_nano_usd_per_mtok)
         + plain_output_tokens * price.output_nano_usd_per_mtok
         + usage.reasoning_tokens
-        * or_parent(price.reasoning_nano_usd_per_mtok, price.output_nano_usd_per_mtok)
+        * _or_parent(price.reasoning_nano_usd_per_mtok, price.output_nano_usd_per_mtok)
     )
     return _per_mtok(tokens_times_price) + max(usage.requests, 1) * price.request_nano_usd
 
@@ -152,6 +162,10 @@ def output_tokens_that_fit(
     if price.dearest_output_nano_usd_per_mtok == 0:
         return output_tokens_max
     return min(output_tokens_max, for_output // price.dearest_output_nano_usd_per_mtok)
+
+
+def _or_parent(component: int | None, parent: int) -> int:
+    return parent if component is None else component
 
 
 def _per_mtok(tokens_times_price: int) -> int:

@@ -14,7 +14,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from governor_service.api.pricing_servicer import PricingServicer
 from governor_service.app.load_price_list import load_price_list
 from infin8.governor.v1.pricing_service_pb2 import (
-    CreatePriceRequest,
     GetPriceRequest,
     ListPricesRequest,
     ResolveModelRequest,
@@ -225,9 +224,3 @@ async def test_bad_list_prices(
     answered, refusal = await _refused(stub.ListPrices(request_))
     assert answered is code
     assert [violation.field for violation in refusal.fields] == [field]
-
-
-async def test_create_price_is_not_built_yet(stub: PricingServiceAsyncStub) -> None:
-    """What the contract has and the service has not says so."""
-    code, refusal = await _refused(stub.CreatePrice(CreatePriceRequest(model="a/b")))
-    assert (code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT_YET")

@@ -1,0 +1,254 @@
+"""S5: prices are versions in one price book: a new one joins, and nothing that was rated is rated anew."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from infin8.governor.v1 import entry_pb2, price_pb2
+from infin8.governor.v1.pricing_service_pb2 import CreatePriceRequest, GetPriceRequest, ListPricesRequest
+from service_chassis.errors import from_rpc_error
+from tests.governor.conftest import MINI, SONAR, Governor, governor, new_id, refusal
+
+__all__ = ["governor"]
+
+
+def time_at(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def from_now(**lengths: int) -> Timestamp:
+    return time_at(datetime.now(UTC) + timedelta(**lengths))
+
+
+def request(**changes: Any) -> CreatePriceRequest:
+    """Sonar at 2,000 and 4,000 nano-USD a token: twice the document's price."""
+    fields: dict[str, Any] = {
+        "model": SONAR,
+        "input_nano_usd_per_mtok": 2_000_000_000,
+        "output_nano_usd_per_mtok": 4_000_000_000,
+        "source": "a test",
+    }
+    return CreatePriceRequest(**(fields | changes))
+
+
+async def versions(governor: Governor) -> int:
+    (row,) = await governor.sql("SELECT count(*) FROM prices")
+    return int(row["count"])
+
+
+async def in_force(governor: Governor, model: str, at_time: Timestamp | None = None) -> price_pb2.Price:
+    return await governor.prices.GetPrice(GetPriceRequest(model=model, at_time=at_time))
+
+
+async def test_a_version_counts_from_now_on_and_the_old_one_stays(governor: Governor) -> None:
+    """Without a time it begins now; as of an earlier time the earlier version counts; both keep their ids."""
+    before = await in_force(governor, SONAR)
+    earlier = from_now()
+    created = await governor.prices.CreatePrice(request())
+    assert await in_force(governor, SONAR) == created
+    assert await in_force(governor, SONAR, earlier) == before
+    assert await governor.prices.GetPrice(GetPriceRequest(price_id=before.price_id)) == before
+    assert (created.model, created.source, created.author) == (SONAR, "a test", "anonymous")
+    assert abs(created.effective_time.seconds - earlier.seconds) < 60
+    assert (await governor.authorize()).held_nano_usd == 2 * 2_400_000
+
+
+@pytest.mark.parametrize("variant", ["perplexity/sonar:online", "Perplexity/Sonar@azure", "sonar-2025-01-01"])
+async def test_any_variant_of_the_id_is_the_models(governor: Governor, variant: str) -> None:
+    """A version is entered under the canonical name."""
+    assert (await governor.prices.CreatePrice(request(model=variant))).model == SONAR
+
+
+async def test_every_component_is_kept(governor: Governor) -> None:
+    """One that is set to 0 is not one that is unset."""
+    sent = request(
+        cached_input_nano_usd_per_mtok=0,
+        cache_write_nano_usd_per_mtok=10**13,
+        reasoning_nano_usd_per_mtok=3,
+        request_nano_usd=10**12,
+    )
+    created = await governor.prices.CreatePrice(sent)
+    assert created.HasField("cached_input_nano_usd_per_mtok")
+    for name in ("input", "cached_input", "cache_write", "output", "reasoning"):
+        field = f"{name}_nano_usd_per_mtok"
+        assert getattr(created, field) == getattr(sent, field)
+    assert created.request_nano_usd == 10**12
+    plain = await governor.prices.CreatePrice(request(model=MINI))
+    assert not plain.HasField("cached_input_nano_usd_per_mtok")
+    assert not plain.HasField("reasoning_nano_usd_per_mtok")
+
+
+async def test_a_version_for_the_future_waits(governor: Governor) -> None:
+    """It counts from its time on; one entered later for a time before it counts until then."""
+    future = from_now(days=10)
+    later = await governor.prices.CreatePrice(request(effective_time=future))
+    assert (await governor.authorize()).held_nano_usd == 2_400_000
+    sooner = await governor.prices.CreatePrice(
+        request(input_nano_usd_per_mtok=5, effective_time=from_now(days=5))
+    )
+    assert await in_force(governor, SONAR, from_now(days=6)) == sooner
+    assert await in_force(governor, SONAR, future) == later
+
+
+async def test_a_version_for_the_past_only_where_there_was_no_price(governor: Governor) -> None:
+    """What has been in force is never replaced; before a model's first version there is room."""
+    first = await governor.prices.CreatePrice(request(model="vendor/new", effective_time=from_now(days=-10)))
+    refused = await refusal(
+        governor.prices.CreatePrice(request(model="vendor/new", effective_time=from_now(days=-5)))
+    )
+    assert refused.reason == "INVALID_FIELD"
+    assert [violation.field for violation in refused.fields] == ["effective_time"]
+    earlier = await governor.prices.CreatePrice(
+        request(model="vendor/new", effective_time=from_now(days=-20))
+    )
+    assert await in_force(governor, "vendor/new") == first
+    assert await in_force(governor, "vendor/new", from_now(days=-15)) == earlier
+
+
+async def test_two_versions_never_begin_at_once(governor: Governor) -> None:
+    """The second is refused, whichever it is; another model's is not."""
+    at_once = from_now(days=3)
+    answers = await asyncio.gather(
+        *(governor.prices.CreatePrice(request(effective_time=at_once)) for _ in range(5)),
+        return_exceptions=True,
+    )
+    refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert len(refused) == 4
+    for error in refused:
+        reason = from_rpc_error(error)
+        assert reason is not None
+        assert reason.reason == "INVALID_FIELD"
+        assert [violation.field for violation in reason.fields] == ["effective_time"]
+    await governor.prices.CreatePrice(request(model=MINI, effective_time=at_once))
+
+
+async def test_a_repeated_request_creates_one_version(governor: Governor) -> None:
+    """S8: the same request_id returns the same version, at once or later; other content is refused."""
+    before = await versions(governor)
+    sent = request(request_id=new_id())
+    prices = await asyncio.gather(*(governor.prices.CreatePrice(sent) for _ in range(5)))
+    await governor.prices.CreatePrice(request(model=MINI))
+    assert await governor.prices.CreatePrice(sent) == prices[0]
+    assert all(price == prices[0] for price in prices)
+    assert await versions(governor) == before + 2
+    sent.output_nano_usd_per_mtok += 1
+    assert (await refusal(governor.prices.CreatePrice(sent))).reason == "REQUEST_ID_REUSED"
+
+
+async def test_a_refused_request_leaves_its_id_free(governor: Governor) -> None:
+    """A call that failed left nothing."""
+    sent = request(request_id=new_id(), effective_time=from_now(days=-1))
+    assert (await refusal(governor.prices.CreatePrice(sent))).reason == "INVALID_FIELD"
+    sent.ClearField("effective_time")
+    await governor.prices.CreatePrice(sent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "reason"),
+    [
+        ({"model": ""}, "model", "INVALID_FIELD"),
+        ({"model": ":free"}, "model", "INVALID_FIELD"),
+        ({"model": "vendor/modèle"}, "model", "INVALID_FIELD"),
+        ({"model": "gpt-4" + "o" * 195}, "model", "INVALID_FIELD"),
+        ({"request_id": "nonsense"}, "request_id", "INVALID_FIELD"),
+        ({"input_nano_usd_per_mtok": -1}, "input_nano_usd_per_mtok", "INVALID_FIELD"),
+        ({"output_nano_usd_per_mtok": 10**13 + 1}, "output_nano_usd_per_mtok", "VALUE_TOO_LARGE"),
+        ({"cached_input_nano_usd_per_mtok": -1}, "cached_input_nano_usd_per_mtok", "INVALID_FIELD"),
+        ({"cache_write_nano_usd_per_mtok": 2**63 - 1}, "cache_write_nano_usd_per_mtok", "VALUE_TOO_LARGE"),
+        ({"reasoning_nano_usd_per_mtok": 10**13 + 1}, "reasoning_nano_usd_per_mtok", "VALUE_TOO_LARGE"),
+        ({"request_nano_usd": 10**12 + 1}, "request_nano_usd", "VALUE_TOO_LARGE"),
+        (
+            {"input_nano_usd_per_mtok": 0, "output_nano_usd_per_mtok": 0},
+            "input_nano_usd_per_mtok",
+            "INVALID_FIELD",
+        ),
+        ({"effective_time": Timestamp(seconds=0)}, "effective_time", "INVALID_FIELD"),
+        ({"source": "a\0b"}, "source", "INVALID_FIELD"),
+        ({"source": "s" * 1025}, "source", "INVALID_FIELD"),
+    ],
+)
+async def test_bad_input_changes_nothing(
+    governor: Governor, changes: dict[str, Any], field: str, reason: str
+) -> None:
+    """Each field's bounds are told with its path."""
+    before = await versions(governor)
+    refused = await refusal(governor.prices.CreatePrice(request(**changes)))
+    assert refused.reason == reason
+    assert [violation.field for violation in refused.fields] == [field]
+    assert await versions(governor) == before
+
+
+# What a hold and an entry were rated with, worked out again from the price book as it stands: every hold still
+# is the bound of its price, every entry still the rating of its usage.
+_RATED_OTHERWISE = """
+SELECT 'hold' AS what FROM authorizations AS a JOIN prices AS p USING (price_id)
+WHERE a.held_nano_usd <> hold_nano_usd(p, a.input_tokens_max, a.output_tokens_max, a.requests_max)
+    OR p.price_id <> (price_at(a.model, a.create_time)).price_id
+UNION ALL
+SELECT 'entry' FROM ai_usage_ledger AS e JOIN prices AS p USING (price_id)
+WHERE e.kind = 'USAGE' AND e.rated_cost_nano_usd <> rated_cost_nano_usd(
+    p, e.prompt_tokens, e.cached_input_tokens, e.cache_write_tokens, e.completion_tokens, e.reasoning_tokens,
+    e.requests)
+"""
+
+_MONEY = """
+SELECT (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.authorization_id) FROM authorizations AS a)::text
+    || (SELECT jsonb_agg(to_jsonb(b) ORDER BY b.budget_key) FROM budgets AS b)::text
+    || (SELECT jsonb_agg(to_jsonb(e) ORDER BY e.sequence) FROM ai_usage_ledger AS e)::text AS money
+"""
+
+
+async def test_no_version_changes_a_running_hold_or_an_entry(governor: Governor) -> None:
+    """I12, by SQL: holds, budgets and entries are the same to the byte after versions for now, the future and
+    the past; and what is settled afterwards is rated as of its hold, also where another model served."""
+    usage = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)
+    settled = await governor.settle(await governor.authorize(), usage)
+    held = [await governor.authorize() for _ in range(3)]
+    (before,) = await governor.sql(_MONEY)
+
+    for model in (SONAR, MINI):
+        await governor.prices.CreatePrice(request(model=model))
+        await governor.prices.CreatePrice(request(model=model, effective_time=from_now(seconds=1)))
+    await governor.prices.CreatePrice(request(model="vendor/new", effective_time=from_now(days=-1)))
+
+    (after,) = await governor.sql(_MONEY)
+    assert after["money"] == before["money"]
+    assert await governor.sql(_RATED_OTHERWISE) == []
+
+    granted, drifted, newly_priced = held
+    assert (await governor.settle(granted, usage)).entry.cost_nano_usd == settled.entry.cost_nano_usd
+    # 600 × 150 + 100 × 600, as when the hold was placed.
+    assert (await governor.settle(drifted, usage, served_model=MINI)).entry.cost_nano_usd == 150_000
+    # Unpriced when the hold was placed, but its price as of then is known by now: 600 × 2,000 + 100 × 4,000.
+    late = await governor.settle(newly_priced, usage, served_model="vendor/new")
+    assert late.entry.cost_nano_usd == 1_600_000
+    assert await governor.sql(_RATED_OTHERWISE) == []
+
+
+async def test_holds_and_versions_at_once(governor: Governor) -> None:
+    """While versions are entered as fast as can be, each hold is the bound of the price that it names."""
+
+    async def enter() -> None:
+        for step in range(20):
+            await governor.prices.CreatePrice(request(input_nano_usd_per_mtok=1_000_000_000 + step))
+
+    async def hold() -> None:
+        for _ in range(20):
+            usage = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)
+            await governor.settle(await governor.authorize(), usage)
+
+    await asyncio.gather(enter(), hold(), hold())
+    rows = await governor.sql(
+        _RATED_OTHERWISE.replace("OR p.price_id <> (price_at(a.model, a.create_time)).price_id", "")
+    )
+    assert rows == []
+    listed = await governor.prices.ListPrices(ListPricesRequest(model_prefix=SONAR))
+    assert listed.prices[0].input_nano_usd_per_mtok == 1_000_000_019
