@@ -17,9 +17,9 @@ REPOSITORY = Path(__file__).parent.parent.parent
 PROFILE = REPOSITORY / "examples" / "organization.json"
 
 READY_SECONDS = 60.0
-END_SECONDS = 30.0
+END_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-_OURS = ("GOVERNOR_", "WORKFLOW_", "OPENROUTER_", "MAKE", "MFLAGS", "DATA_DIR")
+_OURS = ("GOVERNOR_", "WORKFLOW_", "OPENROUTER_", "MAKE", "MFLAGS", "ARGS", "DATA_DIR")
 
 
 class ServedPair:
