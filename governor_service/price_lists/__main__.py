@@ -1,26 +1,204 @@
-"""Prints the shipped price list, made anew from the installed `genai-prices`:
+"""Price lists, and the price book of GOVERNOR_DATABASE_URL brought up to them.
 
-python -m governor_service.price_lists > governor_service/price_lists/shipped.json
+    python -m governor_service.price_lists import genai-prices
+    python -m governor_service.price_lists import openrouter [--file models.json | --url URL]
+
+show what a seller's present prices would change in the price book, and write that after a yes (or --yes): new
+versions, from now on, for the models whose prices differ, all or none. --json shows it to programs, and asks
+nothing.
+
+    python -m governor_service.price_lists shipped > governor_service/price_lists/shipped.json
+
+makes the list that an empty price book begins with anew, from the installed `genai-prices`.
 """
 
+import asyncio
+import json
+import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
+from getpass import getuser
+from pathlib import Path
+from typing import Any
 
-from governor_service.price_lists import write_price_list
-from governor_service.price_lists.genai_prices_listings import PACKAGE, listings
+import asyncpg
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from governor_service.app.import_prices import (
+    PriceChange,
+    PriceDifferences,
+    price_differences,
+    write_changes,
+)
+from governor_service.price_lists import Listing, genai_prices_listings, openrouter_listings, write_price_list
+from service_chassis.database import Database
+from service_chassis.refusal import Refusal
+from service_chassis.settings import DatabaseSettings
+
+_FETCH_TIMEOUT_SECONDS = 30.0
+_OPENROUTER_BASE_URL = "https://openrouter.ai/api/v1"
+
+_COLUMNS = {
+    "input_nano_usd_per_mtok": "input",
+    "cached_input_nano_usd_per_mtok": "cached",
+    "cache_write_nano_usd_per_mtok": "cache write",
+    "output_nano_usd_per_mtok": "output",
+    "reasoning_nano_usd_per_mtok": "reasoning",
+    "request_nano_usd": "request",
+}
 
 
 def main() -> None:
-    parser = ArgumentParser(prog="python -m governor_service.price_lists", description=__doc__)
-    parser.add_argument(
+    arguments = _parser().parse_args()
+    if arguments.command == "shipped":
+        _print_shipped(arguments.as_of)
+        return
+    try:
+        asyncio.run(_import(arguments))
+    except (Refusal, ValueError, OSError, asyncpg.PostgresError, httpx.HTTPError) as error:
+        sys.exit(f"nothing was written: {error or type(error).__name__}")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="python -m governor_service.price_lists",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    shipped = commands.add_parser("shipped", help="print the shipped price list, made anew")
+    shipped.add_argument(
         "--as-of",
         type=date.fromisoformat,
         default=datetime.now(UTC).date(),
         help="the day whose prices count (YYYY-MM-DD, default: today)",
     )
-    as_of = parser.parse_args().as_of
-    sys.stdout.write(write_price_list(f"{PACKAGE}, prices in force on {as_of}", listings(as_of)))
+    importing = commands.add_parser("import", help="bring the price book up to a seller's prices")
+    importing.add_argument("seller", choices=["genai-prices", "openrouter"])
+    source = importing.add_mutually_exclusive_group()
+    source.add_argument("--file", type=Path, help="openrouter: an answer of GET /models that was saved")
+    source.add_argument("--url", help="openrouter: where to get it (default: $OPENROUTER_BASE_URL/models)")
+    importing.add_argument("--yes", action="store_true", help="write without asking")
+    importing.add_argument("--json", action="store_true", help="show the differences as JSON")
+    return parser
+
+
+def _print_shipped(as_of: date) -> None:
+    about = f"{genai_prices_listings.PACKAGE}, prices in force on {as_of}"
+    sys.stdout.write(write_price_list(about, genai_prices_listings.listings(as_of)))
+
+
+async def _import(arguments: Namespace) -> None:
+    settings = DatabaseSettings(_env_prefix="GOVERNOR_")
+    if settings.database_url is None:
+        raise ValueError("GOVERNOR_DATABASE_URL is not set")
+    listings = await _listings(arguments)
+    database = await Database.open(
+        settings.database_url.get_secret_value(), settings, application_name="governor_price_lists"
+    )
+    try:
+        differences = await price_differences(database, listings)
+        written = False
+        if not arguments.json:
+            _show(differences)
+        if differences.changes and (arguments.yes or (not arguments.json and _confirmed())):
+            await write_changes(
+                database, differences.changes, author=f"{_user()}, importing {arguments.seller}"
+            )
+            written = True
+    finally:
+        await database.close()
+    if arguments.json:
+        json.dump(_as_json(differences, written), sys.stdout, indent=2)
+        print()
+    elif differences.changes:
+        print(f"{len(differences.changes)} versions written" if written else "nothing was written")
+
+
+async def _listings(arguments: Namespace) -> list[Listing]:
+    if arguments.seller == "genai-prices":
+        if arguments.file or arguments.url:
+            raise ValueError("--file and --url are for openrouter: genai-prices is read as it is installed")
+        return genai_prices_listings.listings(datetime.now(UTC).date())
+    if arguments.file:
+        return openrouter_listings.listings(
+            arguments.file.read_bytes(), source=f"openrouter: {arguments.file.name}"
+        )
+    url = arguments.url or f"{os.environ.get('OPENROUTER_BASE_URL') or _OPENROUTER_BASE_URL}/models"
+    # httpx alone bounds each read, not all of them together.
+    async with asyncio.timeout(_FETCH_TIMEOUT_SECONDS), httpx.AsyncClient() as client:
+        answer = (await client.get(url)).raise_for_status()
+    return openrouter_listings.listings(answer.content, source=f"openrouter: {url}"[:1024])
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
+
+
+def _confirmed() -> bool:
+    """Nobody there to ask is no."""
+    return sys.stdin.isatty() and input("Write these versions? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _show(differences: PriceDifferences) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a table that is piped is not folded to the 80 columns of nobody's screen
+    if differences.changes:
+        table = Table("model", *_COLUMNS.values(), title="USD per million tokens, and per request")
+        for change in differences.changes:
+            table.add_row(change.after.model, *_cells(change))
+        console.print(table)
+    new = sum(change.before is None for change in differences.changes)
+    console.print(
+        f"{new} new, {len(differences.changes) - new} changed, {len(differences.unchanged)} unchanged; "
+        f"{len(differences.not_listed)} in the price book alone, which keep their price"
+    )
+
+
+def _cells(change: PriceChange) -> Iterator[str]:
+    """A component that differs with both figures: red where it gets dearer, yellow where it gets cheaper,
+    since then holds get smaller."""
+    after = dict(change.after.components())
+    before = dict(change.before.components()) if change.before else after
+    for name in _COLUMNS:
+        old, new = before[name], after[name]
+        if old == new:
+            yield _usd(new)
+        else:
+            colour = "yellow" if (new or 0) < (old or 0) else "red"
+            yield f"[{colour}]{_usd(old)} → {_usd(new)}[/]"
+
+
+def _usd(nano_usd: int | None) -> str:
+    return "–" if nano_usd is None else f"{Decimal(nano_usd).scaleb(-9).normalize():f}"
+
+
+def _as_json(differences: PriceDifferences, written: bool) -> dict[str, Any]:
+    return {
+        "written": written,
+        "changes": [
+            {
+                "model": change.after.model,
+                "source": change.after.source,
+                "before": {"price_id": str(change.before.price_id), **dict(change.before.components())}
+                if change.before
+                else None,
+                "after": dict(change.after.components()),
+            }
+            for change in differences.changes
+        ],
+        "unchanged": differences.unchanged,
+        "not_listed": differences.not_listed,
+    }
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from importlib.metadata import version
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
-from governor_service.domain.model_names import canonical_model
 from governor_service.domain.money import nano_usd
 from governor_service.price_lists import Listing
+from governor_service.price_lists.components import Components, by_canonical_name, dearest, that_count
 
 PACKAGE = f"genai-prices {version('genai-prices')}"
 
@@ -40,9 +40,6 @@ _COMPONENTS = {
     "output_reasoning_mtok": "reasoning_nano_usd_per_mtok",
     "requests_kcount": "request_nano_usd",
 }
-
-Components = dict[str, int]
-"""Components of a price by name: only those that are listed."""
 
 
 def listings(as_of: date) -> list[Listing]:
@@ -61,10 +58,10 @@ def _listing(
     name: str, openrouter_models: list[ModelInfo], vendor_models: list[ModelInfo], as_of: date
 ) -> Listing | None:
     listed = {
-        "openrouter": _dearest(_components(model, as_of) for model in openrouter_models),
-        "vendor": _dearest(_components(model, as_of) for model in vendor_models),
+        "openrouter": dearest(_components(model, as_of) for model in openrouter_models),
+        "vendor": dearest(_components(model, as_of) for model in vendor_models),
     }
-    components = _dearest(listed.values())
+    components = dearest(listed.values())
     if not (components.get("input_nano_usd_per_mtok") and components.get("output_nano_usd_per_mtok")):
         return None
     sources = ", ".join(seller for seller, found in listed.items() if found)
@@ -73,13 +70,10 @@ def _listing(
 
 def _counted(models: Iterable[ModelInfo], prefix: str) -> dict[str, list[ModelInfo]]:
     """The models of one seller whose listings count, by canonical name."""
-    by_name: dict[str, list[ModelInfo]] = {}
-    for model in models:
-        by_name.setdefault(canonical_model(prefix + model.id).model, []).append(model)
+    by_id = {prefix + model.id: model for model in models}
     return {
-        name: [model for model in same if prefix + model.id.lower() == name]
-        or [model for model in same if not model.id.endswith(":batch")]
-        for name, same in by_name.items()
+        name: [by_id[model_id] for model_id in that_count(name, ids)]
+        for name, ids in by_canonical_name(by_id).items()
     }
 
 
@@ -102,7 +96,7 @@ def _components(model: ModelInfo, as_of: date) -> Components:
     """What is listed for a model, at the dearest hour of the day."""
     midnight = datetime.combine(as_of, time(tzinfo=UTC))
     hours = (model.get_prices(midnight + timedelta(hours=hour)) for hour in range(24))
-    return _dearest(dict([component]) for price in hours for component in _priced(price))
+    return dearest(dict([component]) for price in hours for component in _priced(price))
 
 
 def _priced(price: ModelPrice) -> Iterator[tuple[str, int]]:
@@ -116,11 +110,3 @@ def _priced(price: ModelPrice) -> Iterator[tuple[str, int]]:
             else listed
         )
         yield component, nano_usd(usd / 1000 if key == "requests_kcount" else usd)
-
-
-def _dearest(several: Iterable[Components]) -> Components:
-    dearest: Components = {}
-    for components in several:
-        for name, value in components.items():
-            dearest[name] = max(value, dearest.get(name, 0))
-    return dearest

@@ -186,7 +186,7 @@ async def test_bad_input_changes_nothing(
     assert await versions(governor) == before
 
 
-# What a hold and an entry were rated with, worked out again from the price book as it stands: every hold still
+# What holds and entries were rated with, worked out again from the price book as it stands: every hold still
 # is the bound of its price, every entry still the rating of its usage.
 _RATED_OTHERWISE = """
 SELECT 'hold' AS what FROM authorizations AS a JOIN prices AS p USING (price_id)

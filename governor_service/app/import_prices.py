@@ -1,0 +1,72 @@
+"""Brings the price book up to what a seller lists: the differences first, then versions for them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from governor_service.app.create_price import enter_version
+from governor_service.domain.pricing import Price
+from governor_service.price_lists import Listing
+from governor_service.store import prices
+from service_chassis.database import Connection, Database
+from service_chassis.refusal import Refusal
+
+_MODELS_MAX = 1_000_000
+
+
+@dataclass(frozen=True)
+class PriceChange:
+    """What a model costs now (None: it has no price), and what it will."""
+
+    before: Price | None
+    after: Listing
+
+
+@dataclass(frozen=True)
+class PriceDifferences:
+    """By model. Models that the seller does not list keep their price."""
+
+    changes: list[PriceChange]
+    unchanged: list[str]
+    not_listed: list[str]
+
+
+async def price_differences(database: Database, listings: Sequence[Listing]) -> PriceDifferences:
+    """Between the prices in force now and what is listed. Versions that begin later are not looked at."""
+    async with database.read() as connection:
+        found = await prices.prices_at_time(
+            connection, None, model_prefix="", after_model="", limit=_MODELS_MAX
+        )
+    in_force = {price.model: price for price in found}
+    changes = [
+        PriceChange(before, listing)
+        for listing in listings
+        if (before := in_force.get(listing.model)) is None or not before.costs_the_same_as(listing)
+    ]
+    listed = {listing.model for listing in listings}
+    return PriceDifferences(
+        changes=changes,
+        unchanged=sorted(listed - {change.after.model for change in changes}),
+        not_listed=sorted(in_force.keys() - listed),
+    )
+
+
+async def write_changes(database: Database, changes: Sequence[PriceChange], *, author: str) -> list[Price]:
+    """Enters a version for each change, all or none. Refuses with STATE_CONFLICT if one of the
+    prices is no longer what it was when the changes were taken."""
+
+    async def work(connection: Connection) -> list[Price]:
+        await prices.lock_price_book(connection)
+        written = []
+        for change in changes:
+            current = await prices.price_at_time(connection, change.after.model, None)
+            if current != change.before:
+                raise Refusal(
+                    "STATE_CONFLICT",
+                    f"somebody else changed the price of {change.after.model} in the meantime",
+                )
+            written.append(await enter_version(connection, change.after, effective_time=None, author=author))
+        return written
+
+    return await database.write(work)

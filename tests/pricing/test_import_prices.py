@@ -1,0 +1,282 @@
+"""The price book is brought up to a seller's prices: the differences are shown, and written after a yes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from governor_service.app.import_prices import price_differences, write_changes
+from governor_service.app.load_price_list import load_price_list
+from governor_service.price_lists import Listing, openrouter_listings
+from service_chassis.database import Database
+from service_chassis.refusal import Refusal
+from service_chassis.settings import DatabaseSettings
+from workflow_service.simulator import Simulator
+
+SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
+
+
+def answer(*models: tuple[str, dict[str, Any]]) -> str:
+    """What OpenRouter's /models answers, with more in it than prices."""
+    return json.dumps(
+        {
+            "data": [
+                {"id": model, "name": model, "context_length": 128_000, "pricing": pricing}
+                for model, pricing in models
+            ]
+        }
+    )
+
+
+def components(listing: Listing) -> dict[str, int]:
+    return {name: value for name, value in listing.components() if value}
+
+
+@pytest.mark.parametrize(
+    ("pricing", "expected"),
+    [
+        (
+            {"prompt": "0.00000015", "completion": "0.0000006"},
+            {"input_nano_usd_per_mtok": 150_000_000, "output_nano_usd_per_mtok": 600_000_000},
+        ),
+        (
+            {
+                "prompt": "0.000003",
+                "completion": "0.000015",
+                "request": "0.005",
+                "image": "0.0048",
+                "web_search": "0.01",
+                "internal_reasoning": "0.000016",
+                "input_cache_read": "0.0000003",
+                "input_cache_write": "0.00000375",
+                "discount": 0,
+            },
+            {
+                "input_nano_usd_per_mtok": 3_000_000_000,
+                "cached_input_nano_usd_per_mtok": 300_000_000,
+                "cache_write_nano_usd_per_mtok": 3_750_000_000,
+                "output_nano_usd_per_mtok": 15_000_000_000,
+                "reasoning_nano_usd_per_mtok": 16_000_000_000,
+                "request_nano_usd": 5_000_000,
+            },
+        ),
+        # 0 says that there is none: reasoning costs what output costs, and is not free.
+        (
+            {"prompt": "0.000001", "completion": "0.000002", "internal_reasoning": "0", "request": "0"},
+            {"input_nano_usd_per_mtok": 1_000_000_000, "output_nano_usd_per_mtok": 2_000_000_000},
+        ),
+        # What is finer than a nano-dollar counts as a whole one; what is no string is still exact.
+        (
+            {"prompt": 0.0000000000000001, "completion": "2e-6"},
+            {"input_nano_usd_per_mtok": 1, "output_nano_usd_per_mtok": 2_000_000_000},
+        ),
+        ({"prompt": "0", "completion": "0"}, None),
+        ({"prompt": "-1", "completion": "-1"}, None),
+        ({"prompt": "0.1"}, None),
+    ],
+)
+def test_a_listing_of_openrouter(pricing: dict[str, Any], expected: dict[str, int] | None) -> None:
+    """Decimal USD a token and a request become nano-USD a million tokens and a request; free is unpriced."""
+    found = openrouter_listings.listings(answer(("vendor/model", pricing)), source="test")
+    assert [components(listing) for listing in found] == ([expected] if expected else [])
+
+
+def test_variants_of_a_model_are_one_listing() -> None:
+    """The id that is canonical counts; where none is, the dearest of each component."""
+    found = openrouter_listings.listings(
+        answer(
+            ("a/one", {"prompt": "1e-6", "completion": "1e-6"}),
+            ("a/one:extended", {"prompt": "9e-6", "completion": "9e-6"}),
+            ("a/one:free", {"prompt": "0", "completion": "0"}),
+            ("a/two-20250101", {"prompt": "1e-6", "completion": "5e-6"}),
+            ("a/two-20250601", {"prompt": "2e-6", "completion": "4e-6"}),
+        ),
+        source="test",
+    )
+    assert [(listing.model, components(listing)) for listing in found] == [
+        ("a/one", {"input_nano_usd_per_mtok": 10**9, "output_nano_usd_per_mtok": 10**9}),
+        ("a/two", {"input_nano_usd_per_mtok": 2 * 10**9, "output_nano_usd_per_mtok": 5 * 10**9}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>",
+        "[]",
+        '{"data": {}}',
+        '{"data": [1]}',
+        '{"data": [{"id": 1}]}',
+        answer(("a/b", {"prompt": "cheap", "completion": "1e-6"})),
+        answer(("a/b", {"prompt": "NaN", "completion": "1e-6"})),
+        '{"data": [{"id": "a/b", "pricing": {"prompt": Infinity, "completion": "1"}}]}',
+        answer(("a/b", {"prompt": "1", "completion": "1"})),
+    ],
+)
+def test_what_is_no_list_of_prices_is_refused_whole(body: str) -> None:
+    """Not JSON, another shape, no number, above the bound: nothing of it is taken."""
+    with pytest.raises(ValueError, match=r".+"):
+        openrouter_listings.listings(body, source="test")
+
+
+@dataclass
+class Ran:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+@dataclass
+class Book:
+    """A price book with the document's prices, and the command that imports into it."""
+
+    dsn: str
+    database: Database
+
+    async def run(self, *arguments: str, **environment: str) -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "governor_service.price_lists", "import", *arguments),
+            env={**os.environ, "GOVERNOR_DATABASE_URL": self.dsn, **environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode is not None
+        return Ran(process.returncode, stdout.decode(), stderr.decode())
+
+    async def rows(self) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return list(await connection.fetch("SELECT * FROM prices ORDER BY model, effective_time"))
+        finally:
+            await connection.close()
+
+
+@pytest.fixture
+async def book(governor_dsn: str) -> Any:
+    database = await Database.open(governor_dsn, DatabaseSettings(), application_name="test")
+    try:
+        await load_price_list(database, "document")
+        yield Book(governor_dsn, database)
+    finally:
+        await database.close()
+
+
+async def test_differences_are_shown_and_nothing_is_written_unasked(book: Book, tmp_path: Path) -> None:
+    """Without a yes, from a person or as --yes, it is a look."""
+    file = tmp_path / "models.json"
+    file.write_text(answer((SONAR, {"prompt": "1e-6", "completion": "3e-6", "request": "0.012"})))
+    before = await book.rows()
+    ran = await book.run("openrouter", "--file", str(file))
+    assert ran.exit_code == 0
+    assert "2 → 3" in ran.stdout
+    assert "0 → 0.012" in ran.stdout
+    assert "nothing was written" in ran.stdout
+    shown = (await book.run("openrouter", "--file", str(file), "--json")).json
+    assert not shown["written"]
+    (change,) = shown["changes"]
+    assert change["model"] == SONAR
+    assert change["before"]["output_nano_usd_per_mtok"] == 2_000_000_000
+    assert change["after"]["output_nano_usd_per_mtok"] == 3_000_000_000
+    assert change["after"]["request_nano_usd"] == 12_000_000
+    assert MINI in shown["not_listed"]
+    assert await book.rows() == before
+
+
+async def test_versions_are_written_for_what_changed_alone(book: Book, tmp_path: Path) -> None:
+    """New and changed models get a version from now on; the same price, and a model not listed, get none; the
+    second time there is nothing to do."""
+    file = tmp_path / "models.json"
+    file.write_text(
+        answer(
+            (SONAR, {"prompt": "1e-6", "completion": "3e-6"}),
+            # The same, although it says it in another way: cached input at the price of input.
+            (MINI, {"prompt": "0.00000015", "completion": "0.0000006", "input_cache_read": "0.00000015"}),
+            ("vendor/new", {"prompt": "1e-6", "completion": "1e-6"}),
+        )
+    )
+    before = await book.rows()
+    shown = (await book.run("openrouter", "--file", str(file), "--json", "--yes")).json
+    assert shown["written"]
+    assert [change["model"] for change in shown["changes"]] == [SONAR, "vendor/new"]
+    assert shown["unchanged"] == [MINI]
+    added = [row for row in await book.rows() if row not in before]
+    assert [row["model"] for row in added] == [SONAR, "vendor/new"]
+    assert len(await book.rows()) == len(before) + 2
+    for row in added:
+        assert row["source"] == "openrouter: models.json"
+        assert row["author"].endswith(", importing openrouter")
+    again = (await book.run("openrouter", "--file", str(file), "--json", "--yes")).json
+    assert again["changes"] == []
+    assert not again["written"]
+
+
+async def test_the_simulators_models_are_read_over_http(book: Book) -> None:
+    """From --url, or from OPENROUTER_BASE_URL: both come to the same."""
+    async with Simulator() as simulator:
+        by_url = await book.run("openrouter", "--url", f"{simulator.base_url}/models", "--json")
+        by_base = await book.run("openrouter", "--json", "--yes", OPENROUTER_BASE_URL=simulator.base_url)
+    assert by_url.json["changes"] == [
+        change | {"source": by_url.json["changes"][0]["source"]} for change in by_base.json["changes"]
+    ]
+    assert by_base.json["written"]
+    (sonar,) = [change for change in by_base.json["changes"] if change["model"] == SONAR]
+    assert sonar["after"]["request_nano_usd"] == 12_000_000
+    assert sonar["after"]["output_nano_usd_per_mtok"] == 1_000_000_000
+
+
+async def test_genai_prices_are_imported(book: Book) -> None:
+    """The installed package's prices, on a book that has few."""
+    shown = (await book.run("genai-prices", "--json", "--yes")).json
+    assert len(shown["changes"]) > 200
+    assert len(await book.rows()) == 5 + len(shown["changes"])
+    assert (await book.run("genai-prices", "--json")).json["changes"] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("openrouter", "--file", "/nonexistent.json"),
+        ("openrouter", "--url", "http://127.0.0.1:1/models"),
+        ("genai-prices", "--file", "models.json"),
+    ],
+)
+async def test_what_cannot_be_read_is_said_in_a_line(book: Book, arguments: tuple[str, ...]) -> None:
+    """No stack trace, an exit code, and nothing written."""
+    before = await book.rows()
+    ran = await book.run(*arguments, "--yes")
+    assert ran.exit_code == 1
+    assert ran.stderr.startswith("nothing was written: ")
+    assert ran.stderr.count("\n") == 1
+    assert await book.rows() == before
+
+
+async def test_all_versions_or_none(book: Book) -> None:
+    """If one price is no longer what the differences were taken from, no other is written either."""
+    listings = openrouter_listings.listings(
+        answer(
+            (MINI, {"prompt": "1e-6", "completion": "1e-6"}),
+            (SONAR, {"prompt": "5e-6", "completion": "5e-6"}),
+        ),
+        source="test",
+    )
+    stale = await price_differences(book.database, listings)
+    await write_changes(book.database, stale.changes[1:], author="somebody else")
+    before = await book.rows()
+    with pytest.raises(Refusal, match=SONAR) as caught:
+        await write_changes(book.database, stale.changes, author="test")
+    assert caught.value.reason == "STATE_CONFLICT"
+    assert await book.rows() == before
