@@ -42,7 +42,7 @@ def services(database: Database, holds: HoldStore) -> list[Service]:
             "infin8.governor.v1.GovernorService",
             partial(
                 governor_service_pb2_grpc.add_GovernorServiceServicer_to_server,
-                GovernorServicer(holds),
+                GovernorServicer(holds, database),
             ),
         ),
         Service(

@@ -6,14 +6,15 @@ from typing import Any
 
 import grpc
 
-from governor_service.api import batches, parse, render
-from governor_service.app import authorize, end_hold, extend
+from governor_service.api import batches, parse, postings, render
+from governor_service.app import adjust, authorize, end_hold, extend, record_usage
 from governor_service.domain.authorization import Hold
 from governor_service.store.holds import HoldStore
-from infin8.governor.v1 import authorization_pb2
+from infin8.governor.v1 import authorization_pb2, entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from infin8.governor.v1 import governor_service_pb2_grpc as governor_grpc
 from service_chassis import fields
+from service_chassis.database import Database
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,8 +25,9 @@ ANONYMOUS = "anonymous"
 class GovernorServicer(governor_grpc.GovernorServiceServicer):
     """Around each model call."""
 
-    def __init__(self, holds: HoldStore) -> None:
+    def __init__(self, holds: HoldStore, database: Database) -> None:
         self._holds = holds
+        self._database = database
 
     async def CheckBudget(
         self, request: governor_pb2.CheckBudgetRequest, context: Context
@@ -99,3 +101,15 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
         self, request: governor_pb2.BatchSettleRequest, context: Context
     ) -> governor_pb2.BatchSettleResponse:
         return await batches.settle_items(self._holds, request.items, author=ANONYMOUS)
+
+    async def RecordUsage(
+        self, request: governor_pb2.RecordUsageRequest, context: Context
+    ) -> entry_pb2.LedgerEntry:
+        recorded = await record_usage.record_usage(
+            self._database, postings.record_request(request, author=ANONYMOUS)
+        )
+        return render.entry(recorded)
+
+    async def Adjust(self, request: governor_pb2.AdjustRequest, context: Context) -> entry_pb2.LedgerEntry:
+        adjusted = await adjust.adjust(self._database, postings.adjust_request(request, author=ANONYMOUS))
+        return render.entry(adjusted)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from governor_service.api import parse, render
+from governor_service.api import parse, render, reports
 from governor_service.api.governor_servicer import Context
 from governor_service.app import read_ledger
+from governor_service.app import reports as read_reports
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 from infin8.governor.v1 import ledger_service_pb2_grpc as ledger_grpc
 from service_chassis import fields
@@ -40,9 +41,44 @@ class LedgerServicer(ledger_grpc.LedgerServiceServicer):
     async def GetWorkflowCost(
         self, request: ledger_pb2.GetWorkflowCostRequest, context: Context
     ) -> ledger_pb2.WorkflowCost:
-        cost = await read_ledger.get_workflow_cost(
+        cost = await read_reports.get_workflow_cost(
             self._database,
             fields.required_uuid("organization_id", request.organization_id),
             fields.required_uuid("workflow_id", request.workflow_id),
         )
-        return render.workflow_cost(cost)
+        return reports.workflow_cost(cost)
+
+    async def GetOrganizationMonthlyCost(
+        self, request: ledger_pb2.GetOrganizationMonthlyCostRequest, context: Context
+    ) -> ledger_pb2.OrganizationMonthlyCost:
+        cost = await read_reports.get_monthly_cost(
+            self._database,
+            fields.required_uuid("organization_id", request.organization_id),
+            parse.month("period_start", request, "period_start"),
+            reports.label_key(request.label_key),
+        )
+        return reports.monthly_cost(cost)
+
+    async def ListTopWorkflows(
+        self, request: ledger_pb2.ListTopWorkflowsRequest, context: Context
+    ) -> ledger_pb2.ListTopWorkflowsResponse:
+        organization_id = fields.required_uuid("organization_id", request.organization_id)
+        month = parse.month("period_start", request, "period_start")
+        page_size = fields.page_size("page_size", request.page_size)
+        scope = reports.top_workflows_scope(organization_id, month)
+        found = await read_reports.list_top_workflows(
+            self._database,
+            organization_id,
+            month,
+            after=reports.after_workflow(request.page_token, scope),
+            limit=page_size + 1,
+        )
+        return reports.top_workflows(organization_id, found, page_size=page_size, scope=scope)
+
+    async def GetMargin(self, request: ledger_pb2.GetMarginRequest, context: Context) -> ledger_pb2.Margin:
+        margin = await read_reports.get_margin(
+            self._database,
+            fields.optional_uuid("organization_id", request.organization_id),
+            parse.month("period_start", request, "period_start"),
+        )
+        return reports.margin(margin)

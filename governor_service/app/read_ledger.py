@@ -1,10 +1,8 @@
-"""ListEntries and GetWorkflowCost: what was spent."""
+"""ListEntries: what was spent, line by line."""
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from governor_service.domain.ledger import EntryFilter, LedgerEntry, WorkflowCost
+from governor_service.domain.ledger import EntryFilter, LedgerEntry
 from governor_service.store import ledger
 from service_chassis.database import Database
 
@@ -15,9 +13,3 @@ async def list_entries(
     """At most `limit` entries after a sequence."""
     async with database.read() as connection:
         return await ledger.list_entries(connection, entries, after_sequence=after_sequence, limit=limit)
-
-
-async def get_workflow_cost(database: Database, organization_id: UUID, workflow_id: UUID) -> WorkflowCost:
-    """Zero for a workflow without entries: the governor does not know workflows, only what they cost."""
-    async with database.read() as connection:
-        return await ledger.workflow_cost(connection, organization_id, workflow_id)

@@ -30,6 +30,11 @@ def budget_not_found() -> Refusal:
     return Refusal("BUDGET_NOT_FOUND", "the organization has no such budget")
 
 
+def entry_not_found() -> Refusal:
+    """The same words whether it does not exist or belongs to another organization."""
+    return Refusal("ENTRY_NOT_FOUND", "the organization has no such entry")
+
+
 def request_id_reused() -> Refusal:
     """The id stands for another request."""
     return Refusal("REQUEST_ID_REUSED", "request_id was used before, with other content")
@@ -45,6 +50,26 @@ def model_not_allowed(model: str) -> Refusal:
     return Refusal(
         "MODEL_NOT_ALLOWED", f"the organization's tier does not allow {model}", metadata={"model": model}
     )
+
+
+def model_frozen(model: str) -> Refusal:
+    """Somebody froze it, for a reason that the history of freezes tells."""
+    return Refusal("FROZEN", f"{model} is frozen until that is lifted", metadata={"model": model})
+
+
+def organization_frozen() -> Refusal:
+    """The organization is frozen, or everything is."""
+    return Refusal("FROZEN", "nothing is authorized for the organization until its freeze is lifted")
+
+
+def organization_unknown() -> Refusal:
+    """Nobody has set it up, and the governor is told to deny such."""
+    return Refusal("ORGANIZATION_UNKNOWN", "nobody has set this organization up")
+
+
+def tier_not_found(tier: str) -> Refusal:
+    """Tiers are made by SetTier."""
+    return Refusal("TIER_NOT_FOUND", f"there is no tier {tier}")
 
 
 def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) -> Refusal:

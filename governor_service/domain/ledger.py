@@ -15,6 +15,11 @@ from governor_service.domain.pricing import Usage
 _NAMESPACE = UUID("6f0b7a52-9a1c-5d0e-8c43-2f7d1f3a9be1")
 
 
+def idempotency_key(method: str, request_id: UUID) -> UUID:
+    """The key of the one entry that a request may become, within its organization."""
+    return uuid5(_NAMESPACE, f"{method}/{request_id}")
+
+
 class EntryKind(StrEnum):
     """What an entry is. Only an ADJUSTMENT may be negative."""
 
@@ -65,7 +70,7 @@ class SettleRequest:
     @property
     def true_up_key(self) -> UUID:
         """The idempotency key of the adjustment that brings an unknown outcome to its true cost."""
-        return uuid5(_NAMESPACE, f"TrueUp/{self.authorization_id}")
+        return idempotency_key("TrueUp", self.authorization_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from governor_service.domain.ledger import EntryFilter, LedgerEntry, ModelCost, WorkflowCost
+from governor_service.domain.ledger import EntryFilter, LedgerEntry
 from governor_service.store import records
 from service_chassis.database import Connection
 from service_chassis.queries import load_queries
@@ -31,16 +29,3 @@ async def list_entries(
         limit,
     )
     return [records.entry(row["entry"]) for row in rows]
-
-
-async def workflow_cost(connection: Connection, organization_id: UUID, workflow_id: UUID) -> WorkflowCost:
-    """Zero for a workflow without entries."""
-    row = await connection.fetchrow(QUERIES["workflow_cost"], organization_id, workflow_id)
-    assert row is not None
-    models = tuple(ModelCost(**model) for model in row["models"])
-    return WorkflowCost(
-        workflow_id=workflow_id,
-        cost_nano_usd=sum(model.cost_nano_usd for model in models),
-        held_nano_usd=row["held_nano_usd"],
-        models=models,
-    )

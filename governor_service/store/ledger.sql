@@ -13,22 +13,3 @@ WHERE e.organization_id = $1 AND e.sequence > $2
     AND ($10::timestamptz IS NULL OR e.created_at < $10)
 ORDER BY e.sequence
 LIMIT $11;
-
--- name: workflow_cost
--- What a workflow holds now and has cost by served model, dearest first, from one snapshot.
-SELECT
-    coalesce((
-        SELECT b.held_nano_usd FROM budgets AS b
-        WHERE b.organization_id = $1 AND b.budget_key = 'workflow/' || $2::uuid
-    ), 0) AS held_nano_usd,
-    (
-        SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.cost_nano_usd DESC, m.model), '[]')
-        FROM (
-            SELECT
-                e.model, sum(e.cost_nano_usd)::bigint AS cost_nano_usd, count(*) AS entries,
-                sum(e.prompt_tokens)::bigint AS input_tokens, sum(e.completion_tokens)::bigint AS output_tokens
-            FROM ai_usage_ledger AS e
-            WHERE e.workflow_id = $2 AND e.organization_id = $1
-            GROUP BY e.model
-        ) AS m
-    ) AS models;

@@ -1,0 +1,139 @@
+"""Reports: requests → domain, domain → answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from governor_service.api import render
+from governor_service.domain.ledger import ModelCost, WorkflowCost
+from governor_service.domain.reports import (
+    Margin,
+    MonthlyCost,
+    TopWorkflows,
+    TopWorkflowsPage,
+    WorkflowMonthlyCost,
+)
+from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
+from service_chassis import fields
+from service_chassis.refusal import invalid_field
+
+
+def label_key(value: str) -> str | None:
+    """The key that labels are split by; None: there is no split."""
+    if not value:
+        return None
+    fields.labels("label_key", {value: ""})
+    return value
+
+
+def top_workflows_scope(organization_id: UUID, month: date | None) -> str:
+    """What a page token of this list is bound to."""
+    return f"ListTopWorkflows {organization_id} {month}"
+
+
+def after_workflow(page_token: str, scope: str) -> TopWorkflowsPage | None:
+    """Where a page begins; None for the first."""
+    match fields.decode_page_token("page_token", page_token, scope=scope):
+        case None:
+            return None
+        case [str(month), int(cost_nano_usd), str(workflow_id)]:
+            try:
+                return TopWorkflowsPage(
+                    month=date.fromisoformat(month),
+                    cost_nano_usd=cost_nano_usd,
+                    workflow_id=fields.required_uuid("page_token", workflow_id),
+                )
+            except ValueError:
+                pass
+    raise invalid_field("page_token", "is not a page token of this list")
+
+
+def top_workflows_page_token(scope: str, month: date, last: WorkflowMonthlyCost) -> str:
+    """The token of the page that begins after a workflow. It holds the month: a list stays in it."""
+    return fields.encode_page_token(
+        scope=scope, position=[month.isoformat(), last.cost_nano_usd, str(last.workflow_id)]
+    )
+
+
+def workflow_cost(value: WorkflowCost) -> ledger_pb2.WorkflowCost:
+    return ledger_pb2.WorkflowCost(
+        workflow_id=str(value.workflow_id),
+        cost_nano_usd=value.cost_nano_usd,
+        held_nano_usd=value.held_nano_usd,
+        entries=sum(model.entries for model in value.models),
+        models=_model_costs(value.models),
+    )
+
+
+def monthly_cost(value: MonthlyCost) -> ledger_pb2.OrganizationMonthlyCost:
+    return ledger_pb2.OrganizationMonthlyCost(
+        organization_id=str(value.organization_id),
+        period_start=_first_instant(value.month),
+        cost_nano_usd=value.cost_nano_usd,
+        entries=value.entries,
+        models=_model_costs(value.models),
+        days=[
+            ledger_pb2.DayCost(
+                day=_first_instant(part.day), cost_nano_usd=part.cost_nano_usd, entries=part.entries
+            )
+            for part in value.days
+        ],
+        labels=[
+            ledger_pb2.LabelCost(
+                key=part.key, value=part.value, cost_nano_usd=part.cost_nano_usd, entries=part.entries
+            )
+            for part in value.labels
+        ],
+    )
+
+
+def top_workflows(
+    organization_id: UUID, value: TopWorkflows, *, page_size: int, scope: str
+) -> ledger_pb2.ListTopWorkflowsResponse:
+    """A page of at most `page_size`; one more than that in `value` tells that there is another."""
+    page = value.workflows[:page_size]
+    return ledger_pb2.ListTopWorkflowsResponse(
+        workflows=[
+            ledger_pb2.WorkflowMonthlyCost(
+                organization_id=str(organization_id),
+                workflow_id=str(part.workflow_id),
+                cost_nano_usd=part.cost_nano_usd,
+                entries=part.entries,
+            )
+            for part in page
+        ],
+        next_page_token=(
+            top_workflows_page_token(scope, value.month, page[-1]) if len(value.workflows) > page_size else ""
+        ),
+    )
+
+
+def margin(value: Margin) -> ledger_pb2.Margin:
+    return ledger_pb2.Margin(
+        period_start=_first_instant(value.month),
+        subscription_price_nano_usd=value.subscription_price_nano_usd,
+        cost_nano_usd=value.cost_nano_usd,
+        margin_nano_usd=value.margin_nano_usd,
+        organizations=value.organizations,
+    )
+
+
+def _model_costs(values: Iterable[ModelCost]) -> list[ledger_pb2.ModelCost]:
+    return [
+        ledger_pb2.ModelCost(
+            model=value.model,
+            cost_nano_usd=value.cost_nano_usd,
+            entries=value.entries,
+            input_tokens=value.input_tokens,
+            output_tokens=value.output_tokens,
+        )
+        for value in values
+    ]
+
+
+def _first_instant(day: date) -> Timestamp | None:
+    return render.timestamp(datetime.combine(day, time.min, UTC))

@@ -1,0 +1,38 @@
+"""Adjust: an entry is corrected by a new one."""
+
+from __future__ import annotations
+
+from governor_service.domain import errors
+from governor_service.domain.ledger import LedgerEntry
+from governor_service.domain.postings import AdjustRequest, PostingAnswer, PostingOutcome
+from governor_service.store import postings
+from service_chassis.database import Connection, Database
+from service_chassis.refusal import Refusal, invalid_field
+
+
+async def adjust(database: Database, request: AdjustRequest) -> LedgerEntry:
+    """Brings an entry, with all of its adjustments, to what it should have cost; once for its request_id."""
+
+    async def work(connection: Connection) -> LedgerEntry:
+        answer = await postings.adjust_entry(connection, request)
+        match answer:
+            case PostingAnswer(
+                outcome=PostingOutcome.ADJUSTED | PostingOutcome.REPLAYED, entry=LedgerEntry() as entry
+            ):
+                return entry
+            case _:
+                raise _refusal(answer.outcome)
+
+    return await database.write(work)
+
+
+def _refusal(outcome: PostingOutcome) -> Refusal:
+    match outcome:
+        case PostingOutcome.REQUEST_ID_REUSED:
+            return errors.request_id_reused()
+        case PostingOutcome.ENTRY_NOT_FOUND:
+            return errors.entry_not_found()
+        case PostingOutcome.ENTRY_IS_ADJUSTMENT:
+            return invalid_field("entry_id", "is an adjustment: correct the entry that it adjusts")
+        case _:
+            raise AssertionError(outcome)

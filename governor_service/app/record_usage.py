@@ -1,0 +1,44 @@
+"""RecordUsage: a charge with no hold."""
+
+from __future__ import annotations
+
+from governor_service.domain import errors
+from governor_service.domain.ledger import LedgerEntry
+from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
+from governor_service.domain.postings import PostingAnswer, PostingOutcome, RecordRequest
+from governor_service.store import postings
+from service_chassis.database import Connection, Database
+from service_chassis.refusal import Refusal, invalid_field, too_large
+
+
+async def record_usage(database: Database, request: RecordRequest) -> LedgerEntry:
+    """Posts what usage cost that happened already: whatever the limits say, and once for its request_id."""
+
+    async def work(connection: Connection) -> LedgerEntry:
+        answer = await postings.record_usage(connection, request)
+        match answer:
+            case PostingAnswer(
+                outcome=PostingOutcome.RECORDED | PostingOutcome.REPLAYED, entry=LedgerEntry() as entry
+            ):
+                return entry
+            case _:
+                # Raised in here it rolls back: what is refused leaves nothing.
+                raise _refusal(request, answer.outcome)
+
+    return await database.write(work)
+
+
+def _refusal(request: RecordRequest, outcome: PostingOutcome) -> Refusal:
+    match outcome:
+        case PostingOutcome.REQUEST_ID_REUSED:
+            return errors.request_id_reused()
+        case PostingOutcome.OCCURRED_IN_FUTURE:
+            return invalid_field("occurred_time", "is in the future")
+        case PostingOutcome.OCCURRED_TOO_LONG_AGO:
+            return invalid_field("occurred_time", "is more than 400 days back")
+        case PostingOutcome.MODEL_NOT_PRICED:
+            return errors.model_not_priced(request.served_model)
+        case PostingOutcome.COST_TOO_LARGE:
+            return too_large("usage", f"costs more than one entry takes, {ENTRY_COST_NANO_USD_MAX} nano-USD")
+        case _:
+            raise AssertionError(outcome)

@@ -1,0 +1,47 @@
+"""GetWorkflowCost, GetOrganizationMonthlyCost, ListTopWorkflows, GetMargin: what was spent, summed up.
+
+The governor knows neither workflows nor months as things of their own: what nobody spent anything on is zero.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+
+from governor_service.domain.ledger import WorkflowCost
+from governor_service.domain.reports import Margin, MonthlyCost, TopWorkflows, TopWorkflowsPage
+from governor_service.store import reports
+from service_chassis.database import Database
+
+
+async def get_workflow_cost(database: Database, organization_id: UUID, workflow_id: UUID) -> WorkflowCost:
+    """By served model, with what is held on top."""
+    async with database.read() as connection:
+        return await reports.workflow_cost(connection, organization_id, workflow_id)
+
+
+async def get_monthly_cost(
+    database: Database, organization_id: UUID, month: date | None, label_key: str | None
+) -> MonthlyCost:
+    """By model and by day, and by the values of a label key if one is given. `month` None: this one."""
+    async with database.read() as connection:
+        return await reports.monthly_cost(connection, organization_id, month, label_key)
+
+
+async def list_top_workflows(
+    database: Database,
+    organization_id: UUID,
+    month: date | None,
+    *,
+    after: TopWorkflowsPage | None,
+    limit: int,
+) -> TopWorkflows:
+    """At most `limit` workflows, dearest first. `month` None: this one."""
+    async with database.read() as connection:
+        return await reports.top_workflows(connection, organization_id, month, after=after, limit=limit)
+
+
+async def get_margin(database: Database, organization_id: UUID | None, month: date | None) -> Margin:
+    """Subscription price − cost, of one organization or (None) overall. `month` None: this one."""
+    async with database.read() as connection:
+        return await reports.margin(connection, organization_id, month)

@@ -1,0 +1,74 @@
+"""Entries that no hold leads to: usage recorded afterwards, and corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from governor_service.domain.ledger import LedgerEntry, idempotency_key
+from governor_service.domain.pricing import Usage
+
+
+class PostingOutcome(StrEnum):
+    """How the database answers RecordUsage and Adjust (migrations/governor/0008_postings.sql)."""
+
+    RECORDED = "RECORDED"
+    ADJUSTED = "ADJUSTED"
+    REPLAYED = "REPLAYED"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    OCCURRED_IN_FUTURE = "OCCURRED_IN_FUTURE"
+    OCCURRED_TOO_LONG_AGO = "OCCURRED_TOO_LONG_AGO"
+    MODEL_NOT_PRICED = "MODEL_NOT_PRICED"
+    COST_TOO_LARGE = "COST_TOO_LARGE"
+    ENTRY_NOT_FOUND = "ENTRY_NOT_FOUND"
+    ENTRY_IS_ADJUSTMENT = "ENTRY_IS_ADJUSTMENT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRequest:
+    """Usage that had no hold. `served_model` is canonical; `occurred_time` None: now."""
+
+    organization_id: UUID
+    workflow_id: UUID
+    request_id: UUID
+    content_hash: bytes
+    served_model: str
+    usage: Usage
+    provider_cost_nano_usd: int | None
+    labels: Mapping[str, str]
+    occurred_time: datetime | None
+    author: str
+
+    @property
+    def idempotency_key(self) -> UUID:
+        """The id of the entry that it becomes."""
+        return idempotency_key("RecordUsage", self.request_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdjustRequest:
+    """What an entry should have cost, its adjustments included: a target, not a difference."""
+
+    organization_id: UUID
+    request_id: UUID
+    content_hash: bytes
+    entry_id: UUID
+    corrected_cost_nano_usd: int
+    reason: str
+    author: str
+
+    @property
+    def idempotency_key(self) -> UUID:
+        """The id of the adjustment that it becomes."""
+        return idempotency_key("Adjust", self.request_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostingAnswer:
+    """The database's answer, with the entry where there is one."""
+
+    outcome: PostingOutcome
+    entry: LedgerEntry | None
