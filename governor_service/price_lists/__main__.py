@@ -155,7 +155,8 @@ def _show(differences: PriceDifferences) -> None:
     if differences.changes:
         table = Table("model", *_COLUMNS.values(), title="USD per million tokens, and per request")
         for change in differences.changes:
-            table.add_row(change.after.model, *_cells(change))
+            mark = "" if change.before else " [green](new)[/]"
+            table.add_row(change.after.model + mark, *_cells(change))
         console.print(table)
     new = sum(change.before is None for change in differences.changes)
     console.print(
