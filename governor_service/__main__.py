@@ -21,6 +21,7 @@ from governor_service.app.load_price_list import load_price_list
 from governor_service.app.sweep import keep_sweeping
 from governor_service.settings import GovernorSettings
 from governor_service.store.holds import HoldStore
+from governor_service.store.session import session_dsn
 from infin8.governor.v1 import (
     budget_service_pb2_grpc,
     governor_service_pb2_grpc,
@@ -67,7 +68,11 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
         sys.exit("GOVERNOR_DATABASE_URL is not set; `make serve` starts the pair on an embedded PostgreSQL")
     dsn = settings.database_url.get_secret_value()
     await migrate(dsn, files("migrations.governor"))
-    database = await Database.open(dsn, settings, application_name="governor_service")
+    database = await Database.open(
+        session_dsn(dsn, denies_unknown_organizations=settings.unknown_organizations == "deny"),
+        settings,
+        application_name="governor_service",
+    )
     try:
         await load_price_list(database, settings.price_list)
         holds = HoldStore(database, settings)

@@ -31,5 +31,7 @@ class GovernorSettings(ServerSettings, DatabaseSettings, BatchSettings, LogSetti
     hold_retention_seconds: float = Field(default=86_400, ge=0)
     """How long a hold that ran out stays in SUSPENSE, before it is released or charged."""
     sweep_interval_seconds: float = Field(default=30, gt=0)
+    unknown_organizations: Literal["default", "deny"] = "default"
+    """What an organization gets that nobody has set up: the default tier, or ORGANIZATION_UNKNOWN."""
     price_list: Literal["shipped", "document"] = "shipped"
     """What an empty price book is filled with at the first start."""

@@ -39,8 +39,13 @@ def _outcome(answer: AuthorizeAnswer) -> Hold | Refusal:
 
 
 def _denied(outcome: AuthorizeOutcome, denial: Denial) -> Refusal:
-    if outcome is AuthorizeOutcome.MODEL_NOT_ALLOWED:
-        return errors.model_not_allowed(denial.model)
+    match outcome:
+        case AuthorizeOutcome.MODEL_NOT_ALLOWED:
+            return errors.model_not_allowed(denial.model)
+        case AuthorizeOutcome.FROZEN:
+            return errors.model_frozen(denial.model) if denial.model else errors.organization_frozen()
+        case AuthorizeOutcome.ORGANIZATION_UNKNOWN:
+            return errors.organization_unknown()
     if denial.requested_nano_usd is None:
         return errors.model_not_priced(denial.model)
     return errors.budget_exceeded(denial.requested_nano_usd, denial.budgets)
