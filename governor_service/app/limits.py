@@ -1,4 +1,4 @@
-"""GetBudget and SetBudget: what may be spent."""
+"""GetBudget, ListBudgets and SetBudget: what may be spent."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ async def get_budget(
             if not known:
                 raise errors.budget_not_found()
         return await budgets.find(connection, organization_id, this_month)
+
+
+async def list_budgets(
+    database: Database, organization_id: UUID, scope: BudgetScope | None, *, after_key: str, limit: int
+) -> list[BudgetStatus]:
+    """At most `limit` of the budgets that were ever used or set, by key; `scope` None: of any."""
+    async with database.read() as connection:
+        return await budgets.list_budgets(
+            connection, organization_id, scope, after_key=after_key, limit=limit
+        )
 
 
 async def set_budget(

@@ -18,6 +18,17 @@ class BudgetScope(StrEnum):
     WORKFLOW = "WORKFLOW"
     LABEL = "LABEL"
 
+    @property
+    def key_prefix(self) -> str:
+        """What the keys of its budgets begin with."""
+        match self:
+            case BudgetScope.ORGANIZATION:
+                return "month/"
+            case BudgetScope.WORKFLOW:
+                return "workflow/"
+            case BudgetScope.LABEL:
+                return "label/"
+
 
 class BudgetPeriod(StrEnum):
     """How often a budget begins anew. ORGANIZATION is by MONTH, WORKFLOW for a LIFETIME, LABEL either."""

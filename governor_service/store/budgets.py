@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from governor_service.domain.budgets import BudgetName, BudgetStatus
+from governor_service.domain.budgets import BudgetName, BudgetScope, BudgetStatus
 from governor_service.store import records
 from service_chassis.database import Connection
 from service_chassis.queries import load_queries
@@ -33,6 +33,17 @@ async def find(connection: Connection, organization_id: UUID, name: BudgetName) 
     assert row is not None
     (status,) = records.budgets(row)
     return status
+
+
+async def list_budgets(
+    connection: Connection, organization_id: UUID, scope: BudgetScope | None, *, after_key: str, limit: int
+) -> list[BudgetStatus]:
+    """At most `limit` budgets after a key, by key: each that was ever used or set. None: of any scope."""
+    row = await connection.fetchrow(
+        QUERIES["list_budgets"], organization_id, scope.key_prefix if scope else "", after_key, limit
+    )
+    assert row is not None
+    return list(records.budgets(row))
 
 
 async def set_limit(

@@ -5,6 +5,35 @@ SELECT
     f.held_nano_usd AS budgets_held_nano_usd, f.unguarded_nano_usd AS budgets_unguarded_nano_usd
 FROM budget_figures($1, terms_of($1), ARRAY[$2::text]) AS f;
 
+-- name: list_budgets
+-- Those of an organization's budgets, as they stand, whose keys begin with $2 and come after $3, by key: each that was
+-- ever used or set. A limit that stands for every month governs this month's budget.
+WITH
+known AS (
+    (
+        SELECT b.budget_key::text FROM budgets AS b
+        WHERE b.organization_id = $1 AND b.budget_key > $3 AND starts_with(b.budget_key, $2)
+        ORDER BY b.budget_key
+        LIMIT $4
+    )
+    UNION
+    SELECT regexp_replace(l.budget_key, '^((?:label/)?month/)standing', '\1' || month_of(governor_now()))
+    FROM budget_limits AS l
+    WHERE l.organization_id = $1
+),
+page AS (
+    SELECT k.budget_key FROM known AS k
+    WHERE k.budget_key > $3 AND starts_with(k.budget_key, $2)
+    ORDER BY k.budget_key
+    LIMIT $4
+),
+sorted AS (SELECT coalesce(array_agg(p.budget_key ORDER BY p.budget_key), '{}') AS budget_keys FROM page AS p)
+SELECT
+    s.budget_keys, f.limits_nano_usd, f.spent_nano_usd AS budgets_spent_nano_usd,
+    f.held_nano_usd AS budgets_held_nano_usd, f.unguarded_nano_usd AS budgets_unguarded_nano_usd
+FROM sorted AS s
+CROSS JOIN LATERAL budget_figures($1, terms_of($1), s.budget_keys) AS f;
+
 -- name: has_limit
 -- Whether a limit was ever set under one of these keys.
 SELECT EXISTS (SELECT FROM budget_limits WHERE organization_id = $1 AND budget_key = ANY ($2::text[]));

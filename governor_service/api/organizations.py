@@ -1,0 +1,115 @@
+"""Organizations and tiers, between messages and the domain."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from governor_service.api import parse, render
+from governor_service.domain.budgets import LIMIT_NANO_USD_MAX
+from governor_service.domain.organizations import (
+    ALLOWED_MODELS_MAX,
+    TIER_LENGTH_MAX,
+    Organization,
+    OrganizationChange,
+    OrganizationField,
+    Tier,
+    TierTerms,
+)
+from infin8.governor.v1 import budget_service_pb2
+from service_chassis import fields
+from service_chassis.refusal import invalid_field, too_large
+
+
+def organization_change(request: budget_service_pb2.SetOrganizationRequest) -> OrganizationChange:
+    """What the mask names; without a mask, what is set. What the mask leaves out is not looked at."""
+    sent = request.organization
+    organization_id = fields.required_uuid("organization.organization_id", sent.organization_id)
+    named = _fields_to_set(request)
+    tier = workflow_limit = monthly_quota = None
+    if OrganizationField.TIER in named and sent.tier:
+        tier = fields.text("organization.tier", sent.tier, max_length=TIER_LENGTH_MAX)
+    if OrganizationField.WORKFLOW_LIMIT in named:
+        workflow_limit = _limit("organization", sent, "workflow_limit_nano_usd")
+    if OrganizationField.MONTHLY_QUOTA in named:
+        monthly_quota = _limit("organization", sent, "monthly_quota_nano_usd")
+    return OrganizationChange(
+        organization_id=organization_id,
+        fields=named,
+        tier=tier,
+        workflow_limit_nano_usd=workflow_limit,
+        monthly_quota_nano_usd=monthly_quota,
+    )
+
+
+def _fields_to_set(request: budget_service_pb2.SetOrganizationRequest) -> list[OrganizationField]:
+    settable = list(OrganizationField)
+    paths = request.update_mask.paths
+    if not paths:
+        sent = {descriptor.name for descriptor, _ in request.organization.ListFields()}
+        return [field for field in settable if field in sent]
+    if "*" in paths:
+        return settable
+    for path in paths:
+        if path not in settable:
+            raise invalid_field("update_mask", f"names {', '.join(settable)} or *, and nothing else")
+    return [field for field in settable if field in paths]
+
+
+def tier_terms(sent: budget_service_pb2.Tier) -> TierTerms:
+    """All of a tier."""
+    if len(sent.allowed_models) > ALLOWED_MODELS_MAX:
+        raise too_large("tier.allowed_models", f"has more than {ALLOWED_MODELS_MAX} models")
+    threshold = None
+    if sent.HasField("downgrade_threshold_percent"):
+        threshold = fields.integer(
+            "tier.downgrade_threshold_percent", sent.downgrade_threshold_percent, minimum=1, maximum=100
+        )
+    return TierTerms(
+        tier=fields.text("tier.tier", sent.tier, max_length=TIER_LENGTH_MAX),
+        workflow_limit_nano_usd=_limit("tier", sent, "workflow_limit_nano_usd"),
+        monthly_quota_nano_usd=_limit("tier", sent, "monthly_quota_nano_usd"),
+        allowed_models=tuple(
+            dict.fromkeys(
+                parse.model(f"tier.allowed_models[{place}]", model)
+                for place, model in enumerate(sent.allowed_models)
+            )
+        ),
+        downgrade_threshold_percent=threshold,
+        subscription_price_nano_usd=fields.integer(
+            "tier.subscription_price_nano_usd",
+            sent.subscription_price_nano_usd,
+            minimum=0,
+            maximum=LIMIT_NANO_USD_MAX,
+        ),
+    )
+
+
+def _limit(path: str, message: Message, field: str) -> int | None:
+    if not message.HasField(field):
+        return None
+    return fields.integer(f"{path}.{field}", getattr(message, field), minimum=0, maximum=LIMIT_NANO_USD_MAX)
+
+
+def organization_message(value: Organization) -> budget_service_pb2.Organization:
+    return budget_service_pb2.Organization(
+        organization_id=str(value.organization_id),
+        tier=value.tier,
+        workflow_limit_nano_usd=value.workflow_limit_nano_usd,
+        monthly_quota_nano_usd=value.monthly_quota_nano_usd,
+        create_time=render.timestamp(value.create_time),
+        update_time=render.timestamp(value.update_time),
+        author=value.author or "",
+    )
+
+
+def tier_message(value: Tier) -> budget_service_pb2.Tier:
+    return budget_service_pb2.Tier(
+        tier=value.terms.tier,
+        workflow_limit_nano_usd=value.terms.workflow_limit_nano_usd,
+        monthly_quota_nano_usd=value.terms.monthly_quota_nano_usd,
+        allowed_models=value.terms.allowed_models,
+        downgrade_threshold_percent=value.terms.downgrade_threshold_percent,
+        subscription_price_nano_usd=value.terms.subscription_price_nano_usd,
+        update_time=render.timestamp(value.update_time),
+        author=value.author,
+    )

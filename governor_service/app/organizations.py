@@ -1,0 +1,36 @@
+"""GetOrganization and SetOrganization: whose tier, with which overrides."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from governor_service.domain import errors
+from governor_service.domain.organizations import ChangeRequest, Organization, OrganizationChange, SetOutcome
+from governor_service.store import organizations
+from service_chassis.database import Connection, Database
+
+
+async def get_organization(database: Database, organization_id: UUID) -> Organization:
+    """One that nobody has set up has the default tier, or is ORGANIZATION_UNKNOWN where such are denied."""
+    async with database.read() as connection:
+        organization = await organizations.find(connection, organization_id)
+    if organization is None:
+        raise errors.organization_unknown()
+    return organization
+
+
+async def set_organization(
+    database: Database, change: OrganizationChange, request: ChangeRequest
+) -> Organization:
+    """Changes what the change names, and with that sets the organization up."""
+
+    async def work(connection: Connection) -> tuple[SetOutcome, Organization | None]:
+        return await organizations.set_organization(connection, change, request)
+
+    outcome, organization = await database.write(work, is_one_statement=True)
+    if outcome is SetOutcome.TIER_NOT_FOUND:
+        raise errors.tier_not_found(change.tier or "")
+    if outcome is SetOutcome.REQUEST_ID_REUSED:
+        raise errors.request_id_reused()
+    assert organization is not None
+    return organization

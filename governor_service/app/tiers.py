@@ -1,0 +1,27 @@
+"""ListTiers and SetTier: what a subscription gives."""
+
+from __future__ import annotations
+
+from governor_service.domain import errors
+from governor_service.domain.organizations import ChangeRequest, SetOutcome, Tier, TierTerms
+from governor_service.store import tiers
+from service_chassis.database import Connection, Database
+
+
+async def list_tiers(database: Database, *, after_tier: str, limit: int) -> list[Tier]:
+    """At most `limit` tiers after a name, by name."""
+    async with database.read() as connection:
+        return await tiers.list_tiers(connection, after_tier=after_tier, limit=limit)
+
+
+async def set_tier(database: Database, terms: TierTerms, request: ChangeRequest) -> Tier:
+    """Makes a tier or replaces all of it; every decision after this counts by it."""
+
+    async def work(connection: Connection) -> tuple[SetOutcome, Tier | None]:
+        return await tiers.set_tier(connection, terms, request)
+
+    outcome, tier = await database.write(work, is_one_statement=True)
+    if outcome is SetOutcome.REQUEST_ID_REUSED:
+        raise errors.request_id_reused()
+    assert tier is not None
+    return tier

@@ -1,0 +1,108 @@
+"""Who may spend how much and what on: organizations, their tiers, and freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+TIER_LENGTH_MAX = 200
+ALLOWED_MODELS_MAX = 1000
+
+
+class SetOutcome(StrEnum):
+    """How the database answers a change (migrations/governor/0009_tiers.sql)."""
+
+    SET = "SET"
+    REPLAYED = "REPLAYED"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    TIER_NOT_FOUND = "TIER_NOT_FOUND"
+
+
+class OrganizationField(StrEnum):
+    """What can be set of an organization."""
+
+    TIER = "tier"
+    WORKFLOW_LIMIT = "workflow_limit_nano_usd"
+    MONTHLY_QUOTA = "monthly_quota_nano_usd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRequest:
+    """Who asks for a change; `content_hash` tells a replay of `request_id` from its reuse."""
+
+    author: str
+    request_id: UUID | None
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organization:
+    """Its tier and overrides; a limit that is None is the tier's.
+
+    `create_time` None: it has never been seen. `author` and `update_time` None: nobody has changed them.
+    """
+
+    organization_id: UUID
+    tier: str
+    workflow_limit_nano_usd: int | None
+    monthly_quota_nano_usd: int | None
+    create_time: datetime | None
+    update_time: datetime | None
+    author: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganizationChange:
+    """Sets those values that `fields` names; None takes one away: the default tier, or the tier's limit."""
+
+    organization_id: UUID
+    fields: Sequence[OrganizationField]
+    tier: str | None
+    workflow_limit_nano_usd: int | None
+    monthly_quota_nano_usd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierTerms:
+    """A subscription level. A limit that is None is none; no `allowed_models` are all that have a price.
+
+    Past `downgrade_threshold_percent` of the monthly quota (None: never) the cheapest candidate comes first.
+    """
+
+    tier: str
+    workflow_limit_nano_usd: int | None
+    monthly_quota_nano_usd: int | None
+    allowed_models: tuple[str, ...]
+    downgrade_threshold_percent: int | None
+    subscription_price_nano_usd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """A tier's terms, and who set them when."""
+
+    terms: TierTerms
+    update_time: datetime
+    author: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeTarget:
+    """An organization, a model (canonical), or, with both None, everything."""
+
+    organization_id: UUID | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """Whether something is frozen, who said so, when and why."""
+
+    target: FreezeTarget
+    frozen: bool
+    reason: str
+    author: str
+    update_time: datetime

@@ -1,0 +1,36 @@
+"""Freezes in the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from governor_service.domain.organizations import ChangeRequest, Freeze, FreezeTarget, SetOutcome
+from service_chassis.database import Connection
+from service_chassis.queries import load_queries
+
+QUERIES = load_queries(__package__, "freezes.sql")
+
+
+async def set_freeze(
+    connection: Connection, target: FreezeTarget, request: ChangeRequest, *, frozen: bool, reason: str
+) -> tuple[SetOutcome, Freeze | None]:
+    """What the request did, also if it has been undone since; None where it was refused."""
+    row = await connection.fetchrow(
+        QUERIES["set_freeze"],
+        target.organization_id,
+        request.request_id,
+        request.content_hash,
+        target.model or "",
+        frozen,
+        reason,
+        request.author,
+    )
+    assert row is not None
+    answer = row["answer"]
+    return SetOutcome(row["outcome"]), answer and Freeze(
+        target=target,
+        frozen=answer["frozen"],
+        reason=answer["reason"],
+        author=answer["author"],
+        update_time=datetime.fromisoformat(answer["change_time"]),
+    )

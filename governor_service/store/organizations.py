@@ -1,0 +1,46 @@
+"""Organizations in the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from governor_service.domain.organizations import ChangeRequest, Organization, OrganizationChange, SetOutcome
+from service_chassis.database import Connection
+from service_chassis.queries import load_queries
+
+QUERIES = load_queries(__package__, "organizations.sql")
+
+
+async def find(connection: Connection, organization_id: UUID) -> Organization | None:
+    """None for one that nobody has set up, where such are denied."""
+    row = await connection.fetchrow(QUERIES["find_organization"], organization_id)
+    return Organization(organization_id=organization_id, **row) if row else None
+
+
+async def set_organization(
+    connection: Connection, change: OrganizationChange, request: ChangeRequest
+) -> tuple[SetOutcome, Organization | None]:
+    """The organization as the request left it, whatever came after; None where the request was refused."""
+    row = await connection.fetchrow(
+        QUERIES["set_organization"],
+        change.organization_id,
+        request.request_id,
+        request.content_hash,
+        [field.value for field in change.fields],
+        change.tier,
+        change.workflow_limit_nano_usd,
+        change.monthly_quota_nano_usd,
+        request.author,
+    )
+    assert row is not None
+    answer = row["answer"]
+    return SetOutcome(row["outcome"]), answer and Organization(
+        organization_id=change.organization_id,
+        tier=answer["tier"],
+        workflow_limit_nano_usd=answer["workflow_limit_nano_usd"],
+        monthly_quota_nano_usd=answer["monthly_quota_nano_usd"],
+        create_time=datetime.fromisoformat(answer["create_time"]),
+        update_time=datetime.fromisoformat(answer["update_time"]),
+        author=answer["author"],
+    )

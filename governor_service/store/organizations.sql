@@ -1,0 +1,13 @@
+-- name: find_organization
+-- An organization's tier and overrides, those of the default where it has never been seen; no row for one that nobody
+-- has set up, where such are denied.
+SELECT
+    coalesce(o.tier, 'default') AS tier, o.workflow_limit_nano_usd, o.monthly_quota_nano_usd,
+    o.create_time, o.update_time, o.author
+FROM (VALUES ($1::uuid)) AS asked (organization_id)
+LEFT JOIN organizations AS o USING (organization_id)
+WHERE o.is_set_up OR NOT denies_unknown_organizations();
+
+-- name: set_organization
+-- Sets an organization's tier and overrides; see migrations/governor/0009_tiers.sql.
+SELECT outcome, answer FROM set_organization($1, $2, $3, $4, $5, $6, $7, $8);
