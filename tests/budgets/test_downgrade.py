@@ -1,0 +1,65 @@
+"""S14: past a threshold of the month's limit the cheapest model is granted, and the answer says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.budgets.conftest import HOLD, check_budget, set_organization, set_tier
+from tests.governor.conftest import MINI, SONAR, Governor
+
+
+@pytest.mark.parametrize(
+    ("monthly_quota_nano_usd", "threshold_percent", "granted"),
+    [
+        # One hold stands; the threshold is 2,400,000 exactly, and one nano-dollar below.
+        pytest.param(2 * HOLD, 50, SONAR, id="at the threshold"),
+        pytest.param(2 * HOLD - 2, 50, MINI, id="one past the threshold"),
+        pytest.param(100 * HOLD, 1, SONAR, id="at one percent"),
+        pytest.param(100 * HOLD - 100, 1, MINI, id="one past one percent"),
+        pytest.param(2 * HOLD, 100, SONAR, id="half of all"),
+    ],
+)
+async def test_past_is_past_and_not_at(
+    governor: Governor, monthly_quota_nano_usd: int, threshold_percent: int, granted: str
+) -> None:
+    """Spent + held before the hold is compared, in integers, with the limit in force."""
+    await governor.authorize()
+    await set_tier(
+        governor,
+        tier="pro",
+        monthly_quota_nano_usd=monthly_quota_nano_usd,
+        downgrade_threshold_percent=threshold_percent,
+    )
+    await set_organization(governor, tier="pro")
+    assert (await check_budget(governor, models=[SONAR, MINI])).model == granted
+    held = await governor.authorize(models=[SONAR, MINI])
+    assert (held.model, held.downgraded) == (granted, granted == MINI)
+    reason = f"the month is past {threshold_percent}% of its quota: the cheapest candidate comes first"
+    assert held.downgrade_reason == (reason if granted == MINI else "")
+
+
+async def test_an_override_moves_the_threshold(governor: Governor) -> None:
+    """The percentage is of the limit in force, whoever set it."""
+    await set_tier(governor, tier="pro", monthly_quota_nano_usd=2 * HOLD, downgrade_threshold_percent=50)
+    await set_organization(governor, tier="pro", monthly_quota_nano_usd=100 * HOLD)
+    for _ in range(3):
+        assert (await governor.authorize(models=[SONAR, MINI])).model == SONAR
+
+
+async def test_who_sends_one_candidate_gets_it_or_nothing(governor: Governor) -> None:
+    """A model that was not asked for is never granted; the cheapest being first anyway is no downgrade."""
+    await set_tier(governor, tier="pro", monthly_quota_nano_usd=10 * HOLD, downgrade_threshold_percent=1)
+    await set_organization(governor, tier="pro")
+    await governor.authorize()
+    held = await governor.authorize()
+    assert (held.model, held.downgraded) == (SONAR, False)
+    held = await governor.authorize(models=[MINI, SONAR])
+    assert (held.model, held.downgraded) == (MINI, False)
+
+
+async def test_without_a_limit_there_is_no_threshold(governor: Governor) -> None:
+    """A percentage of nothing is never passed."""
+    await set_tier(governor, tier="free", downgrade_threshold_percent=1)
+    await set_organization(governor, tier="free")
+    await governor.authorize()
+    assert (await governor.authorize(models=[SONAR, MINI])).model == SONAR

@@ -1,0 +1,134 @@
+"""SetFreeze: nothing new is authorized until it is lifted; what is held ends as ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from infin8.governor.v1 import authorization_pb2, entry_pb2, errors_pb2
+from tests.budgets.conftest import check_budget, set_freeze, set_organization, set_tier
+from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
+
+
+def target(governor: Governor, kind: str) -> dict[str, Any]:
+    targets: dict[str, dict[str, Any]] = {
+        "organization": {"organization_id": governor.organization_id},
+        "model": {"model": "Perplexity/Sonar:online"},
+        "everything": {"everything": True},
+    }
+    return targets[kind]
+
+
+@pytest.mark.parametrize("kind", ["organization", "model", "everything"])
+async def test_frozen_until_it_is_lifted(governor: Governor, kind: str) -> None:
+    """Authorize and CheckBudget answer FROZEN meanwhile, and no hold is placed."""
+    await governor.authorize()
+    frozen = await set_freeze(governor, **target(governor, kind))
+    assert (frozen.frozen, frozen.reason, frozen.author) == (True, "a runaway agent", "anonymous")
+    assert (await refusal(governor.authorize())).reason == "FROZEN"
+    check = await check_budget(governor)
+    assert (check.allowed, check.denial_reason) == (False, errors_pb2.ERROR_REASON_FROZEN)
+    assert len(await governor.sql("SELECT FROM authorizations")) == 1
+    lifted = await set_freeze(governor, False, reason="found and stopped", **target(governor, kind))
+    assert not lifted.frozen
+    await governor.authorize()
+    history = await governor.sql("SELECT frozen, reason, author FROM freeze_changes ORDER BY change_time")
+    assert [tuple(row) for row in history] == [
+        (True, "a runaway agent", "anonymous"),
+        (False, "found and stopped", "anonymous"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["organization", "model", "everything"])
+async def test_what_is_held_ends_as_ever(governor: Governor, kind: str) -> None:
+    """Settle, Void and the replay of a hold that stands do not ask whether something is frozen."""
+    request = governor.authorize_request()
+    first, second = await governor.stub.Authorize(request), await governor.authorize()
+    await set_freeze(governor, **target(governor, kind))
+    assert (await governor.stub.Authorize(request)).replayed
+    settled = await governor.settle(first, entry_pb2.Usage(input_tokens=1000, output_tokens=10))
+    assert settled.entry.cost_nano_usd == 1_020_000
+    assert (await governor.void(second)).state == authorization_pb2.AUTHORIZATION_STATE_VOIDED
+
+
+async def test_a_freeze_of_one_organization_is_no_others(governor: Governor) -> None:
+    """Also one that the governor has never seen can be frozen, and is not set up by that."""
+    await set_freeze(governor, organization_id=governor.organization_id)
+    refused = await refusal(governor.authorize(models=[SONAR, MINI]))
+    assert (refused.reason, refused.metadata) == ("FROZEN", {})
+    await governor.authorize(organization_id=new_id())
+    rows = await governor.sql("SELECT is_set_up FROM organizations")
+    assert not any(row["is_set_up"] for row in rows)
+
+
+async def test_a_frozen_model_is_passed_over(governor: Governor) -> None:
+    """As one that the tier does not allow: the next candidate is granted, which is no downgrade."""
+    await set_freeze(governor, model=SONAR)
+    held = await governor.authorize(models=[SONAR, MINI])
+    assert (held.model, held.downgraded) == (MINI, False)
+
+
+@pytest.mark.parametrize(
+    ("models", "reason", "model"),
+    [
+        ([SONAR], "FROZEN", SONAR),
+        ([SONAR, "nobody/nothing"], "FROZEN", SONAR),
+        ([SONAR, "x-ai/grok-4-fast"], "FROZEN", SONAR),
+        (["nobody/nothing", SONAR], "MODEL_NOT_ALLOWED", "nobody/nothing"),
+        (["x-ai/grok-4-fast", SONAR], "MODEL_NOT_ALLOWED", "x-ai/grok-4-fast"),
+        # Frozen and, besides, left out by the tier.
+        (["z-ai/glm-5", "x-ai/grok-4-fast"], "FROZEN", "z-ai/glm-5"),
+    ],
+)
+async def test_where_none_is_left_the_first_candidate_tells_why(
+    governor: Governor, models: list[str], reason: str, model: str
+) -> None:
+    """The tier allows sonar and gpt-4o-mini; sonar and glm-5 are frozen."""
+    await set_tier(governor, tier="pro", allowed_models=[SONAR, MINI])
+    await set_organization(governor, tier="pro")
+    await set_freeze(governor, model=SONAR)
+    await set_freeze(governor, model="z-ai/glm-5")
+    refused = await refusal(governor.authorize(models=models))
+    assert (refused.reason, refused.metadata) == (reason, {"model": model})
+
+
+async def test_freezes_lie_on_top_of_each_other(governor: Governor) -> None:
+    """Each is lifted by itself."""
+    await set_freeze(governor, everything=True)
+    await set_freeze(governor, organization_id=governor.organization_id)
+    await set_freeze(governor, False, everything=True)
+    assert (await refusal(governor.authorize())).reason == "FROZEN"
+    await set_freeze(governor, False, organization_id=governor.organization_id)
+    await governor.authorize()
+
+
+async def test_a_repeated_freeze_does_not_undo_its_lifting(governor: Governor) -> None:
+    """It answers as the first time; other content under the id is refused."""
+    request_id = new_id()
+    first = await set_freeze(governor, everything=True, request_id=request_id)
+    await set_freeze(governor, False, everything=True)
+    assert await set_freeze(governor, everything=True, request_id=request_id) == first
+    await governor.authorize()
+    refused = await refusal(set_freeze(governor, model=SONAR, request_id=request_id))
+    assert refused.reason == "REQUEST_ID_REUSED"
+
+
+async def test_an_organization_is_frozen_once_it_is_said(governor: Governor) -> None:
+    """With 60 authorizations on their way: once the freeze is answered, nothing more is placed."""
+
+    async def attempt() -> bool:
+        try:
+            await governor.authorize(input_tokens_max=1, output_tokens_max=1)
+        except Exception:
+            return False
+        return True
+
+    await governor.authorize()
+    attempts = [asyncio.create_task(attempt()) for _ in range(60)]
+    await set_freeze(governor, organization_id=governor.organization_id)
+    ((count,),) = await governor.sql("SELECT count(*) FROM authorizations")
+    granted = sum(await asyncio.gather(*attempts))
+    ((after,),) = await governor.sql("SELECT count(*) FROM authorizations")
+    assert count == after == 1 + granted
