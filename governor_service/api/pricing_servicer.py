@@ -4,9 +4,12 @@ from typing import Any
 
 import grpc
 
+from governor_service.api import parse
+from governor_service.api.estimates import month_estimate, usage_estimate
 from governor_service.api.governor_servicer import ANONYMOUS
 from governor_service.api.prices import MODEL_LENGTH_MAX, listing, model_id, price_message
 from governor_service.app.create_price import create_price
+from governor_service.app.estimate_cost import estimate_month, estimate_usage
 from governor_service.app.list_prices import get_price, get_price_of_model, list_prices
 from governor_service.app.resolve_model import resolve_model
 from infin8.governor.v1 import price_pb2, pricing_service_pb2, pricing_service_pb2_grpc
@@ -84,3 +87,18 @@ class PricingServicer(pricing_service_pb2_grpc.PricingServiceServicer):
             priced=price is not None,
             price=price_message(price) if price else None,
         )
+
+    async def EstimateCost(
+        self, request: pricing_service_pb2.EstimateCostRequest, _context: Context
+    ) -> pricing_service_pb2.EstimateCostResponse:
+        at_time = fields.timestamp("at_time", request, "at_time")
+        if request.WhichOneof("basis") == "usage":
+            fields.optional_uuid("organization_id", request.organization_id)
+            model = parse.model("usage.model", request.usage.model)
+            usage = parse.usage("usage.usage", request.usage.usage)
+            return usage_estimate(await estimate_usage(self._database, model, usage, at_time))
+        organization_id = fields.required_uuid("organization_id", request.organization_id)
+        month = parse.month("period_start", request, "period_start")
+        if month is None:
+            raise invalid_field("basis", "usage or period_start is required")
+        return month_estimate(await estimate_month(self._database, organization_id, month, at_time))

@@ -1,0 +1,38 @@
+-- name: month_at_prices
+-- What a month of an organization was charged by served model, and what its usage costs at the prices of a time ($3,
+-- NULL: now): each entry rated by itself, as it would have been. NULL price: the model had none then. Entries are
+-- found by the workflows that the month's totals name, so that no other month's are read.
+-- An outcome that stayed unknown has no usage, and neither has a correction; one that became known has it in the
+-- adjustment that said so (which was posted by a settlement: it bears no hash of a request of its own).
+WITH totals AS MATERIALIZED (
+    SELECT w.workflow_id, w.model, w.cost_nano_usd
+    FROM workflow_costs AS w
+    WHERE w.organization_id = $1 AND w.month = $2
+), models AS MATERIALIZED (
+    SELECT t.model, sum(t.cost_nano_usd)::bigint AS charged_nano_usd
+    FROM totals AS t
+    GROUP BY t.model
+), priced AS MATERIALIZED (
+    SELECT m.model, m.charged_nano_usd, found.p AS price
+    FROM models AS m
+    CROSS JOIN LATERAL (
+        SELECT price_at(m.model, coalesce($3::timestamptz, (SELECT governor_now()))) OFFSET 0
+    ) AS found (p)
+), estimated AS (
+    SELECT
+        e.model,
+        sum(rated_cost_nano_usd(
+            p.price, e.prompt_tokens, e.cached_input_tokens, e.cache_write_tokens,
+            e.completion_tokens, e.reasoning_tokens, e.requests)) AS cost_nano_usd
+    FROM (SELECT DISTINCT t.workflow_id FROM totals AS t) AS w
+    JOIN ai_usage_ledger AS e ON e.workflow_id = w.workflow_id AND e.organization_id = $1
+    JOIN priced AS p ON p.model = e.model
+    WHERE e.month = $2 AND (e.kind = 'USAGE' OR (e.kind = 'ADJUSTMENT' AND e.request_hash IS NULL))
+    GROUP BY e.model
+)
+SELECT
+    p.model, p.charged_nano_usd, coalesce(c.cost_nano_usd, 0) AS cost_nano_usd,
+    (p.price).price_id AS price_id
+FROM priced AS p
+LEFT JOIN estimated AS c ON c.model = p.model
+ORDER BY p.charged_nano_usd DESC, p.model
