@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,18 @@ def at_time(dsn: str, time: str) -> str:
     """A DSN whose sessions live at another time, from now on."""
     offset = datetime.fromisoformat(time) - datetime.now(UTC)
     return f"{dsn}{'&' if '?' in dsn else '?'}governor.clock_offset={quote(f'{offset.total_seconds()} s')}"
+
+
+async def until_it_waits_for_a_lock(governor: Governor, task: asyncio.Task[Any]) -> None:
+    """Returns once a session of this database really waits; fails if the task ends without."""
+    async with asyncio.timeout(10):
+        while True:
+            assert not task.done()
+            if await governor.sql(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                return
+            await asyncio.sleep(0.005)
 
 
 async def set_budget(governor: Governor, **changes: Any) -> budget_pb2.BudgetStatus:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from infin8.governor.v1 import authorization_pb2, entry_pb2, errors_pb2
-from tests.budgets.conftest import check_budget, set_freeze, set_organization, set_tier
+from tests.budgets.conftest import (
+    check_budget,
+    set_freeze,
+    set_organization,
+    set_tier,
+    until_it_waits_for_a_lock,
+)
 from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
 
 
@@ -116,19 +123,16 @@ async def test_a_repeated_freeze_does_not_undo_its_lifting(governor: Governor) -
 
 
 async def test_an_organization_is_frozen_once_it_is_said(governor: Governor) -> None:
-    """With 60 authorizations on their way: once the freeze is answered, nothing more is placed."""
-
-    async def attempt() -> bool:
-        try:
-            await governor.authorize(input_tokens_max=1, output_tokens_max=1)
-        except Exception:
-            return False
-        return True
-
+    """A freeze waits for the decision that is under way for its organization, and for no other's."""
     await governor.authorize()
-    attempts = [asyncio.create_task(attempt()) for _ in range(60)]
-    await set_freeze(governor, organization_id=governor.organization_id)
-    ((count,),) = await governor.sql("SELECT count(*) FROM authorizations")
-    granted = sum(await asyncio.gather(*attempts))
-    ((after,),) = await governor.sql("SELECT count(*) FROM authorizations")
-    assert count == after == 1 + granted
+    connection = await asyncpg.connect(governor.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT lock_organization($1)", governor.organization_id)
+            await set_freeze(governor, organization_id=new_id())
+            freeze = asyncio.create_task(set_freeze(governor, organization_id=governor.organization_id))
+            await until_it_waits_for_a_lock(governor, freeze)
+        assert (await freeze).frozen
+    finally:
+        await connection.close()
+    assert (await refusal(governor.authorize())).reason == "FROZEN"

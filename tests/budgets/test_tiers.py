@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+
 from infin8.governor.v1 import budget_service_pb2
-from tests.budgets.conftest import set_organization, set_tier
+from tests.budgets.conftest import set_organization, set_tier, until_it_waits_for_a_lock
 from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
 
 USD = 10**9
@@ -97,9 +99,19 @@ async def test_a_repeated_request_answers_as_the_first_time(governor: Governor) 
 
 
 async def test_the_newest_of_the_history_is_what_stands(governor: Governor) -> None:
-    """However many change a tier at once."""
-    await asyncio.gather(*(set_tier(governor, tier="pro", workflow_limit_nano_usd=n) for n in range(20)))
-    (last,) = await governor.sql(
-        "SELECT workflow_limit_nano_usd FROM tier_changes ORDER BY change_time DESC LIMIT 1"
+    """Who waits for another change to end is later than it, in the history too."""
+    connection = await asyncpg.connect(governor.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE tiers IN SHARE ROW EXCLUSIVE MODE")
+            change = asyncio.create_task(set_tier(governor, tier="pro", workflow_limit_nano_usd=2))
+            await until_it_waits_for_a_lock(governor, change)
+            await connection.execute("SELECT set_tier(NULL, '', 'pro', 1, NULL, '{}', NULL, 0, 'somebody')")
+        assert (await change).workflow_limit_nano_usd == 2
+    finally:
+        await connection.close()
+    history = await governor.sql(
+        "SELECT workflow_limit_nano_usd, author FROM tier_changes WHERE tier = 'pro' ORDER BY change_time"
     )
-    assert (await list_tiers(governor)).tiers[1].workflow_limit_nano_usd == last[0]
+    assert [tuple(row) for row in history] == [(1, "somebody"), (2, "anonymous")]
+    assert (await list_tiers(governor)).tiers[1].workflow_limit_nano_usd == 2
