@@ -1,0 +1,205 @@
+"""Adjust: an entry and its adjustments come to what it should have cost (S3, S10)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from infin8.governor.v1 import budget_pb2, budget_service_pb2, entry_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from tests.governor.conftest import Governor, new_id, refusal
+from tests.ledger.conftest import COST, HOLD, USAGE, adjust, figures, flags, record, violations
+
+ADJUSTMENT = entry_pb2.ENTRY_KIND_ADJUSTMENT
+
+
+async def settled(governor: Governor, **changes: Any) -> entry_pb2.LedgerEntry:
+    return (await governor.settle(await governor.authorize(**changes), USAGE)).entry
+
+
+async def test_it_posts_the_difference_where_the_original_was_posted(verified_governor: Governor) -> None:
+    """S3, S10: a new entry, of the original's month, workflow, labels and hold; the original stays."""
+    governor = verified_governor
+    original = await settled(governor, labels={"team": "growth"})
+    correction = await adjust(governor, original, 500_000)
+    assert (correction.kind, correction.sequence, correction.cost_nano_usd) == (ADJUSTMENT, 2, 500_000 - COST)
+    assert (correction.adjusts_entry_id, correction.reason) == (original.entry_id, "the provider's invoice")
+    for field in (
+        "workflow_id",
+        "authorization_id",
+        "served_model",
+        "granted_model",
+        "period_start",
+        "labels",
+    ):
+        assert getattr(correction, field) == getattr(original, field)
+    assert (correction.usage, correction.rated_cost_nano_usd, correction.overage_nano_usd) == (
+        entry_pb2.Usage(),
+        0,
+        0,
+    )
+    assert flags(correction) == set()
+    assert await governor.entries() == [original, correction]
+    assert await figures(governor) == (500_000, 0, 0)
+
+
+async def test_targets_do_not_add_up(verified_governor: Governor) -> None:
+    """S8: ten who correct at once to the same figure correct it once."""
+    governor = verified_governor
+    original = await settled(governor)
+    corrections = await asyncio.gather(*(adjust(governor, original, 500_000) for _ in range(10)))
+    assert sorted(entry.cost_nano_usd for entry in corrections) == [500_000 - COST] + [0] * 9
+    assert await figures(governor) == (500_000, 0, 0)
+    assert (await adjust(governor, original, 0)).cost_nano_usd == -500_000
+    assert await figures(governor) == (0, 0, 0)
+
+
+async def test_what_it_adds_is_unguarded(verified_governor: Governor) -> None:
+    """S4: no hold covered it; what a later correction takes back stays counted."""
+    governor = verified_governor
+    original = await settled(governor)
+    dearer = await adjust(governor, original, COST + 7)
+    assert (dearer.cost_nano_usd, dearer.overage_nano_usd, flags(dearer)) == (7, 7, {"UNGUARDED"})
+    await adjust(governor, original, COST)
+    assert await figures(governor) == (COST, 0, 7)
+
+
+async def test_it_may_go_past_a_limit(verified_governor: Governor) -> None:
+    """S4, S9: what it should have cost is recorded, whatever it is, and blocks what comes next."""
+    governor = verified_governor
+    await adjust(governor, await settled(governor), 10**15)
+    assert (await figures(governor))[0] == 10**15
+    assert (await refusal(governor.authorize())).reason == "BUDGET_EXCEEDED"
+
+
+async def test_recorded_usage_is_corrected_on_its_own_budgets(verified_governor: Governor) -> None:
+    """S10: on the labels' budgets that it was posted to, not on those that were set since."""
+    governor = verified_governor
+
+    async def label_budget(limit_nano_usd: int | None) -> budget_pb2.BudgetStatus:
+        return await governor.budgets.SetBudget(
+            budget_service_pb2.SetBudgetRequest(
+                organization_id=governor.organization_id,
+                scope=budget_pb2.BUDGET_SCOPE_LABEL,
+                subject="team=growth",
+                period=budget_pb2.BUDGET_PERIOD_LIFETIME,
+                limit_nano_usd=limit_nano_usd,
+            )
+        )
+
+    before = await record(governor, labels={"team": "growth"})
+    await label_budget(10**9)
+    after = await record(governor, labels={"team": "growth"})
+    assert (await adjust(governor, before, 0)).cost_nano_usd == -COST
+    await adjust(governor, after, 1_000_000)
+    assert (await label_budget(10**9)).spent_nano_usd == 1_000_000
+    assert await figures(governor) == (1_000_000, 0, 2 * COST + 200_000)
+
+
+async def test_a_hold_of_last_month_is_corrected_in_last_month(verified_governor: Governor) -> None:
+    """S10: its budgets are the hold's own."""
+    governor = verified_governor
+    held = await governor.authorize()
+    await governor.sql("UPDATE authorizations SET month = '2026-01', budget_keys[1] = 'month/2026-01'")
+    await governor.sql("UPDATE budgets SET budget_key = 'month/2026-01' WHERE budget_key LIKE 'month/%'")
+    entry = (await governor.settle(held, USAGE)).entry
+    correction = await adjust(governor, entry, 1)
+    assert correction.period_start.ToJsonString() == "2026-01-01T00:00:00Z"
+    assert (await governor.month_budget()).spent_nano_usd == 0
+    (january,) = await governor.sql("SELECT spent_nano_usd FROM budgets WHERE budget_key = 'month/2026-01'")
+    assert january["spent_nano_usd"] == 1
+
+
+@pytest.mark.parametrize("corrected", [0, COST, HOLD, HOLD + 5])
+async def test_an_unknown_outcome_comes_to_its_true_cost_also_after_an_adjustment(
+    verified_governor: Governor, corrected: int
+) -> None:
+    """S9: Settle with usage knows better; what it adds above the correction is unguarded."""
+    governor = verified_governor
+    held = await governor.authorize()
+    unknown = (await governor.settle(held)).entry
+    await adjust(governor, unknown, corrected)
+    trued_up = await governor.settle(held, USAGE)
+    assert (trued_up.entry.kind, trued_up.entry.cost_nano_usd) == (ADJUSTMENT, COST - corrected)
+    unguarded = max(0, corrected - HOLD) + max(0, COST - corrected)
+    assert await figures(governor) == (COST, 0, unguarded)
+    assert await violations(governor) == []
+
+    # And Adjust has the last word again.
+    await adjust(governor, unknown, 42)
+    assert (await governor.settle(held, USAGE)).entry == trued_up.entry
+    assert await figures(governor) == (42, 0, unguarded)
+
+
+async def test_true_up_against_adjust_at_once(verified_governor: Governor) -> None:
+    """S2: whoever comes last decides; the sum is one of the two figures, never a mixture."""
+    governor = verified_governor
+    for _ in range(10):
+        held = await governor.authorize()
+        unknown = (await governor.settle(held)).entry
+        before = (await figures(governor))[0] - HOLD
+        await asyncio.gather(governor.settle(held, USAGE), adjust(governor, unknown, 5))
+        cost = (await figures(governor))[0] - before
+        assert cost in (COST, 5)
+        await adjust(governor, unknown, 5)
+
+
+async def test_an_adjustment_is_not_adjusted(governor: Governor) -> None:
+    """What it corrects is corrected instead."""
+    correction = await adjust(governor, await settled(governor), 1)
+    refused = await refusal(adjust(governor, correction, 2))
+    assert (refused.reason, refused.fields[0].field) == ("INVALID_FIELD", "entry_id")
+
+
+async def test_another_organizations_entry_is_not_found(governor: Governor) -> None:
+    """Word for word as one that does not exist."""
+    entry = await settled(governor)
+    foreign = await refusal(adjust(governor, entry, 1, organization_id=new_id()))
+    absent = await refusal(adjust(governor, entry, 1, entry_id=new_id()))
+    assert (foreign.reason, foreign.message) == ("ENTRY_NOT_FOUND", absent.message)
+    assert absent.reason == "ENTRY_NOT_FOUND"
+    assert len(await governor.sql("SELECT FROM organizations")) == 1
+
+
+async def test_the_same_request_adjusts_once(verified_governor: Governor) -> None:
+    """S8: a replay gets the same entry, also after others have corrected; other content is refused."""
+    governor = verified_governor
+    entry = await settled(governor)
+    request = governor_pb2.AdjustRequest(
+        organization_id=governor.organization_id,
+        request_id=new_id(),
+        entry_id=entry.entry_id,
+        corrected_cost_nano_usd=1,
+        reason="test",
+    )
+    first = await governor.stub.Adjust(request)
+    await adjust(governor, entry, 2)
+    assert await governor.stub.Adjust(request) == first
+    assert await figures(governor) == (2, 0, 1)
+    request.corrected_cost_nano_usd = 3
+    assert (await refusal(governor.stub.Adjust(request))).reason == "REQUEST_ID_REUSED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "reason"),
+    [
+        ({"organization_id": ""}, "organization_id", "INVALID_FIELD"),
+        ({"request_id": ""}, "request_id", "INVALID_FIELD"),
+        ({"entry_id": "{nonsense}"}, "entry_id", "INVALID_FIELD"),
+        ({"corrected_cost_nano_usd": -1}, "corrected_cost_nano_usd", "INVALID_FIELD"),
+        ({"corrected_cost_nano_usd": 10**15 + 1}, "corrected_cost_nano_usd", "VALUE_TOO_LARGE"),
+        ({"reason": ""}, "reason", "INVALID_FIELD"),
+        ({"reason": "x" * 1025}, "reason", "INVALID_FIELD"),
+        ({"reason": "a\0b"}, "reason", "INVALID_FIELD"),
+    ],
+)
+async def test_bad_input_changes_nothing(
+    governor: Governor, changes: dict[str, Any], field: str, reason: str
+) -> None:
+    """A clear error that names the field."""
+    entry = await record(governor)
+    refused = await refusal(adjust(governor, entry, changes.pop("corrected_cost_nano_usd", 1), **changes))
+    assert (refused.reason, refused.fields[0].field) == (reason, field)
+    assert await governor.entries() == [entry]
