@@ -9,7 +9,9 @@ import asyncpg
 import pytest
 
 from infin8.governor.v1 import authorization_pb2, entry_pb2, errors_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from tests.budgets.conftest import (
+    HOLD,
     check_budget,
     set_freeze,
     set_organization,
@@ -136,3 +138,17 @@ async def test_an_organization_is_frozen_once_it_is_said(governor: Governor) -> 
     finally:
         await connection.close()
     assert (await refusal(governor.authorize())).reason == "FROZEN"
+
+
+async def test_in_a_batch_each_answers_for_itself(governor: Governor) -> None:
+    """One item's frozen organization is no other item's."""
+    frozen = new_id()
+    await set_freeze(governor, organization_id=frozen)
+    items = [
+        governor.authorize_request(),
+        governor.authorize_request(organization_id=frozen),
+        governor.authorize_request(),
+    ]
+    answer = await governor.stub.BatchAuthorize(governor_pb2.BatchAuthorizeRequest(items=items))
+    assert [result.error.reason for result in answer.results] == [0, errors_pb2.ERROR_REASON_FROZEN, 0]
+    assert (await governor.workflow_budget()).held_nano_usd == 2 * HOLD

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from infin8.governor.v1 import budget_pb2, entry_pb2, errors_pb2
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from tests.budgets.conftest import (
     check_budget,
     get_organization,
@@ -15,7 +16,7 @@ from tests.budgets.conftest import (
     set_freeze,
     set_organization,
 )
-from tests.governor.conftest import Governor, refusal
+from tests.governor.conftest import Governor, new_id, refusal
 
 
 @pytest.fixture
@@ -69,3 +70,17 @@ async def test_one_that_was_only_seen_is_unknown(governor_dsn: str, governor: Go
         settled = await strict.settle(held, entry_pb2.Usage(input_tokens=1, output_tokens=1))
         assert settled.entry.cost_nano_usd == 3_000
     await governor.authorize()
+
+
+async def test_in_a_batch_the_others_are_authorized(strict: Governor) -> None:
+    """And the unknown one leaves no row."""
+    await set_organization(strict)
+    unknown = new_id()
+    items = [strict.authorize_request(organization_id=unknown), strict.authorize_request()]
+    answer = await strict.stub.BatchAuthorize(governor_pb2.BatchAuthorizeRequest(items=items))
+    assert [result.error.reason for result in answer.results] == [
+        errors_pb2.ERROR_REASON_ORGANIZATION_UNKNOWN,
+        0,
+    ]
+    (row,) = await strict.sql("SELECT organization_id FROM organizations")
+    assert str(row["organization_id"]) == strict.organization_id
