@@ -1,41 +1,32 @@
-"""The calls that end up around a model call."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+import asyncio
+from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
-from uuid import UUID
+from typing import Self, Unpack
+from uuid import UUID, uuid4
 
 import grpc
 
+from governor_client._governed_call import GIVE_UP_TIMEOUT_SECONDS, CallState, note_unended
+from governor_client._requests import (
+    CHANNEL_OPTIONS,
+    TIMEOUT_SECONDS_DEFAULT,
+    Outcome,
+    PlannedCall,
+    authorize_request,
+    get_authorization_request,
+    settle_request,
+    void_request,
+)
 from governor_client._retry import call_until
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from infin8.governor.v1.entry_pb2 import Usage
-from infin8.governor.v1.governor_service_pb2 import (
-    AuthorizeRequest,
-    GetAuthorizationRequest,
-    Settlement,
-    SettleRequest,
-    UnknownOutcome,
-    VoidRequest,
-)
+from infin8.governor.v1.governor_service_pb2 import AuthorizeRequest, Settlement, SettleRequest, VoidRequest
 from infin8.governor.v1.governor_service_pb2_grpc import GovernorServiceStub
-
-TIMEOUT_SECONDS_DEFAULT: Final = 10.0
-
-_CHANNEL_OPTIONS: Final = (
-    # We retry ourselves, under one request_id and one deadline.
-    ("grpc.enable_retries", 0),
-    # The default waits up to two minutes before it notices that the governor is back.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # A governor that vanished without closing the connection is noticed while a call waits for it.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-)
+from service_chassis.refusal import Refusal
 
 
 class GovernorClient:
@@ -48,7 +39,7 @@ class GovernorClient:
     @classmethod
     def connect(cls, target: str) -> Self:
         """`target` is HOST:PORT. Nothing is sent before the first call."""
-        return cls(grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS))
+        return cls(grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS))
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,41 +55,38 @@ class GovernorClient:
     async def close(self) -> None:
         await self._channel.close()
 
+    def governed_call(
+        self,
+        *,
+        request_id: UUID | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+        **call: Unpack[PlannedCall],
+    ) -> GovernedCall:
+        """A hold for the length of an `async with` block; see the package's docstring.
+
+        A hold that nobody ends is charged (`on_expiry` CHARGE), unless `call` says otherwise. `request_id`
+        unset: one of its own.
+        """
+        call.setdefault("on_expiry", ExpiryAction.EXPIRY_ACTION_CHARGE)
+        return GovernedCall(
+            self,
+            authorize_request(request_id or uuid4(), **call),
+            timeout_seconds,
+            is_retry=request_id is not None,
+        )
+
     async def authorize(
         self,
         *,
-        organization_id: UUID,
-        workflow_id: UUID,
         request_id: UUID,
-        models: Sequence[str],
-        input_tokens_max: int,
-        output_tokens_max: int,
-        output_tokens_min: int | None = None,
-        hold_duration: timedelta | None = None,
-        on_expiry: ExpiryAction.ValueType = ExpiryAction.EXPIRY_ACTION_UNSPECIFIED,
-        labels: Mapping[str, str] | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+        **call: Unpack[PlannedCall],
     ) -> Authorization:
         """Places a hold; what it grants may be called, and nothing else.
 
         After GovernorUnavailableError a hold may stand: void it by its request_id.
         """
-        request = AuthorizeRequest(
-            organization_id=str(organization_id),
-            workflow_id=str(workflow_id),
-            request_id=str(request_id),
-            models=models,
-            input_tokens_max=input_tokens_max,
-            output_tokens_max=output_tokens_max,
-            output_tokens_min=output_tokens_min,
-            on_expiry=on_expiry,
-            labels=labels or {},
-        )
-        if hold_duration is not None:
-            request.hold_duration.FromTimedelta(hold_duration)
-        return await call_until(
-            timeout_seconds, lambda seconds: self._stub.Authorize(request, timeout=seconds)
-        )
+        return await self.send_authorize(authorize_request(request_id, **call), timeout_seconds)
 
     async def settle(
         self,
@@ -106,22 +94,12 @@ class GovernorClient:
         organization_id: UUID,
         authorization_id: UUID,
         usage: Usage | None,
-        served_model: str = "",
-        provider_cost_nano_usd: int | None = None,
-        provider_generation_id: str = "",
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+        **outcome: Unpack[Outcome],
     ) -> Settlement:
         """Ends a hold with what its call used; `usage` None: nobody knows, and the hold is charged."""
-        request = SettleRequest(
-            organization_id=str(organization_id),
-            authorization_id=str(authorization_id),
-            served_model=served_model,
-            usage=usage,
-            unknown_outcome=UnknownOutcome() if usage is None else None,
-            provider_cost_nano_usd=provider_cost_nano_usd,
-            provider_generation_id=provider_generation_id,
-        )
-        return await call_until(timeout_seconds, lambda seconds: self._stub.Settle(request, timeout=seconds))
+        request = settle_request(organization_id, authorization_id, usage, **outcome)
+        return await self.send_settle(request, timeout_seconds)
 
     async def void(
         self,
@@ -132,8 +110,7 @@ class GovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> Authorization:
         """Ends a hold that was not used, and stops an Authorize of that request_id that is on its way."""
-        request = VoidRequest(organization_id=str(organization_id), request_id=str(request_id), reason=reason)
-        return await call_until(timeout_seconds, lambda seconds: self._stub.Void(request, timeout=seconds))
+        return await self.send_void(void_request(organization_id, request_id, reason), timeout_seconds)
 
     async def get_authorization(
         self,
@@ -143,7 +120,82 @@ class GovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> Authorization:
         """The hold that was placed with this request_id."""
-        request = GetAuthorizationRequest(organization_id=str(organization_id), request_id=str(request_id))
+        request = get_authorization_request(organization_id, request_id)
         return await call_until(
             timeout_seconds, lambda seconds: self._stub.GetAuthorization(request, timeout=seconds)
         )
+
+    async def send_authorize(self, request: AuthorizeRequest, timeout_seconds: float) -> Authorization:
+        return await call_until(
+            timeout_seconds, lambda seconds: self._stub.Authorize(request, timeout=seconds)
+        )
+
+    async def send_settle(self, request: SettleRequest, timeout_seconds: float) -> Settlement:
+        return await call_until(timeout_seconds, lambda seconds: self._stub.Settle(request, timeout=seconds))
+
+    async def send_void(self, request: VoidRequest, timeout_seconds: float) -> Authorization:
+        return await call_until(timeout_seconds, lambda seconds: self._stub.Void(request, timeout=seconds))
+
+
+class GovernedCall:
+    """`async with client.governed_call(…) as call`."""
+
+    def __init__(
+        self, client: GovernorClient, request: AuthorizeRequest, timeout_seconds: float, *, is_retry: bool
+    ) -> None:
+        self._client = client
+        self._state = CallState(request, is_retry=is_retry)
+        self._timeout_seconds = timeout_seconds
+
+    async def __aenter__(self) -> Self:
+        try:
+            authorization = await self._client.send_authorize(self._state.request, self._timeout_seconds)
+        except BaseException as error:
+            if void := self._state.giving_up(error):
+                with suppress(Refusal):
+                    seconds = min(self._timeout_seconds, GIVE_UP_TIMEOUT_SECONDS)
+                    await self._client.send_void(void, seconds)
+            raise
+        self._state.granted(authorization)
+        return self
+
+    def dispatch(self) -> Authorization:
+        """What may be sent: this model, these tokens. From here on the call counts as sent."""
+        return self._state.dispatched()
+
+    async def settle(self, usage: Usage | None, **outcome: Unpack[Outcome]) -> Settlement:
+        """What the call used; None: nobody knows."""
+        request = settle_request(
+            self._state.request.organization_id, self._state.authorization_id(), usage, **outcome
+        )
+        with self._state.being_ended(request):
+            return await self._client.send_settle(request, self._timeout_seconds)
+
+    async def void(self, reason: str) -> Authorization:
+        """The call cost nothing: it was not sent after all, or the provider refused it without charge."""
+        request = self._state.void(reason)
+        with self._state.being_ended(request):
+            return await self._client.send_void(request, self._timeout_seconds)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Whoever is cancelled once more while it waits leaves the hold to a task that ends it all the same.
+        await asyncio.shield(asyncio.ensure_future(self._end(exc)))
+
+    async def _end(self, error: BaseException | None) -> None:
+        try:
+            match self._state.ending(error):
+                case SettleRequest() as request:
+                    with self._state.being_ended(request):
+                        await self._client.send_settle(request, self._timeout_seconds)
+                case VoidRequest() as request:
+                    with self._state.being_ended(request):
+                        await self._client.send_void(request, self._timeout_seconds)
+        except Refusal as refusal:
+            if error is None:
+                raise
+            note_unended(error, refusal)

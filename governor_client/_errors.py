@@ -26,7 +26,7 @@ class GovernorUnavailableError(Refusal):
         self.is_transient = is_transient
 
 
-def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
+def refusal_of(error: grpc.RpcError) -> Refusal:
     """The governor's refusal, or GovernorUnavailableError where it did not decide."""
     refusal = from_rpc_error(error, domain=ERROR_DOMAIN)
     if refusal is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -17,38 +19,65 @@ T = TypeVar("T")
 _ATTEMPT_TIMEOUT_SECONDS: Final = 5.0
 _WAIT_INITIAL_SECONDS: Final = 0.1
 _WAIT_MAX_SECONDS: Final = 2.0
+# With less than this left there is no time for another attempt.
+_SECONDS_LEFT_MIN: Final = 0.02
+
+
+class _Retries:
+    """How long attempts may take, and whether there is another, until a deadline on a clock."""
+
+    def __init__(self, timeout_seconds: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wait_seconds = _WAIT_INITIAL_SECONDS
+        self.deadline = clock() + timeout_seconds
+
+    def attempt_seconds(self) -> float:
+        return min(max(self._seconds_left(), 0.0), _ATTEMPT_TIMEOUT_SECONDS)
+
+    def backoff(self, error: Exception) -> bool | float:
+        """Whether to try again, and after how many seconds: as the governor said, or twice as long each time,
+        but never so long that nothing is left for the attempt."""
+        if not (isinstance(error, GovernorUnavailableError) and error.is_transient):
+            return False
+        seconds_left = self._seconds_left()
+        if error.retry_after_seconds is not None:
+            return error.retry_after_seconds if error.retry_after_seconds < seconds_left else False
+        if seconds_left < _SECONDS_LEFT_MIN:
+            return False
+        jitter = random.uniform(0, _WAIT_INITIAL_SECONDS)  # noqa: S311 - no secret
+        wait_seconds = min(self._wait_seconds + jitter, seconds_left / 2)
+        self._wait_seconds = min(2 * self._wait_seconds, _WAIT_MAX_SECONDS)
+        return wait_seconds
+
+    def _seconds_left(self) -> float:
+        return self.deadline - self._clock()
 
 
 async def call_until(timeout_seconds: float, attempt: Callable[[float], Awaitable[T]]) -> T:
     """`attempt` is given the seconds it may take. Raises Refusal, GovernorUnavailableError among them."""
-    clock = asyncio.get_running_loop()
-    deadline = clock.time() + timeout_seconds
-
-    def backoff(error: Exception) -> bool | float:
-        """Whether to try again, and after how many seconds where the governor said so."""
-        if not (isinstance(error, GovernorUnavailableError) and error.is_transient):
-            return False
-        if error.retry_after_seconds is None:
-            return True
-        return error.retry_after_seconds if clock.time() + error.retry_after_seconds < deadline else False
-
+    retries = _Retries(timeout_seconds, asyncio.get_running_loop().time)
     try:
-        async with asyncio.timeout_at(deadline):
-            async for trial in stamina.retry_context(
-                on=backoff,
-                attempts=None,
-                timeout=timeout_seconds,
-                wait_initial=_WAIT_INITIAL_SECONDS,
-                wait_max=_WAIT_MAX_SECONDS,
-                wait_jitter=_WAIT_INITIAL_SECONDS,
-            ):
+        async with asyncio.timeout_at(retries.deadline):
+            async for trial in stamina.retry_context(on=retries.backoff, attempts=None, timeout=None):
                 with trial:
                     try:
-                        return await attempt(min(deadline - clock.time(), _ATTEMPT_TIMEOUT_SECONDS))
+                        return await attempt(retries.attempt_seconds())
                     except grpc.aio.AioRpcError as error:
                         raise refusal_of(error) from None
     except TimeoutError:
         raise GovernorUnavailableError(
             f"no answer from the governor within {timeout_seconds:g} s", is_transient=True
         ) from None
+    raise AssertionError("stamina lets the last exception through")
+
+
+def call_blocking_until(timeout_seconds: float, attempt: Callable[[float], T]) -> T:
+    """As `call_until`, in the thread that calls it."""
+    retries = _Retries(timeout_seconds, time.monotonic)
+    for trial in stamina.retry_context(on=retries.backoff, attempts=None, timeout=None):
+        with trial:
+            try:
+                return attempt(retries.attempt_seconds())
+            except grpc.RpcError as error:
+                raise refusal_of(error) from None
     raise AssertionError("stamina lets the last exception through")

@@ -1,0 +1,103 @@
+"""What both clients send, and over which kind of channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final, NotRequired, TypedDict, Unpack
+from uuid import UUID
+
+from infin8.governor.v1.authorization_pb2 import ExpiryAction
+from infin8.governor.v1.entry_pb2 import Usage
+from infin8.governor.v1.governor_service_pb2 import (
+    AuthorizeRequest,
+    GetAuthorizationRequest,
+    SettleRequest,
+    UnknownOutcome,
+    VoidRequest,
+)
+
+TIMEOUT_SECONDS_DEFAULT: Final = 10.0
+
+CHANNEL_OPTIONS: Final = (
+    # We retry ourselves, under one request_id and one deadline.
+    ("grpc.enable_retries", 0),
+    # The default waits up to two minutes before it notices that the governor is back.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A governor that vanished without closing the connection is noticed while a call waits for it.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+)
+
+
+class PlannedCall(TypedDict):
+    """The model call that a hold is placed for. Token bounds are totals over all of its requests."""
+
+    organization_id: UUID
+    workflow_id: UUID
+    models: Sequence[str]
+    """In order of preference."""
+    input_tokens_max: int
+    output_tokens_max: int
+    output_tokens_min: NotRequired[int | None]
+    """With as few as these, if not all fit."""
+    requests_max: NotRequired[int | None]
+    hold_duration: NotRequired[timedelta | None]
+    on_expiry: NotRequired[ExpiryAction.ValueType]
+    labels: NotRequired[Mapping[str, str] | None]
+
+
+class Outcome(TypedDict):
+    """What else a provider says of a call than its usage."""
+
+    served_model: NotRequired[str]
+    """Unset: the granted one."""
+    provider_cost_nano_usd: NotRequired[int | None]
+    provider_generation_id: NotRequired[str]
+
+
+def authorize_request(request_id: UUID, **call: Unpack[PlannedCall]) -> AuthorizeRequest:
+    request = AuthorizeRequest(
+        organization_id=str(call["organization_id"]),
+        workflow_id=str(call["workflow_id"]),
+        request_id=str(request_id),
+        models=call["models"],
+        input_tokens_max=call["input_tokens_max"],
+        output_tokens_max=call["output_tokens_max"],
+        output_tokens_min=call.get("output_tokens_min"),
+        requests_max=call.get("requests_max"),
+        on_expiry=call.get("on_expiry", ExpiryAction.EXPIRY_ACTION_UNSPECIFIED),
+        labels=call.get("labels") or {},
+    )
+    hold_duration = call.get("hold_duration")
+    if hold_duration is not None:
+        request.hold_duration.FromTimedelta(hold_duration)
+    return request
+
+
+def settle_request(
+    organization_id: UUID | str,
+    authorization_id: UUID | str,
+    usage: Usage | None,
+    **outcome: Unpack[Outcome],
+) -> SettleRequest:
+    """`usage` None: nobody knows."""
+    return SettleRequest(
+        organization_id=str(organization_id),
+        authorization_id=str(authorization_id),
+        served_model=outcome.get("served_model", ""),
+        usage=usage,
+        unknown_outcome=UnknownOutcome() if usage is None else None,
+        provider_cost_nano_usd=outcome.get("provider_cost_nano_usd"),
+        provider_generation_id=outcome.get("provider_generation_id", ""),
+    )
+
+
+def void_request(organization_id: UUID | str, request_id: UUID | str, reason: str) -> VoidRequest:
+    return VoidRequest(organization_id=str(organization_id), request_id=str(request_id), reason=reason)
+
+
+def get_authorization_request(organization_id: UUID, request_id: UUID) -> GetAuthorizationRequest:
+    return GetAuthorizationRequest(organization_id=str(organization_id), request_id=str(request_id))

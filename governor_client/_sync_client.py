@@ -1,0 +1,198 @@
+"""The synchronous client: the same calls as the asynchronous one, each in the thread that makes it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from types import TracebackType
+from typing import Self, Unpack
+from uuid import UUID, uuid4
+
+import grpc
+
+from governor_client._governed_call import GIVE_UP_TIMEOUT_SECONDS, CallState, note_unended
+from governor_client._requests import (
+    CHANNEL_OPTIONS,
+    TIMEOUT_SECONDS_DEFAULT,
+    Outcome,
+    PlannedCall,
+    authorize_request,
+    get_authorization_request,
+    settle_request,
+    void_request,
+)
+from governor_client._retry import call_blocking_until
+from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
+from infin8.governor.v1.entry_pb2 import Usage
+from infin8.governor.v1.governor_service_pb2 import AuthorizeRequest, Settlement, SettleRequest, VoidRequest
+from infin8.governor.v1.governor_service_pb2_grpc import GovernorServiceStub
+from service_chassis.refusal import Refusal
+
+
+class SyncGovernorClient:
+    """Any number of threads may share it. `timeout_seconds` is the deadline of a call, retries included."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+        self._stub = GovernorServiceStub(channel)
+
+    @classmethod
+    def connect(cls, target: str) -> Self:
+        """`target` is HOST:PORT. Nothing is sent before the first call."""
+        return cls(grpc.insecure_channel(target, options=CHANNEL_OPTIONS))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def governed_call(
+        self,
+        *,
+        request_id: UUID | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+        **call: Unpack[PlannedCall],
+    ) -> SyncGovernedCall:
+        """A hold for the length of an `with` block; see the package's docstring.
+
+        A hold that nobody ends is charged (`on_expiry` CHARGE), unless `call` says otherwise. `request_id`
+        unset: one of its own.
+        """
+        call.setdefault("on_expiry", ExpiryAction.EXPIRY_ACTION_CHARGE)
+        return SyncGovernedCall(
+            self,
+            authorize_request(request_id or uuid4(), **call),
+            timeout_seconds,
+            is_retry=request_id is not None,
+        )
+
+    def authorize(
+        self,
+        *,
+        request_id: UUID,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+        **call: Unpack[PlannedCall],
+    ) -> Authorization:
+        """Places a hold; what it grants may be called, and nothing else.
+
+        After GovernorUnavailableError a hold may stand: void it by its request_id.
+        """
+        return self.send_authorize(authorize_request(request_id, **call), timeout_seconds)
+
+    def settle(
+        self,
+        *,
+        organization_id: UUID,
+        authorization_id: UUID,
+        usage: Usage | None,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+        **outcome: Unpack[Outcome],
+    ) -> Settlement:
+        """Ends a hold with what its call used; `usage` None: nobody knows, and the hold is charged."""
+        request = settle_request(organization_id, authorization_id, usage, **outcome)
+        return self.send_settle(request, timeout_seconds)
+
+    def void(
+        self,
+        *,
+        organization_id: UUID,
+        request_id: UUID,
+        reason: str,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+    ) -> Authorization:
+        """Ends a hold that was not used, and stops an Authorize of that request_id that is on its way."""
+        return self.send_void(void_request(organization_id, request_id, reason), timeout_seconds)
+
+    def get_authorization(
+        self,
+        *,
+        organization_id: UUID,
+        request_id: UUID,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+    ) -> Authorization:
+        """The hold that was placed with this request_id."""
+        request = get_authorization_request(organization_id, request_id)
+        return call_blocking_until(
+            timeout_seconds, lambda seconds: self._stub.GetAuthorization(request, timeout=seconds)
+        )
+
+    def send_authorize(self, request: AuthorizeRequest, timeout_seconds: float) -> Authorization:
+        return call_blocking_until(
+            timeout_seconds, lambda seconds: self._stub.Authorize(request, timeout=seconds)
+        )
+
+    def send_settle(self, request: SettleRequest, timeout_seconds: float) -> Settlement:
+        return call_blocking_until(
+            timeout_seconds, lambda seconds: self._stub.Settle(request, timeout=seconds)
+        )
+
+    def send_void(self, request: VoidRequest, timeout_seconds: float) -> Authorization:
+        return call_blocking_until(timeout_seconds, lambda seconds: self._stub.Void(request, timeout=seconds))
+
+
+class SyncGovernedCall:
+    """`with client.governed_call(…) as call`."""
+
+    def __init__(
+        self, client: SyncGovernorClient, request: AuthorizeRequest, timeout_seconds: float, *, is_retry: bool
+    ) -> None:
+        self._client = client
+        self._state = CallState(request, is_retry=is_retry)
+        self._timeout_seconds = timeout_seconds
+
+    def __enter__(self) -> Self:
+        try:
+            authorization = self._client.send_authorize(self._state.request, self._timeout_seconds)
+        except BaseException as error:
+            if void := self._state.giving_up(error):
+                with suppress(Refusal):
+                    seconds = min(self._timeout_seconds, GIVE_UP_TIMEOUT_SECONDS)
+                    self._client.send_void(void, seconds)
+            raise
+        self._state.granted(authorization)
+        return self
+
+    def dispatch(self) -> Authorization:
+        """What may be sent: this model, these tokens. From here on the call counts as sent."""
+        return self._state.dispatched()
+
+    def settle(self, usage: Usage | None, **outcome: Unpack[Outcome]) -> Settlement:
+        """What the call used; None: nobody knows."""
+        request = settle_request(
+            self._state.request.organization_id, self._state.authorization_id(), usage, **outcome
+        )
+        with self._state.being_ended(request):
+            return self._client.send_settle(request, self._timeout_seconds)
+
+    def void(self, reason: str) -> Authorization:
+        """The call cost nothing: it was not sent after all, or the provider refused it without charge."""
+        request = self._state.void(reason)
+        with self._state.being_ended(request):
+            return self._client.send_void(request, self._timeout_seconds)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            match self._state.ending(exc):
+                case SettleRequest() as request:
+                    with self._state.being_ended(request):
+                        self._client.send_settle(request, self._timeout_seconds)
+                case VoidRequest() as request:
+                    with self._state.being_ended(request):
+                        self._client.send_void(request, self._timeout_seconds)
+        except Refusal as refusal:
+            if exc is None:
+                raise
+            note_unended(exc, refusal)

@@ -1,0 +1,277 @@
+"""However the block around a model call ends, its hold ends too: voided, settled, or settled as unknown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from governor_client import GovernorUnavailableError
+from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
+from infin8.governor.v1.entry_pb2 import Usage
+from infin8.governor.v1.governor_service_pb2 import Settlement
+from service_chassis.refusal import Refusal
+from tests.client.conftest import GRANT, ORGANIZATION, SONAR, WORKFLOW, FakeGovernor, governed
+
+USAGE = Usage(input_tokens=600, output_tokens=100, requests=1)
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+WAIT_SECONDS = 20
+
+
+class Broken(Exception):  # noqa: N818 - what the caller's code raises
+    """The caller's own trouble, with a secret in its text."""
+
+
+def test_the_hold_is_placed_on_entry_and_settled_as_told(fake: FakeGovernor) -> None:
+    """One Authorize, one Settle with the usage, nothing more at the end of the block."""
+
+    def work() -> tuple[Authorization, Settlement]:
+        with governed(
+            fake.client, hold_duration=timedelta(minutes=3), labels={"team": "growth"}, requests_max=2
+        ) as call:
+            hold = call.dispatch()
+            return hold, call.settle(
+                USAGE, served_model="openai/gpt-4o-mini", provider_cost_nano_usd=0, provider_generation_id="g"
+            )
+
+    ran = fake.run(work)
+    asked = fake.answer("Authorize", GRANT)
+    told = fake.answer("Settle", Settlement(released_nano_usd=7))
+    hold, settlement = ran.result(WAIT_SECONDS)
+    assert (hold.model, hold.output_tokens_max, settlement.released_nano_usd) == (SONAR, 500, 7)
+    assert (asked.organization_id, asked.workflow_id) == (str(ORGANIZATION), str(WORKFLOW))
+    assert list(asked.models) == [SONAR]
+    assert (asked.input_tokens_max, asked.output_tokens_max, asked.requests_max) == (1000, 700, 2)
+    assert (asked.hold_duration.seconds, dict(asked.labels)) == (180, {"team": "growth"})
+    # What nobody ends, since its process died, say, is charged.
+    assert asked.on_expiry == ExpiryAction.EXPIRY_ACTION_CHARGE
+    assert (told.organization_id, told.authorization_id) == (str(ORGANIZATION), GRANT.authorization_id)
+    assert (told.usage, told.served_model) == (USAGE, "openai/gpt-4o-mini")
+    assert told.HasField("provider_cost_nano_usd")
+    assert told.provider_generation_id == "g"
+
+
+def test_a_refusal_ends_it_before_the_block(fake: FakeGovernor) -> None:
+    """The body is not run, and nothing is voided: nothing was placed."""
+    entered = []
+
+    def work() -> None:
+        with governed(fake.client):
+            entered.append(True)
+
+    ran = fake.run(work)
+    fake.refuse("Authorize", "BUDGET_EXCEEDED", metadata={"scope": "WORKFLOW"})
+    with pytest.raises(Refusal) as caught:
+        ran.result(WAIT_SECONDS)
+    assert (caught.value.reason, caught.value.metadata) == ("BUDGET_EXCEEDED", {"scope": "WORKFLOW"})
+    assert not entered
+
+
+def test_an_error_before_dispatch_voids(fake: FakeGovernor) -> None:
+    """Nothing was sent. The reason names the error's type, not its text."""
+
+    def work() -> None:
+        with governed(fake.client):
+            raise Broken("sk-secret")
+
+    ran = fake.run(work)
+    asked = fake.answer("Authorize", GRANT)
+    voided = fake.answer("Void", GRANT)
+    with pytest.raises(Broken):
+        ran.result(WAIT_SECONDS)
+    assert (voided.organization_id, voided.request_id) == (str(ORGANIZATION), asked.request_id)
+    assert voided.reason == "nothing was sent: Broken"
+
+
+def test_leaving_without_dispatch_voids(fake: FakeGovernor) -> None:
+    """A caller that thought better of it."""
+
+    def work() -> None:
+        with governed(fake.client):
+            pass
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    assert fake.answer("Void", GRANT).reason == "nothing was sent"
+    ran.result(WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("error", [Broken("sk-secret"), KeyboardInterrupt(), None])
+def test_after_dispatch_it_is_settled_as_unknown(fake: FakeGovernor, error: BaseException | None) -> None:
+    """Whether the block raises, is interrupted, or ends without a word: the call may have cost something."""
+
+    def work() -> BaseException | None:
+        try:
+            with governed(fake.client) as call:
+                call.dispatch()
+                if error:
+                    raise error
+        except BaseException as raised:
+            return raised
+        return None
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    told = fake.answer("Settle", Settlement())
+    assert told.WhichOneof("outcome") == "unknown_outcome"
+    assert told.authorization_id == GRANT.authorization_id
+    assert ran.result(WAIT_SECONDS) is error
+
+
+def test_an_error_after_settling_changes_nothing(fake: FakeGovernor) -> None:
+    """The hold has ended: the end of the block sends nothing."""
+
+    def work() -> None:
+        with governed(fake.client) as call:
+            call.dispatch()
+            call.settle(USAGE)
+            raise Broken
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    fake.answer("Settle", Settlement())
+    with pytest.raises(Broken):
+        ran.result(WAIT_SECONDS)
+
+
+def test_a_call_that_the_provider_refused_is_voided(fake: FakeGovernor) -> None:
+    """The caller may say so after dispatch, too."""
+
+    def work() -> Authorization:
+        with governed(fake.client) as call:
+            call.dispatch()
+            return call.void("400: no such parameter")
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    assert fake.answer("Void", GRANT).reason == "400: no such parameter"
+    assert ran.result(WAIT_SECONDS) == GRANT
+
+
+def test_usage_that_the_governor_refuses_leaves_an_unknown_outcome(fake: FakeGovernor) -> None:
+    """Negative figures, say: the refusal is raised, and the hold is charged."""
+
+    def work() -> None:
+        with governed(fake.client) as call:
+            call.dispatch()
+            call.settle(Usage(input_tokens=-1))
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    fake.refuse("Settle", "INVALID_FIELD")
+    assert fake.answer("Settle", Settlement()).WhichOneof("outcome") == "unknown_outcome"
+    with pytest.raises(Refusal) as caught:
+        ran.result(WAIT_SECONDS)
+    assert caught.value.reason == "INVALID_FIELD"
+
+
+def test_usage_that_got_no_answer_is_told_again(fake: FakeGovernor) -> None:
+    """Not as unknown: the same request, which settles once however often it arrives."""
+
+    def work() -> None:
+        with governed(fake.client) as call:
+            call.dispatch()
+            call.settle(USAGE)
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    first = fake.fail("Settle", grpc.StatusCode.INTERNAL)
+    assert fake.answer("Settle", Settlement()) == first
+    assert first.usage == USAGE
+    with pytest.raises(GovernorUnavailableError):
+        ran.result(WAIT_SECONDS)
+
+
+def test_settling_without_dispatch_is_settling(fake: FakeGovernor) -> None:
+    """Who has usage to tell has sent a call."""
+
+    def work() -> None:
+        with governed(fake.client) as call:
+            call.settle(USAGE)
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    assert fake.answer("Settle", Settlement()).usage == USAGE
+    ran.result(WAIT_SECONDS)
+
+
+def test_the_blocks_own_error_is_raised_if_the_hold_cannot_be_ended(fake: FakeGovernor) -> None:
+    """What happened to the hold is a note to it."""
+
+    def work() -> None:
+        with governed(fake.client):
+            raise Broken
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    fake.fail("Void", grpc.StatusCode.INTERNAL)
+    with pytest.raises(Broken) as caught:
+        ran.result(WAIT_SECONDS)
+    (note,) = caught.value.__notes__
+    assert "GOVERNOR_UNAVAILABLE" in note
+
+
+def test_a_hold_that_cannot_be_ended_is_an_error_of_its_own(fake: FakeGovernor) -> None:
+    """Where the block itself had none."""
+
+    def work() -> None:
+        with governed(fake.client) as call:
+            call.dispatch()
+
+    ran = fake.run(work)
+    fake.answer("Authorize", GRANT)
+    fake.fail("Settle", grpc.StatusCode.INTERNAL)
+    with pytest.raises(GovernorUnavailableError):
+        ran.result(WAIT_SECONDS)
+
+
+def test_a_hold_that_may_stand_is_voided(fake: FakeGovernor) -> None:
+    """An Authorize without an answer may have been done, or be on its way: the request_id is voided."""
+    ran = fake.run(lambda: governed(fake.client).__enter__())
+    asked = fake.fail("Authorize", grpc.StatusCode.INTERNAL)
+    assert fake.answer("Void", GRANT).request_id == asked.request_id
+    with pytest.raises(GovernorUnavailableError):
+        ran.result(WAIT_SECONDS)
+
+
+def test_a_hold_of_the_callers_own_request_id_is_not_voided_unseen(fake: FakeGovernor) -> None:
+    """It may be in use since an earlier attempt: without an answer it is left to run out."""
+    ran = fake.run(lambda: governed(fake.client, request_id=WORKFLOW).__enter__())
+    asked = fake.fail("Authorize", grpc.StatusCode.INTERNAL)
+    with pytest.raises(GovernorUnavailableError):
+        ran.result(WAIT_SECONDS)
+    assert asked.request_id == str(WORKFLOW)
+
+
+@pytest.mark.parametrize("method", ["Authorize", "Settle", "Void"])
+def test_trouble_that_passes_is_tried_again_with_the_same_ids(fake: FakeGovernor, method: str) -> None:
+    """Every attempt sends the very same request."""
+
+    def work() -> None:
+        with governed(fake.client) as call:
+            if method != "Void":
+                call.dispatch()
+                call.settle(USAGE)
+
+    answers: dict[str, Any] = {"Authorize": GRANT, "Settle": Settlement(), "Void": GRANT}
+    ran = fake.run(work)
+    requests = []
+    for step in ("Authorize", "Void" if method == "Void" else "Settle"):
+        if step == method:
+            requests.append(fake.fail(step, UNAVAILABLE))
+            requests.append(fake.refuse(step, "DATABASE_UNAVAILABLE", retry_after_seconds=0.01))
+            requests.append(fake.fail(step, grpc.StatusCode.DEADLINE_EXCEEDED))
+        sent = fake.answer(step, answers[step])
+        if step == method:
+            requests.append(sent)
+    ran.result(WAIT_SECONDS)
+    assert len(requests) == 4
+    assert all(request == requests[0] for request in requests)
+
+
+def test_nothing_is_handed_out_before_the_block(fake: FakeGovernor) -> None:
+    """No authorization, no model to call."""
+    with pytest.raises(RuntimeError):
+        governed(fake.client).dispatch()
