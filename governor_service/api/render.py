@@ -11,10 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from governor_service.api.prices import price_message
 from governor_service.domain.authorization import AuthorizeOutcome, BudgetCheck, Hold
 from governor_service.domain.budgets import BudgetStatus, binding
-from governor_service.domain.ledger import LedgerEntry, Settlement, WorkflowCost
+from governor_service.domain.ledger import LedgerEntry, Settlement
 from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -142,25 +141,6 @@ def settlement(value: Settlement) -> governor_pb2.Settlement:
         released_nano_usd=value.entry.released_nano_usd,
         budgets=budgets(value.budgets),
         replayed=value.replayed,
-    )
-
-
-def workflow_cost(value: WorkflowCost) -> ledger_pb2.WorkflowCost:
-    return ledger_pb2.WorkflowCost(
-        workflow_id=str(value.workflow_id),
-        cost_nano_usd=value.cost_nano_usd,
-        held_nano_usd=value.held_nano_usd,
-        entries=sum(model.entries for model in value.models),
-        models=[
-            ledger_pb2.ModelCost(
-                model=model.model,
-                cost_nano_usd=model.cost_nano_usd,
-                entries=model.entries,
-                input_tokens=model.input_tokens,
-                output_tokens=model.output_tokens,
-            )
-            for model in value.models
-        ],
     )
 
 
