@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
@@ -16,7 +18,7 @@ V1 = "grpc.reflection.v1.ServerReflection"
 def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
     """Serves the descriptors of the default pool; lists the given services and itself."""
     _describe_v1()
-    servicer = reflection_aio.ReflectionServicer([*service_names, V1, V1_ALPHA])
+    servicer = reflection_aio.ReflectionServicer([*service_names, V1, V1_ALPHA], pool=_Pool())
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]  # generated, and not in the stubs
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
@@ -26,6 +28,20 @@ def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> Non
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(V1, {"ServerReflectionInfo": method}),)
     )
+
+
+class _Pool:
+    """The default pool, which finds every symbol but methods; `grpcurl describe` is asked for those too."""
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - a descriptor pool's
+        pool = descriptor_pool.Default()
+        try:
+            return pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return pool.FindMethodByName(symbol).containing_service.file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(descriptor_pool.Default(), name)
 
 
 def _describe_v1() -> None:

@@ -41,3 +41,12 @@ def test_health_is_serving(pair: ServedPair, name: str) -> None:
         for service in ["", *_SERVICES[name]]:
             answer = check(health_pb2.HealthCheckRequest(service=service), timeout=10)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("symbol", ["GovernorService.Authorize", "AuthorizeRequest.models", "EntryKind"])
+def test_reflection_finds_what_people_describe(pair: ServedPair, symbol: str) -> None:
+    """`grpcurl describe` asks for methods, fields and enums by their names, not only for services."""
+    with grpc.insecure_channel(pair.governor) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        file = database.FindFileContainingSymbol(f"infin8.governor.v1.{symbol}")
+        assert file.package == "infin8.governor.v1"
