@@ -46,7 +46,7 @@ class FakeGovernor:
         self.client = SyncGovernorClient(self.channel)
 
     def run(self, work: Callable[[], Any]) -> Future[Any]:
-        """In a thread, which waits for what the test says; one that waits in vain holds nobody up at the end."""
+        """In a thread, which waits for what the test says; one that waits in vain holds nobody up."""
         ran: Future[Any] = Future()
 
         def run() -> None:
