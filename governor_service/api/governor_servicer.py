@@ -52,7 +52,7 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
         hold = await end_hold.void(
             self._holds,
             organization_id,
-            authorization_id=authorization_id,
+            authorization_id,
             request_id=request_id,
             reason=fields.text("reason", request.reason, max_length=parse.REASON_LENGTH_MAX, required=False),
         )
@@ -61,10 +61,8 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
     async def GetAuthorization(
         self, request: governor_pb2.GetAuthorizationRequest, context: Context
     ) -> authorization_pb2.Authorization:
-        organization_id, authorization_id, request_id = parse.hold_target(request)
-        hold = await end_hold.get_authorization(
-            self._holds, organization_id, authorization_id=authorization_id, request_id=request_id
-        )
+        organization_id, authorization_id, _ = parse.hold_target(request)
+        hold = await end_hold.get_authorization(self._holds, organization_id, authorization_id)
         return render.authorization(hold)
 
     async def Extend(

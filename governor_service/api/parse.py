@@ -20,6 +20,7 @@ from governor_service.domain.authorization import (
     ExpiryAction,
     HoldRequest,
     PlannedCall,
+    authorization_id_of,
 )
 from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, BudgetName, BudgetPeriod, BudgetScope
 from governor_service.domain.ledger import EntryFilter, EntryFlag, EntryKind, SettleRequest
@@ -173,14 +174,15 @@ def settle_request(request: governor_pb2.SettleRequest, *, author: str) -> Settl
 
 def hold_target(
     request: governor_pb2.VoidRequest | governor_pb2.GetAuthorizationRequest,
-) -> tuple[UUID, UUID | None, UUID | None]:
-    """The organization, and the hold's id or its request_id: one of them None."""
+) -> tuple[UUID, UUID, UUID | None]:
+    """The organization, the hold's id, and the request_id where it was named by that."""
     organization_id = fields.required_uuid("organization_id", request.organization_id)
     match request.WhichOneof("target"):
         case "authorization_id":
             return organization_id, fields.required_uuid("authorization_id", request.authorization_id), None
         case "request_id":
-            return organization_id, None, fields.required_uuid("request_id", request.request_id)
+            request_id = fields.required_uuid("request_id", request.request_id)
+            return organization_id, authorization_id_of(request_id), request_id
         case _:
             raise invalid_field("authorization_id", "is required, or request_id")
 

@@ -44,20 +44,10 @@ def _outcome(request: SettleRequest, answer: SettleAnswer) -> Settlement | Refus
 
 
 async def void(
-    holds: HoldStore,
-    organization_id: UUID,
-    *,
-    authorization_id: UUID | None,
-    request_id: UUID | None,
-    reason: str,
+    holds: HoldStore, organization_id: UUID, authorization_id: UUID, *, request_id: UUID | None, reason: str
 ) -> Hold:
-    """Gives a hold back whole.
-
-    By request_id (the other None) it also stops an Authorize that is still on its way.
-    """
-    answer = await holds.void(
-        organization_id, authorization_id=authorization_id, request_id=request_id, reason=reason
-    )
+    """Gives a hold back whole. With its request_id it also stops an Authorize that is still on its way."""
+    answer = await holds.void(organization_id, authorization_id, request_id=request_id, reason=reason)
     if answer.hold is None:
         raise errors.authorization_not_found()
     if answer.outcome is VoidOutcome.AUTHORIZATION_NOT_PENDING:
@@ -66,11 +56,9 @@ async def void(
     return answer.hold
 
 
-async def get_authorization(
-    holds: HoldStore, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None
-) -> Hold:
-    """One hold, by its id or (the other None) by its request_id."""
-    hold = await holds.find(organization_id, authorization_id=authorization_id, request_id=request_id)
+async def get_authorization(holds: HoldStore, organization_id: UUID, authorization_id: UUID) -> Hold:
+    """One hold of the organization's."""
+    hold = await holds.find(organization_id, authorization_id)
     if hold is None:
         raise errors.authorization_not_found()
     return hold

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from governor_service.domain.budgets import BudgetStatus
 from governor_service.domain.pricing import Price
@@ -14,6 +14,14 @@ from governor_service.domain.pricing import Price
 CANDIDATES_MAX = 10
 HOLD_DURATION_DEFAULT = timedelta(minutes=10)
 HOLD_DURATION_MAX = timedelta(hours=24)
+
+
+_NAMESPACE = UUID("a3f0c4de-52b1-5c39-9d0e-7b8f1e2d6c45")
+
+
+def authorization_id_of(request_id: UUID) -> UUID:
+    """The id of the hold that is, or would be, authorized with a request_id, within its organization."""
+    return uuid5(_NAMESPACE, str(request_id))
 
 
 class AuthorizationState(StrEnum):
@@ -97,6 +105,10 @@ class HoldRequest:
     @property
     def organization_id(self) -> UUID:
         return self.call.organization_id
+
+    @property
+    def authorization_id(self) -> UUID:
+        return authorization_id_of(self.request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,7 @@ def _grouped(items: Sequence[Item]) -> list[tuple[UUID, list[int]]]:
 def _authorize_arguments(requests: Sequence[HoldRequest]) -> tuple[Sequence[Any], ...]:
     calls = [request.call for request in requests]
     return (
+        [request.authorization_id for request in requests],
         [request.request_id for request in requests],
         [request.content_hash for request in requests],
         [call.workflow_id for call in calls],

@@ -87,17 +87,17 @@ class HoldStore:
         )
 
     async def void(
-        self, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None, reason: str
+        self, organization_id: UUID, authorization_id: UUID, *, request_id: UUID | None, reason: str
     ) -> VoidAnswer:
-        """Ends one hold, by its id or (the other None) by the request_id that it was authorized with."""
+        """Ends one hold; with its request_id also one that is still on its way."""
 
         async def work(connection: Connection) -> VoidAnswer:
-            outcome = VoidOutcome(
-                await connection.fetchval(
-                    QUERIES["void"], organization_id, authorization_id, request_id, reason
-                )
+            outcome = await connection.fetchval(
+                QUERIES["void"], organization_id, authorization_id, request_id, reason
             )
-            return VoidAnswer(outcome, await _find(connection, organization_id, authorization_id, request_id))
+            return VoidAnswer(
+                VoidOutcome(outcome), await _find(connection, organization_id, authorization_id)
+            )
 
         return await self._database.write(work)
 
@@ -110,7 +110,7 @@ class HoldStore:
             outcome = await connection.fetchval(
                 QUERIES["extend"], organization_id, authorization_id, expire_time, HOLD_DURATION_MAX
             )
-            return ExtendOutcome(outcome), await _find(connection, organization_id, authorization_id, None)
+            return ExtendOutcome(outcome), await _find(connection, organization_id, authorization_id)
 
         return await self._database.write(work)
 
@@ -148,18 +148,14 @@ class HoldStore:
 
         return await self._database.write(work, is_one_statement=True)
 
-    async def find(
-        self, organization_id: UUID, *, authorization_id: UUID | None, request_id: UUID | None
-    ) -> Hold | None:
-        """One hold, by its id or by its request_id; None where the organization has none such."""
+    async def find(self, organization_id: UUID, authorization_id: UUID) -> Hold | None:
+        """One hold; None where the organization has none such."""
         async with self._database.read() as connection:
-            return await _find(connection, organization_id, authorization_id, request_id)
+            return await _find(connection, organization_id, authorization_id)
 
 
-async def _find(
-    connection: Connection, organization_id: UUID, authorization_id: UUID | None, request_id: UUID | None
-) -> Hold | None:
-    row = await connection.fetchrow(QUERIES["find_hold"], organization_id, authorization_id, request_id)
+async def _find(connection: Connection, organization_id: UUID, authorization_id: UUID) -> Hold | None:
+    row = await connection.fetchrow(QUERIES["find_hold"], organization_id, authorization_id)
     if row is None:
         return None
     return Hold(authorization=records.authorization(row["hold"]), budgets=records.budgets(row))

@@ -1,10 +1,10 @@
 -- name: authorize_holds
 -- Places holds for one organization; see migrations/governor/0004_authorize.sql.
-SELECT * FROM authorize_holds($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+SELECT * FROM authorize_holds($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: authorize_batch
 -- Places holds for several organizations; see migrations/governor/0007_batches.sql.
-SELECT * FROM authorize_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+SELECT * FROM authorize_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: check_budget
 -- Tells what would be granted, from one snapshot.
@@ -19,12 +19,12 @@ SELECT * FROM settle_holds($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $1
 SELECT * FROM settle_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
 
 -- name: void
--- Voids one hold, by its id or by its request_id.
+-- Voids one hold; with its request_id, also one that is still on its way.
 SELECT void_hold($1, $2, $3, $4);
 
 -- name: find_hold
--- Looks one hold up, by its id or by its request_id.
-SELECT * FROM find_hold($1, $2, $3);
+-- Looks one hold up.
+SELECT * FROM find_hold($1, $2);
 
 -- name: extend
 -- Sets a later expire_time on a live hold.
@@ -35,7 +35,7 @@ SELECT extend_hold($1, $2, $3, $4);
 SELECT to_jsonb(a) AS hold
 FROM authorizations_with_price AS a
 WHERE a.organization_id = $1
-    AND (a.create_time, a.authorization_id) > ($2, $3)
+    AND a.create_time > '-infinity' AND (a.create_time, a.authorization_id) > ($2, $3)
     AND ($4::text IS NULL OR a.state = $4)
     AND ($5::uuid IS NULL OR a.workflow_id = $5)
     AND ($6::timestamptz IS NULL OR a.create_time < $6)

@@ -2,7 +2,7 @@
 -- An organization's entries after a sequence, narrowed by whatever is given.
 SELECT to_jsonb(e) AS entry
 FROM ai_usage_ledger AS e
-WHERE e.organization_id = $1 AND e.sequence > $2
+WHERE e.organization_id = $1 AND e.sequence > $2 AND e.sequence > 0
     AND ($3::uuid IS NULL OR e.workflow_id = $3)
     AND ($4::text IS NULL OR e.model = $4)
     AND ($5::text IS NULL OR e.kind = $5)

@@ -25,7 +25,14 @@ RETURN to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM');
 CREATE DOMAIN budget_key AS text CHECK (
     VALUE ~ '^((label/)?month/([0-9]{4}-[0-9]{2}|standing)|workflow/[0-9a-f-]{36}$|label/lifetime)'
 );
+CREATE DOMAIN account_key AS budget_key CHECK (VALUE !~ '^(label/)?month/standing');
 
+-- Bounds stand in domains, where they can: a CHECK on a table is compiled anew by every statement that writes to it.
+CREATE DOMAIN amount_nano_usd AS bigint CHECK (VALUE >= 0);
+-- No hold and no entry is above a million USD; only an adjustment may be negative.
+CREATE DOMAIN entry_nano_usd AS bigint CHECK (VALUE BETWEEN -1000000000000000 AND 1000000000000000);
+CREATE DOMAIN token_count AS bigint CHECK (VALUE BETWEEN 0 AND 1000000000);
+CREATE DOMAIN request_count AS bigint CHECK (VALUE BETWEEN 0 AND 1000000);
 CREATE DOMAIN limit_nano_usd AS bigint CHECK (VALUE BETWEEN 0 AND 100000000000000000);
 
 -- Stands for every organization where a table is keyed by organization and a thing is nobody's own. Nobody has this id.
@@ -117,13 +124,13 @@ ALTER TABLE budget_limit_changes ENABLE ALWAYS TRIGGER budget_limit_changes_are_
 -- The accounts: what a budget has spent and what it holds. Made by the first hold or charge on them.
 CREATE TABLE budgets (
     organization_id uuid NOT NULL,
-    budget_key budget_key NOT NULL CHECK (budget_key NOT LIKE '%month/standing%'),
+    budget_key account_key NOT NULL,
     -- The sum of its entries' cost.
-    spent_nano_usd bigint NOT NULL DEFAULT 0 CHECK (spent_nano_usd >= 0),
+    spent_nano_usd amount_nano_usd NOT NULL DEFAULT 0,
     -- The sum of its live holds.
-    held_nano_usd bigint NOT NULL DEFAULT 0 CHECK (held_nano_usd >= 0),
+    held_nano_usd amount_nano_usd NOT NULL DEFAULT 0,
     -- The part of spent that no hold covered.
-    unguarded_nano_usd bigint NOT NULL DEFAULT 0 CHECK (unguarded_nano_usd >= 0),
+    unguarded_nano_usd amount_nano_usd NOT NULL DEFAULT 0,
     PRIMARY KEY (organization_id, budget_key)
 ) WITH (fillfactor = 50);
 

@@ -23,8 +23,12 @@ DECLARE
     -- No single call may cost more than the ledger takes in one entry.
     v_available_nano_usd numeric := 1000000000000000;
     v_past_threshold boolean := false;
-    v_candidate record;
-    v_first_eligible text;
+    v_models text[];
+    v_price prices;
+    v_hold_nano_usd numeric;
+    -- The place of a candidate in the caller's order, and the first of those that are eligible.
+    v_place integer;
+    v_first_place integer;
     -- The first candidate that fits with fewer output tokens, and the cheapest of all.
     v_reduced_model text;
     v_reduced_price prices;
@@ -51,41 +55,47 @@ BEGIN
         END IF;
     END LOOP;
 
-    FOR v_candidate IN
-        SELECT
-            c.model, found.p AS price,
-            hold_nano_usd(found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max) AS hold_nano_usd,
-            c.place = min(c.place) OVER () AS is_first
+    v_models := p_models;
+    IF v_past_threshold THEN
+        SELECT array_agg(c.model ORDER BY hold_nano_usd(
+            found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max), c.place) INTO v_models
         FROM unnest(p_models) WITH ORDINALITY AS c (model, place)
         -- OFFSET 0: the price is looked up once, not wherever it is mentioned.
-        CROSS JOIN LATERAL (SELECT price_at(c.model, p_now) OFFSET 0) AS found (p)
-        WHERE found.p IS DISTINCT FROM NULL
-            AND (p_terms.allowed_models = '{}' OR c.model = ANY (p_terms.allowed_models))
-            AND c.model <> ALL (p_terms.frozen_models)
-        ORDER BY CASE WHEN v_past_threshold THEN hold_nano_usd(
-            found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max) END, c.place
-    LOOP
-        IF v_candidate.is_first THEN
-            v_first_eligible := v_candidate.model;
+        CROSS JOIN LATERAL (SELECT price_at(c.model, p_now) OFFSET 0) AS found (p);
+    END IF;
+
+    FOR i IN 1 .. cardinality(v_models) LOOP
+        CONTINUE WHEN v_models[i] = ANY (p_terms.frozen_models)
+            OR NOT (p_terms.allowed_models = '{}' OR v_models[i] = ANY (p_terms.allowed_models));
+        SELECT * INTO v_price FROM prices AS p
+        WHERE p.model = v_models[i] AND p.effective_time <= p_now
+        ORDER BY p.effective_time DESC LIMIT 1;
+        CONTINUE WHEN NOT FOUND;
+        v_hold_nano_usd := hold_nano_usd(v_price, p_input_tokens_max, p_output_tokens_max, p_requests_max);
+
+        v_place := array_position(p_models, v_models[i]);
+        IF v_first_place IS NULL OR v_place < v_first_place THEN
+            v_first_place := v_place;
         END IF;
-        IF outcome IS NULL AND v_candidate.hold_nano_usd <= v_available_nano_usd THEN
+        IF outcome IS NULL AND v_hold_nano_usd <= v_available_nano_usd THEN
             outcome := 'GRANTED';
-            model := v_candidate.model;
-            price_id := (v_candidate.price).price_id;
+            model := v_models[i];
+            price_id := v_price.price_id;
             output_tokens_max := p_output_tokens_max;
-            held_nano_usd := v_candidate.hold_nano_usd;
+            held_nano_usd := v_hold_nano_usd;
         END IF;
-        EXIT WHEN outcome IS NOT NULL AND v_first_eligible IS NOT NULL;
-        IF v_cheapest_model IS NULL OR v_candidate.hold_nano_usd < v_cheapest_hold_nano_usd THEN
-            v_cheapest_model := v_candidate.model;
-            v_cheapest_hold_nano_usd := v_candidate.hold_nano_usd;
+        -- Of those that are left, only what comes before it in the caller's order makes this one a downgrade.
+        EXIT WHEN outcome IS NOT NULL AND NOT v_past_threshold;
+        IF v_cheapest_model IS NULL OR v_hold_nano_usd < v_cheapest_hold_nano_usd THEN
+            v_cheapest_model := v_models[i];
+            v_cheapest_hold_nano_usd := v_hold_nano_usd;
         END IF;
         IF v_reduced_model IS NULL AND p_output_tokens_min IS NOT NULL THEN
             v_reduced_tokens := output_tokens_that_fit(
-                v_candidate.price, v_available_nano_usd, p_input_tokens_max, p_requests_max, p_output_tokens_max);
+                v_price, v_available_nano_usd, p_input_tokens_max, p_requests_max, p_output_tokens_max);
             IF v_reduced_tokens >= p_output_tokens_min THEN
-                v_reduced_model := v_candidate.model;
-                v_reduced_price := v_candidate.price;
+                v_reduced_model := v_models[i];
+                v_reduced_price := v_price;
             END IF;
         END IF;
     END LOOP;
@@ -110,11 +120,11 @@ BEGIN
         END;
     END IF;
 
-    IF outcome = 'GRANTED' AND model <> v_first_eligible THEN
+    IF outcome = 'GRANTED' AND model <> p_models[v_first_place] THEN
         downgrade_reason := CASE WHEN v_past_threshold
             THEN format('the month is past %s%% of its quota: the cheapest candidate comes first',
                 p_terms.downgrade_threshold_percent)
-            ELSE format('%s does not fit the budgets', v_first_eligible) END;
+            ELSE format('%s does not fit the budgets', p_models[v_first_place]) END;
     END IF;
 END
 $$;
@@ -131,7 +141,7 @@ $$;
 -- A hold that stands is replayed whatever has been frozen since.
 CREATE FUNCTION authorize_holds(
     p_organization_id uuid,
-    p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
+    p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
     p_candidates text[]
@@ -166,7 +176,7 @@ BEGIN
     FOR i IN 1 .. cardinality(p_request_ids) LOOP
         item := i;
         SELECT * INTO v_known FROM authorizations AS a
-        WHERE a.organization_id = p_organization_id AND a.request_id = p_request_ids[i];
+        WHERE a.organization_id = p_organization_id AND a.authorization_id = p_authorization_ids[i];
         IF FOUND THEN
             authorization_id := v_known.authorization_id;
             state := state_at(v_known.state, v_known.expire_time, v_now);
@@ -240,16 +250,17 @@ BEGIN
                 budgets_held_nano_usd[b] := v_account.held_nano_usd;
             END LOOP;
 
+            authorization_id := p_authorization_ids[i];
             INSERT INTO authorizations (
-                organization_id, request_id, request_hash, state, workflow_id, requested_model, model, price_id,
+                organization_id, authorization_id, request_id, request_hash, state, workflow_id, requested_model, model, price_id,
                 input_tokens_max, output_tokens_max, requests_max, held_nano_usd, downgrade_reason, on_expiry,
                 labels, month, budget_keys, create_time, expire_time
             ) VALUES (
-                p_organization_id, p_request_ids[i], p_request_hashes[i], 'PENDING', p_workflow_ids[i],
+                p_organization_id, authorization_id, p_request_ids[i], p_request_hashes[i], 'PENDING', p_workflow_ids[i],
                 v_models[1], model, price_id,
                 p_input_tokens_max[i], output_tokens_max, p_requests_max[i], held_nano_usd,
                 downgrade_reason, p_on_expiry[i], p_labels[i], month, budget_keys, create_time, expire_time
-            ) RETURNING authorization_id INTO authorization_id;
+            );
         END IF;
         RETURN NEXT;
     END LOOP;

@@ -218,8 +218,8 @@ BEGIN
 END
 $$;
 
--- A hold with its price and its budgets as they stand, by its id or by its request_id.
-CREATE FUNCTION find_hold(p_organization_id uuid, p_authorization_id uuid, p_request_id uuid)
+-- A hold with its price and its budgets as they stand.
+CREATE FUNCTION find_hold(p_organization_id uuid, p_authorization_id uuid)
 RETURNS TABLE (
     hold jsonb,
     budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
@@ -230,14 +230,13 @@ BEGIN ATOMIC
     SELECT to_jsonb(a), a.budget_keys, f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd
     FROM authorizations_with_price AS a
     CROSS JOIN LATERAL budget_figures(a.organization_id, terms_of(a.organization_id), a.budget_keys) AS f
-    WHERE a.organization_id = p_organization_id
-        AND (a.authorization_id = p_authorization_id OR a.request_id = p_request_id);
+    WHERE a.organization_id = p_organization_id AND a.authorization_id = p_authorization_id;
 END;
 
--- Voids a hold, by its id or by the request_id it was authorized with (the other is NULL). A request_id that is not
--- known yet is marked VOIDED, so that an Authorize with it that is still on its way finds it ended.
+-- Voids a hold. With the request_id that it was, or is being, authorized with, one that is not there yet is marked
+-- VOIDED, so that an Authorize that is still on its way finds it ended.
 -- Answers VOIDED, UNCHANGED (it had been released before), AUTHORIZATION_NOT_PENDING (settled), or
--- AUTHORIZATION_NOT_FOUND (by id only).
+-- AUTHORIZATION_NOT_FOUND (without a request_id only).
 CREATE FUNCTION void_hold(p_organization_id uuid, p_authorization_id uuid, p_request_id uuid, p_reason text)
 RETURNS text
 LANGUAGE plpgsql AS $$
@@ -245,22 +244,20 @@ DECLARE
     v_now timestamptz;
     v_hold authorizations;
 BEGIN
-    IF p_request_id IS NULL THEN
-        PERFORM FROM organizations AS o WHERE o.organization_id = p_organization_id FOR UPDATE;
-    ELSE
-        PERFORM lock_organization(p_organization_id);
-    END IF;
+    PERFORM lock_organization(p_organization_id, p_makes_row => p_request_id IS NOT NULL);
     v_now := governor_now();
 
     SELECT * INTO v_hold FROM authorizations AS a
-    WHERE a.organization_id = p_organization_id
-        AND (a.authorization_id = p_authorization_id OR a.request_id = p_request_id);
+    WHERE a.organization_id = p_organization_id AND a.authorization_id = p_authorization_id;
     IF NOT FOUND AND p_request_id IS NULL THEN
         RETURN 'AUTHORIZATION_NOT_FOUND';
     ELSIF NOT FOUND THEN
         INSERT INTO authorizations (
-            organization_id, request_id, state, held_nano_usd, create_time, expire_time, end_time, end_reason
-        ) VALUES (p_organization_id, p_request_id, 'VOIDED', 0, v_now, v_now, v_now, p_reason);
+            organization_id, authorization_id, request_id, state, held_nano_usd,
+            create_time, expire_time, end_time, end_reason
+        ) VALUES (
+            p_organization_id, p_authorization_id, p_request_id, 'VOIDED', 0, v_now, v_now, v_now, p_reason
+        );
         RETURN 'VOIDED';
     ELSIF v_hold.state = 'SETTLED' THEN
         RETURN 'AUTHORIZATION_NOT_PENDING';

@@ -6,7 +6,7 @@
 
 CREATE FUNCTION authorize_batch(
     p_organization_ids uuid[], p_ends integer[],
-    p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
+    p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
     p_candidates text[]
@@ -27,7 +27,7 @@ BEGIN
         z := p_ends[k];
         RETURN QUERY SELECT * FROM authorize_holds(
             p_organization_ids[k],
-            p_request_ids[a:z], p_request_hashes[a:z], p_workflow_ids[a:z],
+            p_authorization_ids[a:z], p_request_ids[a:z], p_request_hashes[a:z], p_workflow_ids[a:z],
             p_input_tokens_max[a:z], p_output_tokens_max[a:z], p_output_tokens_min[a:z], p_requests_max[a:z],
             p_hold_durations[a:z], p_on_expiry[a:z], p_labels[a:z],
             p_candidates[a:z]);

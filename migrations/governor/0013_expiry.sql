@@ -1,7 +1,8 @@
 -- Holds that run out: extended, listed, and taken care of after the retention time.
 
 CREATE INDEX authorizations_live ON authorizations (expire_time, organization_id) WHERE state = 'PENDING';
-CREATE INDEX authorizations_by_age ON authorizations (organization_id, create_time, authorization_id);
+CREATE INDEX authorizations_by_age ON authorizations (organization_id, create_time, authorization_id)
+WHERE create_time > '-infinity';
 
 -- Sets a later expire_time on a live hold, at most p_longest from now. Answers EXTENDED, AUTHORIZATION_NOT_FOUND,
 -- AUTHORIZATION_NOT_PENDING, NOT_LATER (than it is, or than now) or TOO_LATE.
