@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -108,6 +109,8 @@ async def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     async with running(settings) as port:
+        # What is here by now stays: let no collection of garbage walk over it again.
+        gc.freeze()
         print(f"ready governor={settings.host}:{port}", flush=True)
         await stopping.wait()
 

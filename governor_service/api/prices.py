@@ -1,5 +1,7 @@
 """Model ids and prices, between requests and the domain."""
 
+from functools import lru_cache
+
 from governor_service.domain.model_names import canonical_model, is_priceable
 from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Price
 from governor_service.price_lists import Listing
@@ -49,6 +51,7 @@ def listing(request: pricing_service_pb2.CreatePriceRequest) -> Listing:
         raise invalid_field("input_nano_usd_per_mtok", str(error)) from None
 
 
+@lru_cache(maxsize=4096)
 def price_message(price: Price) -> price_pb2.Price:
     message = price_pb2.Price(
         price_id=str(price.price_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,7 +16,26 @@ from governor_service.domain.ledger import LedgerEntry, Settlement
 from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 
+
+class _Enum(Protocol):
+    """A generated protobuf enum."""
+
+    def items(self) -> Sequence[tuple[str, Any]]: ...
+
+
+def _numbers(enum: _Enum, prefix: str) -> dict[str, Any]:
+    """An enum's numbers by their names without prefix."""
+    return {name.removeprefix(prefix): number for name, number in enum.items()}
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# The enums' numbers by their names without prefix: Value() looks a name up in Python, each time.
+_SCOPES = _numbers(budget_pb2.BudgetScope, "BUDGET_SCOPE_")
+_STATES = _numbers(authorization_pb2.AuthorizationState, "AUTHORIZATION_STATE_")
+_EXPIRY_ACTIONS = _numbers(authorization_pb2.ExpiryAction, "EXPIRY_ACTION_")
+_KINDS = _numbers(entry_pb2.EntryKind, "ENTRY_KIND_")
+_FLAGS = _numbers(entry_pb2.EntryFlag, "ENTRY_FLAG_")
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
@@ -33,7 +53,7 @@ def lone_budget(value: BudgetStatus) -> budget_pb2.BudgetStatus:
 
 def _budget(value: BudgetStatus, *, is_binding: bool) -> budget_pb2.BudgetStatus:
     return budget_pb2.BudgetStatus(
-        scope=budget_pb2.BudgetScope.Value(f"BUDGET_SCOPE_{value.name.scope.value}"),
+        scope=_SCOPES[value.name.scope],
         subject=value.name.subject,
         period_start=_period_start(value.name.month),
         limit_nano_usd=value.limit_nano_usd,
@@ -58,7 +78,7 @@ def authorization(hold: Hold) -> authorization_pb2.Authorization:
         organization_id=str(held.organization_id),
         workflow_id=_id(held.workflow_id),
         request_id=str(held.request_id),
-        state=authorization_pb2.AuthorizationState.Value(f"AUTHORIZATION_STATE_{held.state.value}"),
+        state=_STATES[held.state],
         model=held.model,
         input_tokens_max=held.input_tokens_max,
         output_tokens_max=held.output_tokens_max,
@@ -67,11 +87,7 @@ def authorization(hold: Hold) -> authorization_pb2.Authorization:
         price=price_message(held.price) if held.price else None,
         downgraded=held.downgrade_reason is not None,
         downgrade_reason=held.downgrade_reason or "",
-        on_expiry=(
-            authorization_pb2.ExpiryAction.Value(f"EXPIRY_ACTION_{held.on_expiry.value}")
-            if held.on_expiry
-            else authorization_pb2.EXPIRY_ACTION_UNSPECIFIED
-        ),
+        on_expiry=_EXPIRY_ACTIONS[held.on_expiry or "UNSPECIFIED"],
         labels=held.labels,
         period_start=_period_start(held.month),
         create_time=timestamp(held.create_time),
@@ -102,7 +118,7 @@ def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
     return entry_pb2.LedgerEntry(
         entry_id=str(value.entry_id),
         sequence=value.sequence,
-        kind=entry_pb2.EntryKind.Value(f"ENTRY_KIND_{value.kind.value}"),
+        kind=_KINDS[value.kind],
         organization_id=str(value.organization_id),
         workflow_id=str(value.workflow_id),
         authorization_id=_id(value.authorization_id),
@@ -125,7 +141,7 @@ def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
         held_nano_usd=value.held_nano_usd,
         overage_nano_usd=value.overage_nano_usd,
         price_id=_id(value.price_id),
-        flags=[entry_pb2.EntryFlag.Value(f"ENTRY_FLAG_{flag.value}") for flag in value.flags],
+        flags=[_FLAGS[flag] for flag in value.flags],
         labels=value.labels,
         period_start=_period_start(value.month),
         adjusts_entry_id=_id(value.adjusts_entry_id),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 
 LIMIT_NANO_USD_MAX = 10**17
 """A hundred million USD."""
@@ -64,6 +65,7 @@ class BudgetName:
                 return f"label/lifetime/{self.subject}"
 
     @classmethod
+    @lru_cache(maxsize=16_384)
     def of_key(cls, key: str) -> BudgetName:
         """The budget that a key names."""
         kind, _, rest = key.partition("/")

@@ -17,6 +17,7 @@ as it is, and is unpriced: `glm-4-32b` may be `z-ai/` or `thudm/`.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _FULL_DATE = re.compile(r"(?<=[^/])-20[0-9]{2}(?:(-)?)(?:0[1-9]|1[0-2])(?(1)-)(?:0[1-9]|[12][0-9]|3[01])\Z")
 
@@ -40,6 +41,7 @@ class Resolution:
     steps: tuple[str, ...]
 
 
+@lru_cache(maxsize=4096)
 def canonical_model(model_id: str) -> Resolution:
     """The canonical name of a model id. A name that is canonical resolves to itself, without steps."""
     steps: list[str] = []

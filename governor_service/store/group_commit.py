@@ -68,26 +68,16 @@ class GroupCommit(Generic[Item, Answer]):
         waiting = [_Waiting(item, loop.create_future(), monotonic_deadline) for item in items]
         self._queue.extend(waiting)
         self._start_lane()
+        timer = None if left is None else loop.call_later(left, _give_up, waiting)
         try:
-            answers = [one.answer for one in waiting]
-            _, pending = await asyncio.wait(answers, timeout=left)
+            return list(await asyncio.gather(*(one.answer for one in waiting)))
         except asyncio.CancelledError:
-            self._withdraw(waiting)
+            for one in waiting:
+                one.answer.cancel()
             raise
-        if pending:
-            self._withdraw(waiting)
-            if any(one.has_left for one in waiting):
-                raise Refusal(
-                    "DATABASE_UNAVAILABLE",
-                    "the database did not answer in time; what was asked may still be done",
-                    retry_after_seconds=1,
-                )
-            raise Refusal("DEADLINE_TOO_SHORT", "the deadline passed before the request could begin")
-        return [answer.result() for answer in answers]
-
-    def _withdraw(self, waiting: Sequence[_Waiting[Item, Answer]]) -> None:
-        for one in waiting:
-            one.answer.cancel()
+        finally:
+            if timer:
+                timer.cancel()
 
     def _start_lane(self) -> None:
         if len(self._running) < self._lanes:
@@ -130,6 +120,19 @@ class GroupCommit(Generic[Item, Answer]):
         for one, answer in zip(batch, answers, strict=True):
             if not one.answer.done():
                 one.answer.set_result(answer)
+
+
+def _give_up(waiting: Sequence[_Waiting[Item, Answer]]) -> None:
+    """Tells those who wait, in time, that their deadline passes."""
+    if any(one.has_left for one in waiting):
+        refusal = Refusal(
+            "DATABASE_UNAVAILABLE",
+            "the database did not answer in time; what was asked may still be done",
+            retry_after_seconds=1,
+        )
+    else:
+        refusal = Refusal("DEADLINE_TOO_SHORT", "the deadline passed before the request could begin")
+    _fail(waiting, refusal)
 
 
 def _fail(batch: Sequence[_Waiting[Item, Answer]], error: Exception) -> None:
