@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(wildcard protos/infin8/*/v1/*.proto)
-PACKAGES := governor_client governor_service pair service_chassis workflow_service examples tests hatch_build.py
+PACKAGES := bench governor_client governor_service pair service_chassis workflow_service examples tests hatch_build.py
 
 # A python that merely is on PATH may be a shim that fails, too old, or without the means to make a venv.
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint format contract-image clean distclean
+.PHONY: help setup run serve test bench lint format contract-image clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ serve: $(STAMP) ## keep the pair up until Ctrl-C; prints `ready governor=HOST:PO
 
 test: $(STAMP) ## run the tests, on a real PostgreSQL; ARGS='-k word' chooses
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP) ## how fast the governor is, in ratios of one run: three minutes; ARGS='--help' tells more
+	@exec $(BIN)/python -m bench $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, the layers, and the contract: style, and nothing broken since its image
 	$(BIN)/python -m ruff check .

@@ -1,0 +1,97 @@
+"""How fast the governor is, in ratios to what the same machine does bare in the same run.
+
+It starts a governor, the bare echo and PostgreSQL with its durable settings, and measures their loads in
+turn, round after round. What it does by default takes three minutes. `--only P6,P7` loads five million ledger
+entries first, which takes three minutes more and 10 GB of disk below the directory for temporary files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import uvloop
+from rich.console import Console
+
+from bench.load_ledger import ENTRIES
+from bench.measures import MEASURES
+from bench.report import as_json, show
+from bench.rig import running_rig
+from bench.run import Bench, Options
+from governor_service.settings import GovernorSettings
+
+_BY_DEFAULT = ("P1", "P2", "P3", "P4", "P5", "P9")
+_OF_A_RUNNING_GOVERNOR = ("P1", "P2", "P4", "P5", "P9")
+_GOVERNOR_SETTINGS = ("database_pool_size", "batch_", "workers")
+"""How the names of those begin that bear on speed."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    parser.add_argument("--only", type=_measures, help=f"such as P1,P2 (default: {','.join(_BY_DEFAULT)})")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=4, help="of each load in each round (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--entries",
+        type=int,
+        default=ENTRIES,
+        help="of the ledger that P6 and P7 load (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--governor",
+        metavar="HOST:PORT",
+        help="measure one that runs already; P3, P6 and P7 need one that we start",
+    )
+    arguments = parser.parse_args()
+    possible = _OF_A_RUNNING_GOVERNOR if arguments.governor else tuple(MEASURES)
+    measures = arguments.only or tuple(name for name in _BY_DEFAULT if name in possible)
+    if impossible := [name for name in measures if name not in possible]:
+        parser.error(f"cannot measure {', '.join(impossible)} of a governor that runs already")
+    options = Options(
+        measures=measures,
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        entries=arguments.entries,
+        governor=arguments.governor,
+    )
+    uvloop.run(_run(options, as_json_document=arguments.json))
+    return 0
+
+
+def _measures(text: str) -> tuple[str, ...]:
+    names = tuple(text.upper().split(","))
+    if unknown := [name for name in names if name not in MEASURES]:
+        raise argparse.ArgumentTypeError(f"not among {', '.join(MEASURES)}: {', '.join(unknown)}")
+    return names
+
+
+async def _run(options: Options, *, as_json_document: bool) -> None:
+    progress = Console(stderr=True)
+    async with running_rig() as rig:
+        results = await Bench(rig, options, lambda line: progress.print(line, markup=False)).run()
+        settings: dict[str, object] = {
+            "PostgreSQL's " + name: value for name, value in (await rig.settings()).items()
+        }
+    if options.governor is None:
+        own = GovernorSettings().model_dump()
+        settings |= {
+            "GOVERNOR_" + name.upper(): own[name] for name in own if name.startswith(_GOVERNOR_SETTINGS)
+        }
+    settings |= {"rounds": options.rounds, "seconds": options.seconds}
+    document = as_json(options, results, settings)
+    if as_json_document:
+        json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        # Where nobody looks on, the tables need not fit a window.
+        show(document, Console(width=None if sys.stdout.isatty() else 140))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""`python -m bench.client LOAD` is the load client: a process that prints what it measured as JSON.
+
+The same code drives the governor and the bare echo, so that what it costs itself is the same on both sides of
+a ratio. It checks nothing of an answer but that it came; whoever counts the money does that elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Literal, TypeAlias
+
+import grpc
+import uvloop
+
+from bench import traffic
+from infin8.governor.v1 import governor_service_pb2 as governor_pb2
+from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
+
+_GOVERNOR = "/infin8.governor.v1.GovernorService/"
+_MONTHLY_COST = "/infin8.governor.v1.LedgerService/GetOrganizationMonthlyCost"
+_DEADLINE_SECONDS = 30.0
+
+Method: TypeAlias = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one client does to one server, over one connection."""
+
+    address: str
+    organization_ids: tuple[str, ...]
+    seconds: float
+    warm_up_seconds: float = 1.0
+    in_flight: int = 64
+    unit: Literal["pair", "batches", "monthly_cost"] = "pair"
+    """Authorize + Settle; BatchAuthorize + BatchSettle; or GetOrganizationMonthlyCost."""
+    workflows: int = 50
+    """Of each organization."""
+    batch_items: int = 200
+    units_per_second: float | None = None
+    """None: as many as `in_flight` at a time get done."""
+
+
+@dataclass
+class Measured:
+    """What came of it, in the time after warming up."""
+
+    pairs: int = 0
+    """Of Authorize and Settle, by themselves or in batches; for monthly costs, answers."""
+    unit_seconds: list[float] = field(default_factory=list)
+    """How long each unit took, all of its calls together."""
+    cpu_seconds: float = 0.0
+    """The client's own, warming up included."""
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Client:
+    """One channel to one server."""
+
+    def __init__(self, load: Load, channel: grpc.aio.Channel) -> None:
+        self._load = load
+        self._authorize: Method = channel.unary_unary(f"{_GOVERNOR}Authorize")
+        self._settle: Method = channel.unary_unary(f"{_GOVERNOR}Settle")
+        self._batch_authorize: Method = channel.unary_unary(f"{_GOVERNOR}BatchAuthorize")
+        self._batch_settle: Method = channel.unary_unary(f"{_GOVERNOR}BatchSettle")
+        self._monthly_cost: Method = channel.unary_unary(_MONTHLY_COST)
+        self._unit = {"pair": self._pair, "batches": self._batches, "monthly_cost": self._report}[load.unit]
+        self._calls = traffic.calls(load.organization_ids, load.workflows)
+        self._reports = [
+            ledger_pb2.GetOrganizationMonthlyCostRequest(organization_id=each).SerializeToString()
+            for each in load.organization_ids
+        ]
+        self._begin = self._end = 0.0
+        self._measured = Measured()
+
+    async def run(self) -> Measured:
+        """Loads the server for as long as it was told to."""
+        begin_cpu_seconds = time.process_time()
+        self._begin = time.perf_counter() + self._load.warm_up_seconds
+        self._end = self._begin + self._load.seconds
+        if self._load.units_per_second is None:
+            await asyncio.gather(*(self._keep_busy() for _ in range(self._load.in_flight)))
+        else:
+            await self._pace(1 / self._load.units_per_second)
+        self._measured.cpu_seconds = time.process_time() - begin_cpu_seconds
+        return self._measured
+
+    async def _keep_busy(self) -> None:
+        while (now := time.perf_counter()) < self._end:
+            end = await self._do(self._unit)
+            if self._begin <= end < self._end:
+                self._measured.unit_seconds.append(end - now)
+
+    async def _pace(self, interval_seconds: float) -> None:
+        """Begins units when they are due, however many still run, and times each from when it was due."""
+        running: set[asyncio.Task[None]] = set()
+        due = time.perf_counter()
+        while due < self._end:
+            await asyncio.sleep(due - time.perf_counter())
+            task = asyncio.create_task(self._do_due(due))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            due += interval_seconds
+        if running:
+            await asyncio.wait(running)
+
+    async def _do_due(self, due: float) -> None:
+        end = await self._do(self._unit)
+        if self._begin <= due:
+            self._measured.unit_seconds.append(end - due)
+
+    async def _do(self, unit: Callable[[], Awaitable[int]]) -> float:
+        """When it ended."""
+        try:
+            pairs = await unit()
+        except grpc.aio.AioRpcError as error:
+            self._measured.errors[f"{error.code().name}: {error.details()}"] += 1
+            return time.perf_counter()
+        end = time.perf_counter()
+        if self._begin <= end < self._end:
+            self._measured.pairs += pairs
+        return end
+
+    async def _pair(self) -> int:
+        call = random.choice(self._calls)  # noqa: S311 - no secret
+        authorization = await self._authorize(call.authorize(), timeout=_DEADLINE_SECONDS)
+        await self._settle(call.settle(authorization), timeout=_DEADLINE_SECONDS)
+        return 1
+
+    async def _batches(self) -> int:
+        calls = random.choices(self._calls, k=self._load.batch_items)  # noqa: S311 - no secret
+        answer = await self._batch_authorize(
+            _repeated([call.authorize() for call in calls]), timeout=_DEADLINE_SECONDS
+        )
+        authorized = governor_pb2.BatchAuthorizeResponse.FromString(answer).results
+        settles = [
+            call.settle_hold(item.result.authorization_id.encode())
+            for call, item in zip(calls, authorized, strict=True)
+            if self._succeeded(item)
+        ]
+        answer = await self._batch_settle(_repeated(settles), timeout=_DEADLINE_SECONDS)
+        settled = governor_pb2.BatchSettleResponse.FromString(answer).results
+        return sum(self._succeeded(item) for item in settled)
+
+    async def _report(self) -> int:
+        await self._monthly_cost(random.choice(self._reports), timeout=_DEADLINE_SECONDS)  # noqa: S311
+        return 1
+
+    def _succeeded(self, item: governor_pb2.BatchAuthorizeResult | governor_pb2.BatchSettleResult) -> bool:
+        if item.WhichOneof("outcome") == "result":
+            return True
+        self._measured.errors[f"of an item: {item.error.message}"] += 1
+        return False
+
+
+def _repeated(items: list[bytes]) -> bytes:
+    """A message whose field 1 repeats them, as both batch requests are."""
+    return b"".join(b"\x0a" + _varint(len(item)) + item for item in items)
+
+
+def _varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
+
+
+async def _main(load: Load) -> Measured:
+    async with grpc.aio.insecure_channel(load.address) as channel:
+        await channel.channel_ready()
+        return await Client(load, channel).run()
+
+
+if __name__ == "__main__":
+    json.dump(asdict(uvloop.run(_main(Load(**json.loads(sys.argv[1]))))), sys.stdout)
