@@ -69,12 +69,16 @@ def program_of(pid: int) -> Path:
     return Path(f"/proc/{pid}/exe").readlink()
 
 
-def wait_for_server(cluster: Path) -> Postmaster:
-    """Polls until the cluster has a server that takes connections; AssertionError after half a minute."""
-    deadline = time.monotonic() + 30
+def wait_for_server(cluster: Path, *, other_than: Postmaster | None = None) -> Postmaster:
+    """Polls until the cluster has a server that takes connections, and is not the one that was killed.
+
+    AssertionError after a minute.
+    """
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         running = Postmaster.of(cluster)
-        if running is not None and running.is_ready:
+        is_another = running is not None and (other_than is None or running.pid != other_than.pid)
+        if running is not None and is_another and running.is_ready:
             return running
         time.sleep(0.05)
     raise AssertionError("no server came up")
