@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import signal
@@ -33,6 +34,7 @@ from service_chassis.database import Database
 from service_chassis.logs import set_up_logs
 from service_chassis.migrate import migrate
 from service_chassis.server import GrpcServer, Service
+from service_chassis.workers import run_workers
 
 ERROR_DOMAIN = "governor.infin8"
 
@@ -84,6 +86,7 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
             error_domain=ERROR_DOMAIN,
             reflection=settings.reflection,
             minimum_deadline_seconds=settings.minimum_deadline_seconds,
+            shares_port=settings.shares_port,
         )
         port = await server.start()
         sweeper = asyncio.create_task(
@@ -100,20 +103,45 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
         await database.close()
 
 
-async def main() -> None:
-    """Serves until SIGINT or SIGTERM, then finishes what is running."""
+async def main(workers: int) -> int:
+    """Serves until SIGINT or SIGTERM, then finishes what is running. Returns the exit status."""
     settings = GovernorSettings()
-    set_up_logs(settings, service="governor")
-    stopping = asyncio.Event()
+    serving = asyncio.create_task(_serve(settings) if workers == 1 else _serve_by(workers, settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        return await serving
+    except asyncio.CancelledError:
+        return 0
+
+
+async def _serve(settings: GovernorSettings) -> int:
+    set_up_logs(settings, service="governor")
     async with running(settings) as port:
         # What is here by now stays: let no collection of garbage walk over it again.
         gc.freeze()
-        print(f"ready governor={settings.host}:{port}", flush=True)
-        await stopping.wait()
+        _say_ready(settings, port)
+        await asyncio.Event().wait()
+    return 0
+
+
+async def _serve_by(workers: int, settings: GovernorSettings) -> int:
+    return await run_workers(
+        "governor_service",
+        workers,
+        prefix="GOVERNOR_",
+        host=settings.host,
+        port=settings.port,
+        ready=partial(_say_ready, settings),
+    )
+
+
+def _say_ready(settings: GovernorSettings, port: int) -> None:
+    print(f"ready governor={settings.host}:{port}", flush=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    parser = argparse.ArgumentParser(prog="python -m governor_service", description=__doc__)
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the same port")
+    sys.exit(uvloop.run(main(max(1, parser.parse_args().workers))))

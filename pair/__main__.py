@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from infin8.workflow.v1 import workflow_pb2
 from pair.make import stopped_by_make
-from pair.processes import ProcessEndedError
 from pair.run import run
 from pair.serve import serve
 from pair.settings import PairSettings
+from service_chassis.processes import ProcessEndedError
 
 _PROFILE = Path(__file__).parent.parent / "examples" / "organization.json"
 

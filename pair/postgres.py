@@ -1,4 +1,4 @@
-"""`python -m pair.child pair.postgres DATA_DIR DATABASE…` owns the embedded PostgreSQL until told to stop.
+"""`python -m pair.postgres DATA_DIR DATABASE…` owns the embedded PostgreSQL until told to stop.
 
 A process of its own, so that the server ends in order also when the pair is killed. It prints one line of
 JSON once every database is there: {"notice": null or text, "dsns": {database: dsn}}. A server that is killed

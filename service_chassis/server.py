@@ -41,10 +41,13 @@ class GrpcServer:
         error_domain: str,
         reflection: bool = True,
         minimum_deadline_seconds: float = 0.01,
+        shares_port: bool = False,
     ) -> None:
+        """`shares_port` is for worker processes of one service, whose parent holds the port for them."""
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._services = tuple(services)
         self._reflection = reflection
+        self._shares_port = shares_port
         self._interceptor = CallInterceptor(
             error_domain=error_domain, minimum_deadline_seconds=minimum_deadline_seconds
         )
@@ -56,7 +59,8 @@ class GrpcServer:
         self._server = server = grpc.aio.server(
             interceptors=[self._interceptor],
             options=[
-                ("grpc.so_reuseport", 0),  # else a second server binds the same port, and nobody notices
+                # Else a second server binds the same port, and nobody notices.
+                ("grpc.so_reuseport", int(self._shares_port)),
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ],
         )

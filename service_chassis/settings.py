@@ -43,6 +43,8 @@ class ServerSettings(_Settings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
+    shares_port: bool = False
+    """Set for worker processes by their parent."""
     reflection: bool = True
     grace_seconds: float = Field(default=10.0, ge=0)
     """How long a stop waits for the calls that are running."""

@@ -1,4 +1,4 @@
-"""Processes that the pair is made of: each says when it is ready, and ends in order."""
+"""Processes that are started by another: each says when it is ready, and ends in order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _STOP_SECONDS = 45.0  # more than a service's grace and its database's last work
 
 
 class ProcessEndedError(Exception):
-    """A process of the pair ended, or never became ready. Its text is for people."""
+    """A process ended, or never became ready. Its text is for people."""
 
 
 class ChildProcess:
-    """A running module, in a session of its own: Ctrl-C reaches the pair, which stops it in its turn."""
+    """A running module, in a session of its own: Ctrl-C reaches its parent, which stops it in its turn."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -30,8 +30,8 @@ class ChildProcess:
     async def start(cls, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> Self:
         """Returns once it says that it is ready. ProcessEndedError if it ends instead, or takes too long."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pair.child", module, *arguments),
-            stdin=asyncio.subprocess.PIPE,  # see pair.child
+            *(sys.executable, "-m", "service_chassis.child", module, *arguments),
+            stdin=asyncio.subprocess.PIPE,  # see service_chassis.child
             stdout=asyncio.subprocess.PIPE,
             env=dict(environment),
             start_new_session=True,
@@ -56,7 +56,7 @@ class ChildProcess:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self._process.wait()
         except TimeoutError:
-            print(f"pair: {self.name} does not stop and is killed", file=sys.stderr)
+            print(f"{self.name} does not stop and is killed", file=sys.stderr)
             self._process.kill()
             await self._process.wait()
         if self._copying is not None:
