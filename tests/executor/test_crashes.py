@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+import grpc
 import pytest
 
+from governor_client import GovernorClient
+from infin8.governor.v1.governor_service_pb2 import Settlement, SettleRequest
 from service_chassis.refusal import Refusal
 from tests.executor.conftest import SONAR, Bench, kinds
 from tests.executor.examples import answer
 from tests.executor.talk import GOOD_SONAR, assert_charged_as_billed, behave, route_of, until_dispatched
+from workflow_service.app.end_call import CallEnder
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import IcpResult, ValidationResult
@@ -161,6 +166,47 @@ async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) 
         call.billed_nano_usd for call in bench.simulator.calls
     )
     await bench.assert_books_agree(lease)
+
+
+@pytest.mark.parametrize("first", ["the late one", "the new owner"])
+async def test_a_late_settlement_beside_the_new_owners_is_counted_once(bench: Bench, first: str) -> None:
+    """Fault 11: whichever of the two the governor hears first, and the journal last, the cost is one."""
+    lease = await bench.workflows.lease(Step.ICP)
+    journal = bench.workflows.journal
+    late = await journal.dispatch_if_authorized_and_leased(await begin(bench, lease))
+    assert late is not None
+    taken = await bench.workflows.take_over(lease)
+    [adopted] = await journal.adopt_open_if_leased(
+        lease.organization_id, lease.workflow_id, lease.step, epoch=taken.epoch
+    )
+    ends = [
+        (late, Response(served_model=SONAR, usage=CallUsage(100, 0, 0, 50, 0, 1))),
+        (adopted, Response(error_class=ErrorClass.LEASE_EXPIRED)),
+    ]
+    outer, inner = ends if first == "the late one" else reversed(ends)
+
+    async def end_the_other() -> None:
+        await CallEnder(journal, bench.client, bench.provider).respond_and_settle(*inner)
+
+    interrupted = InterruptedClient(bench.channel, end_the_other)
+    await CallEnder(journal, interrupted, bench.provider).respond_and_settle(*outer)
+    assert sum(entry.cost_nano_usd for entry in await bench.entries(lease)) == 100 * 1000 + 50 * 2000
+    await bench.assert_books_agree(lease)
+
+
+class InterruptedClient(GovernorClient):
+    """Something else happens between the governor's first settlement and whoever asked for it."""
+
+    def __init__(self, channel: grpc.aio.Channel, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(channel)
+        self._meanwhile: Callable[[], Awaitable[None]] | None = meanwhile
+
+    async def send_settle(self, request: SettleRequest, timeout_seconds: float) -> Settlement:
+        settlement = await super().send_settle(request, timeout_seconds)
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return settlement
 
 
 async def test_a_cancelled_workflow_sends_nothing_more(bench: Bench) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from governor_client import GovernorClient, GovernorUnavailableError
 from infin8.governor.v1.budget_pb2 import BudgetScope
-from infin8.governor.v1.entry_pb2 import Usage
+from infin8.governor.v1.entry_pb2 import EntryKind, Usage
 from infin8.governor.v1.governor_service_pb2 import Settlement
 from service_chassis.refusal import Refusal
 from workflow_service.app.step_failed import StepFailed
@@ -161,16 +161,23 @@ class CallEnder:
             raise governor_failed(refusal) from None
 
     async def _settle_late(self, row: Invocation, response: Response) -> None:
-        """The row's new owner charged it as unknown; this is what it really used."""
+        """The row's new owner charged it as unknown, or is about to; this is what it really used."""
         if response.usage is None:
             return
         usage = response.usage
         settlement = await self._settle_at_governor(row, response)
+        present = await persist(lambda: self._journal.get(row.organization_id, row.request_id))
+        if present is not None and present.state is InvocationState.RESPONDED:
+            # Its new owner is between the governor and the journal: what it will write is written first, so
+            # that there is something to correct.
+            await self.settle(present)
+        # An entry that is no correction was here before the new owner's: that one is told the same cost.
+        is_correction = settlement.entry.kind == EntryKind.ENTRY_KIND_ADJUSTMENT
         await persist(
             lambda: self._journal.correct_if_settled_unknown(
                 row,
                 usage=usage,
-                difference_nano_usd=settlement.entry.cost_nano_usd,
+                difference_nano_usd=settlement.entry.cost_nano_usd if is_correction else 0,
                 workflow_spent_nano_usd=_workflow_spent_nano_usd(settlement),
             )
         )
