@@ -213,6 +213,12 @@ def test_ids_are_the_same_in_every_run() -> None:
     assert keyword_key("Straße") == keyword_key("STRASSE")
 
 
+def test_a_keyword_has_no_marks_that_nobody_can_type() -> None:
+    """A review names keywords as they are shown, and refuses directional marks."""
+    assert seed("\u200fabc\u200e d\u061c").keyword == "abc d"
+    assert keyword_key("abc\u200f") == keyword_key("ABC")
+
+
 FOREIGN_RESULTS: list[tuple[Step, Any]] = [
     (Step.ICP, CompetitorResult(keywords=(seed("a"),))),
     (Step.COMPETITOR, CompetitorResult(keywords=(seed("a", "https://other.example"),))),
@@ -245,6 +251,8 @@ def test_a_result_that_does_not_answer_its_input_is_refused(step: Step, result: 
         lambda: seed("a\u202eb"),
         lambda: seed("   "),
         lambda: seed("x" * 201),
+        lambda: seed("\u0958" * 101),  # two characters each in NFC
+        lambda: seed("\u200f"),
         lambda: IcpResult.model_validate(ICP.model_dump() | {"extra": 1}),
         lambda: CompetitorInput(icp=ICP, competitor_urls=()),
         lambda: ValidationInput(icp=ICP, clusters=()),

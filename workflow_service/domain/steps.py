@@ -22,9 +22,11 @@ from workflow_service.domain.states import Step
 KEYWORDS_PER_COMPETITOR_MAX: Final = 3
 COMPETITOR_URLS_MAX: Final = 10
 KEYWORDS_MAX: Final = KEYWORDS_PER_COMPETITOR_MAX * COMPETITOR_URLS_MAX
+_KEYWORD_LENGTH_MAX: Final = 200
 
 _NAMESPACE: Final = UUID("6b1cfd0a-9b1e-5f0e-9d53-6a3f6d1f7c11")
 _BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_WITHOUT_MARKS: Final = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))
 
 
 def cluster_id(workflow_id: UUID, pillar_keyword: str) -> UUID:
@@ -38,8 +40,11 @@ def article_id(workflow_id: UUID, cluster: UUID) -> UUID:
 
 
 def normalize_keyword(keyword: str) -> str:
-    """A keyword as it is shown and stored: Unicode NFC, one space between words, none around."""
-    return " ".join(unicodedata.normalize("NFC", keyword).split())
+    """A keyword as it is shown and stored: Unicode NFC, one space between words, none around.
+
+    Without directional marks, which nobody sees or types, and which a review would refuse.
+    """
+    return " ".join(unicodedata.normalize("NFC", keyword).translate(_WITHOUT_MARKS).split())
 
 
 def keyword_key(keyword: str) -> str:
@@ -73,13 +78,17 @@ def _block(value: str) -> str:
 
 
 def _keyword(value: str) -> str:
-    return normalize_keyword(_line(value))
+    keyword = normalize_keyword(_line(value))
+    # NFC makes two or three characters of some.
+    if not 0 < len(keyword) <= _KEYWORD_LENGTH_MAX:
+        raise ValueError(f"must have 1 to {_KEYWORD_LENGTH_MAX} characters once normalized")
+    return keyword
 
 
 Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
 Sentence = Annotated[str, Field(max_length=1024), AfterValidator(_line)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_line)]
-Keyword = Annotated[str, Field(max_length=200), AfterValidator(_keyword)]
+Keyword = Annotated[str, Field(max_length=_KEYWORD_LENGTH_MAX), AfterValidator(_keyword)]
 Block = Annotated[str, Field(max_length=100_000), AfterValidator(_block)]
 Slug = Annotated[str, Field(max_length=100, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
