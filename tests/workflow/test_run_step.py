@@ -11,11 +11,11 @@ import pytest
 
 from infin8.workflow.v1 import errors_pb2
 from service_chassis.refusal import Refusal
-from tests.workflow.service import Client, PlainExecutor, outcomes, served, state_name
+from tests.workflow.service import COMPETITORS, Client, PlainExecutor, outcomes, served, state_name
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
-from workflow_service.domain.steps import IcpResult, ValidationResult
+from workflow_service.domain.steps import CompetitorResult, IcpResult, SeedKeyword, ValidationResult
 from workflow_service.settings import WorkflowSettings
 
 
@@ -92,6 +92,23 @@ async def test_a_result_that_does_not_answer_its_input_is_not_kept(
     failed = await client.run(workflow, "COMPETITOR")
     assert state_name(failed) == "COMPETITOR_FAILED"
     assert failed.last_error.error_class == errors_pb2.ERROR_CLASS_INTERNAL
+
+
+async def test_a_result_that_the_database_refuses_fails_the_step(
+    client: Client, executor: PlainExecutor
+) -> None:
+    """It ends at once (I10), as a fault of ours, and can be run again."""
+    workflow = await client.at("COMPETITOR_PENDING")
+    too_long = SeedKeyword.model_construct(
+        keyword="x" * 201, competitor_url=COMPETITORS[0], intent="i", reason="r"
+    )
+    executor.results[Step.COMPETITOR] = CompetitorResult(keywords=(too_long,))
+    failed = await client.run(workflow, "COMPETITOR")
+    assert state_name(failed) == "COMPETITOR_FAILED"
+    assert failed.last_error.error_class == errors_pb2.ERROR_CLASS_INTERNAL
+
+    executor.results.clear()
+    assert state_name(await client.run(failed, "COMPETITOR")) == "COMPETITOR_COMPLETED"
 
 
 async def test_a_validation_that_finds_nothing_valid_has_failed(

@@ -208,6 +208,10 @@ class StepRunner:
                     raise
                 # Paid for, so tried until it stands or the lease is lost.
                 await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:
+                # Nothing of it was kept; without an end the step would stand there until its lease ran out.
+                _log.exception("result_not_kept", workflow_id=str(key.workflow_id))
+                return await self._fail(key, _internal_error(), answers)
             else:
                 return answer.workflow
 
