@@ -10,7 +10,7 @@ from infin8.workflow.v1 import workflow_pb2, workflow_service_pb2, workflow_serv
 from service_chassis import fields
 from service_chassis.database import Database
 from workflow_service.api import parse, render
-from workflow_service.api.paging import Paging, time_position
+from workflow_service.api.paging import Paging, fitting, time_position
 from workflow_service.app import read_workflows, transitions
 from workflow_service.app.create_workflow import create_workflow
 
@@ -52,12 +52,16 @@ class LifecycleRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
             after=paging.time_and_id,
             page_size=paging.page_size,
         )
+        messages = [render.workflow_message(workflow) for workflow in page.items]
+        count = fitting(messages)
         position = [
-            (time_position(workflow.create_time), str(workflow.workflow_id)) for workflow in page.items[-1:]
+            (time_position(workflow.create_time), str(workflow.workflow_id))
+            for workflow in page.items[count - 1 : count]
         ]
+        more = page.more or count < len(messages)
         return workflow_service_pb2.ListWorkflowsResponse(
-            workflows=[render.workflow_message(workflow) for workflow in page.items],
-            next_page_token=paging.next_token(position[0], more=page.more) if position else "",
+            workflows=messages[:count],
+            next_page_token=paging.next_token(position[0], more=more) if position else "",
         )
 
     async def UpdateWorkflowData(

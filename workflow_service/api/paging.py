@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from google.protobuf.message import Message
+
 from service_chassis import fields
 
+_PAGE_BYTES_MAX: Final = 3 * 1024 * 1024  # a message of 4 MiB is the most that clients take by default
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -46,6 +49,16 @@ class Paging:
     def next_token(self, position: Position, *, more: bool) -> str:
         """`position` is the last item's; "" where the list ends there."""
         return fields.encode_page_token(scope=self._scope, position=position) if more else ""
+
+
+def fitting(messages: Sequence[Message]) -> int:
+    """How many of the messages one answer holds: at least the first, if there is one."""
+    size_bytes = 0
+    for count, message in enumerate(messages):
+        size_bytes += message.ByteSize()
+        if count and size_bytes > _PAGE_BYTES_MAX:
+            return count
+    return len(messages)
 
 
 def time_position(time: datetime) -> int:
