@@ -1,0 +1,161 @@
+"""The model's budgets, prices, tiers and freezes, and what may be set of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Self
+
+from tests.property.books import (
+    DEFAULT_TIER,
+    Account,
+    Organization,
+    canonical,
+    month_of,
+)
+from tests.property.operations import (
+    Answer,
+    BudgetKey,
+    CreatePrice,
+    Labels,
+    Operation,
+    Price,
+    Refused,
+    SetBudget,
+    SetFreeze,
+    SetOrganization,
+    SetTier,
+    Status,
+)
+
+
+class Accounts:
+    """What may be spent, and what is. A refusal changes nothing."""
+
+    def __init__(self, organizations: int) -> None:
+        self.organizations = [Organization() for _ in range(organizations)]
+        self.tiers = {"default": DEFAULT_TIER}
+        self.prices: dict[str, tuple[Price, ...]] = {}
+        self.frozen: frozenset[tuple[int | None, str | None]] = frozenset()
+        # What a request_id did, of operations that leave no hold and no entry; by method and whose the id is.
+        self.requests: dict[tuple[str, int | None, int], tuple[Operation, Answer | int]] = {}
+
+    def copy(self) -> Self:
+        other = type(self)(0)
+        other.organizations = [organization.copy() for organization in self.organizations]
+        other.tiers, other.prices, other.requests = dict(self.tiers), dict(self.prices), dict(self.requests)
+        other.frozen = self.frozen
+        return other
+
+    def limit(self, organization: Organization, key: BudgetKey) -> int | None:
+        """Its own, else the standing one, else the override, else the tier's; None: no limit."""
+        tier = self.tiers[organization.tier]
+        in_order: list[int | None] = [organization.limits.get(key)]
+        if key.month:
+            in_order.append(organization.limits.get(key._replace(month="standing")))
+        if key.scope == "ORGANIZATION":
+            in_order += [organization.monthly_quota, tier.monthly_quota]
+        elif key.scope == "WORKFLOW":
+            in_order += [organization.workflow_limit, tier.workflow_limit]
+        return next((limit for limit in in_order if limit is not None), None)
+
+    def status(self, organization: Organization, key: BudgetKey) -> Status:
+        account = organization.accounts.get(key, Account())
+        return Status(key, self.limit(organization, key), account.spent, account.held, account.unguarded)
+
+    def statuses(self, organization: Organization, keys: Iterable[BudgetKey]) -> tuple[Status, ...]:
+        return tuple(self.status(organization, key) for key in sorted(keys, key=str))
+
+    def budgets_that_apply(
+        self, organization: Organization, workflow: int, labels: Labels, month: str
+    ) -> tuple[BudgetKey, ...]:
+        """Labels only where a budget has been set for them."""
+        keys = [BudgetKey("ORGANIZATION", "", month), BudgetKey("WORKFLOW", str(workflow), None)]
+        for key, value in labels:
+            lifetime = BudgetKey("LABEL", f"{key}={value}", None)
+            monthly, standing = lifetime._replace(month=month), lifetime._replace(month="standing")
+            if lifetime in organization.limits:
+                keys.append(lifetime)
+            if monthly in organization.limits or standing in organization.limits:
+                keys.append(monthly)
+        return tuple(keys)
+
+    def move(
+        self,
+        organization: Organization,
+        keys: Iterable[BudgetKey],
+        *,
+        spent: int = 0,
+        held: int = 0,
+        unguarded: int = 0,
+    ) -> None:
+        for key in keys:
+            was = organization.accounts.get(key, Account())
+            organization.accounts[key] = Account(
+                was.spent + spent, was.held + held, was.unguarded + unguarded
+            )
+
+    def price_at(self, model: str, time: datetime) -> Price | None:
+        begun = [price for price in self.prices.get(model, ()) if price.effective_time <= time]
+        return max(begun, key=lambda price: price.effective_time, default=None)
+
+    def known(self, operation: Operation, owner: int | None, request: int | None) -> Answer | int | None:
+        """What the request_id did before, if it did."""
+        if request is None:
+            return None
+        known = self.requests.get((type(operation).__name__, owner, request))
+        if known is None:
+            return None
+        return known[1] if known[0] == operation else Refused("REQUEST_ID_REUSED")
+
+    def did(self, operation: Operation, owner: int | None, request: int | None, answer: Answer | int) -> None:
+        if request is not None:
+            self.requests[type(operation).__name__, owner, request] = (operation, answer)
+
+    def create_price(self, create: CreatePrice, now: datetime) -> Answer:
+        known = self.known(create, None, create.request)
+        if known is not None:
+            assert not isinstance(known, int)
+            return known
+        model, begins = canonical(create.model), create.effective_time or now
+        versions = self.prices.get(model, ())
+        is_taken = any(version.effective_time == begins for version in versions)
+        if is_taken or (begins < now and self.price_at(model, begins)):
+            return Refused("INVALID_FIELD", frozenset({("field", "effective_time")}))
+        price = Price(model, create.rates, begins)
+        self.prices[model] = (*versions, price)
+        self.did(create, None, create.request, price)
+        return price
+
+    def set(self, operation: SetBudget | SetTier | SetOrganization | SetFreeze, now: datetime) -> Answer:
+        """The operation itself tells what was set; a budget is answered as it stands."""
+        owner = None if isinstance(operation, SetTier) else operation.organization
+        if isinstance(operation, SetOrganization) and (operation.tier or "default") not in self.tiers:
+            return Refused("TIER_NOT_FOUND")
+        known = self.known(operation, owner, operation.request)
+        if isinstance(known, Refused):
+            return known
+        if known is None:
+            match operation:
+                case SetTier():
+                    self.tiers[operation.tier] = operation
+                case SetBudget():
+                    self.organizations[operation.organization].limits[operation.key] = operation.limit
+                case SetOrganization():
+                    organization = self.organizations[operation.organization]
+                    organization.tier = operation.tier or "default"
+                    organization.workflow_limit = operation.workflow_limit
+                    organization.monthly_quota = operation.monthly_quota
+                case SetFreeze():
+                    target = frozenset({(operation.organization, operation.model)})
+                    self.frozen = self.frozen | target if operation.frozen else self.frozen - target
+            self.did(operation, owner, operation.request, operation.request or 0)
+        if isinstance(operation, SetBudget):
+            key = operation.key
+            if key.month == "standing":
+                key = key._replace(month=month_of(now))
+            return self.status(self.organizations[operation.organization], key)
+        if isinstance(operation, SetOrganization):
+            return replace(operation, request=None, tier=operation.tier or "default")
+        return replace(operation, request=None)

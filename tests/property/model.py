@@ -1,0 +1,274 @@
+"""A model of the governor: small, pure, and written from its contract, not from its SQL.
+
+It predicts the answer to every operation and where everything stands afterwards. One operation after the
+other: what the real governor answers to operations at once must be what this answers to them in some order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from tests.property.books import (
+    ENTRY_COST_MAX,
+    NOTHING_USED,
+    RETENTION,
+    Charge,
+    Hold,
+    canonical,
+    month_of,
+    rated_cost,
+)
+from tests.property.holds import Holds
+from tests.property.operations import (
+    Adjust,
+    Answer,
+    Authorize,
+    BudgetKey,
+    CheckBudget,
+    CreatePrice,
+    Entry,
+    Extend,
+    HoldName,
+    Operation,
+    Price,
+    RecordUsage,
+    Refused,
+    Settle,
+    Settled,
+    Sweep,
+    Swept,
+    Usage,
+    Void,
+)
+
+
+class Model(Holds):
+    """The governor, as its contract says it is: accounts, holds and, here, the ledger."""
+
+    def apply(self, operation: Operation, now: datetime) -> Answer:
+        """Does it, and answers. A refusal has changed nothing."""
+        match operation:
+            case Authorize():
+                return self.authorize(operation, now)
+            case CheckBudget(call):
+                return self.check(self.decide(call, now))
+            case Settle():
+                return self._settle(operation, now)
+            case Void():
+                return self.void(operation, now)
+            case Extend():
+                return self.extend(operation, now)
+            case Sweep():
+                return self._sweep(operation, now)
+            case RecordUsage():
+                return self._record(operation, now)
+            case Adjust():
+                return self._adjust(operation, now)
+            case CreatePrice():
+                return self.create_price(operation, now)
+            case _:
+                return self.set(operation, now)
+
+    def _sweep(self, sweep: Sweep, now: datetime) -> Answer:
+        """Those that ran out longest ago come first."""
+        organization = self.organizations[sweep.organization]
+        due = sorted(
+            (hold.expire_time, request)
+            for request, hold in organization.holds.items()
+            if hold.state == "PENDING" and hold.expire_time <= now - RETENTION
+        )
+        charged = [request for _, request in due if self._charges(organization.holds[request])]
+        for _, request in due:
+            if request not in charged:
+                self.release(organization, request, "EXPIRED")
+        for request in charged:
+            self._end(sweep, HoldName(sweep.organization, request), now)
+        return Swept(len(due) - len(charged), len(charged))
+
+    def _charges(self, hold: Hold) -> bool:
+        return hold.asked is not None and hold.asked.on_expiry == "CHARGE"
+
+    def _charge(
+        self, price: Price | None, usage: Usage | None, provider_cost: int | None, held: int, *, drifted: bool
+    ) -> Charge:
+        """The greater of the rated cost and the provider's; the bound stands for what cannot be rated."""
+        rated = rated_cost(price.rates, usage) if price and usage else None
+        flags = set()
+        variance = 0 if rated is None or provider_cost is None else abs(provider_cost - rated)
+        # Tolerated: a hundredth, and a thousand nano-USD.
+        if variance > 1000 and variance * 100 > (rated or 0):
+            flags.add("PROVIDER_VARIANCE")
+        if price is None:
+            flags.add("UNPRICED_MODEL")
+        if usage is None:
+            flags.add("UNKNOWN_OUTCOME")
+        if drifted:
+            flags.add("MODEL_DRIFT")
+        cost = max(held if rated is None else rated, provider_cost or 0)
+        return Charge(cost, rated or 0, price, frozenset(flags))
+
+    def _post(self, entry: Entry, keys: tuple[BudgetKey, ...]) -> Entry:
+        organization = self.organizations[entry.organization]
+        organization.entries.append(entry)
+        organization.posted_to[entry.sequence] = keys
+        self.move(organization, keys, spent=entry.cost, held=-entry.held, unguarded=entry.overage)
+        return entry
+
+    def _settled(self, owner: int, sequence: int, *, replayed: bool) -> Settled:
+        organization = self.organizations[owner]
+        entry = organization.entries[sequence - 1]
+        released = max(0, entry.held + entry.overage - entry.cost)
+        budgets = self.statuses(organization, organization.posted_to[sequence])
+        return Settled(entry, released, budgets, replayed)
+
+    def _settle(self, settle: Settle, now: datetime) -> Answer:
+        hold = self.own(settle.organization, settle.hold)
+        if hold is None:
+            return Refused("AUTHORIZATION_NOT_FOUND")
+        if hold.state == "SETTLED":
+            assert hold.entry is not None
+            if settle.usage is None:
+                return self._settled(settle.organization, hold.entry, replayed=True)
+            if settle == hold.settled_with:
+                return self._settled(settle.organization, hold.true_up or hold.entry, replayed=True)
+            if not hold.is_unknown:
+                return self.not_pending(hold, settle.hold.request, now)
+        elif hold.state != "PENDING" and (settle.usage is None or hold.asked is None):
+            return self.not_pending(hold, settle.hold.request, now)
+        return self._end(settle, settle.hold, now)
+
+    def _end(self, by: Settle | Sweep, name: HoldName, now: datetime) -> Answer:
+        """The entry that ends a hold, or brings an unknown one to its true cost."""
+        organization = self.organizations[name.organization]
+        hold = organization.holds[name.request]
+        assert hold.asked is not None
+        settle = by if isinstance(by, Settle) else Settle(name.organization, name, None)
+        served = canonical(settle.served) or hold.model
+        is_drift = served != hold.model
+        price = self.price_at(served, hold.create_time) if is_drift else hold.price
+        charge = self._charge(price, settle.usage, settle.provider_cost, hold.held, drifted=is_drift)
+        if charge.cost > ENTRY_COST_MAX:
+            return Refused("VALUE_TOO_LARGE", frozenset({("field", "usage")}))
+
+        cost, flags = charge.cost, charge.flags
+        live = hold.held if hold.state == "PENDING" else 0
+        if hold.is_unknown:
+            cost -= sum(e.cost for e in organization.entries if hold.entry in (e.sequence, e.adjusts))
+        elif hold.state_at(now) != "PENDING":
+            flags |= {"LATE"}
+        overage = max(0, cost - live)
+        if overage:
+            flags |= {"OVERAGE"}
+        kind = "ADJUSTMENT" if hold.is_unknown else "UNKNOWN" if settle.usage is None else "USAGE"
+        entry = self._post(
+            Entry(
+                name.organization,
+                len(organization.entries) + 1,
+                kind,
+                hold.asked.call.workflow,
+                name.request,
+                canonical(hold.asked.call.models[0]),
+                hold.model,
+                served,
+                settle.usage or NOTHING_USED,
+                cost,
+                charge.rated,
+                settle.provider_cost,
+                live,
+                overage,
+                charge.price,
+                flags,
+                hold.asked.call.labels,
+                hold.month or "",
+                hold.entry if hold.is_unknown else None,
+                now,
+            ),
+            hold.budgets,
+        )
+        organization.holds[name.request] = replace(
+            hold,
+            state="SETTLED",
+            entry=hold.entry or entry.sequence,
+            true_up=entry.sequence if hold.is_unknown else None,
+            settled_with=by,
+        )
+        return self._settled(name.organization, entry.sequence, replayed=False)
+
+    def _record(self, record: RecordUsage, now: datetime) -> Answer:
+        organization = self.organizations[record.organization]
+        known = self.known(record, record.organization, record.request)
+        if known is not None:
+            return organization.entries[known - 1] if isinstance(known, int) else known
+        occurred = record.occurred_time or now
+        if not now - timedelta(days=400) <= occurred <= now:
+            return Refused("INVALID_FIELD", frozenset({("field", "occurred_time")}))
+        served = canonical(record.served)
+        price = self.price_at(served, occurred)
+        charge = self._charge(price, record.usage, record.provider_cost, 0, drifted=False)
+        if price is None and charge.cost == 0:
+            return Refused("MODEL_NOT_PRICED", frozenset({("model", served)}))
+        if charge.cost > ENTRY_COST_MAX:
+            return Refused("VALUE_TOO_LARGE", frozenset({("field", "usage")}))
+        month = month_of(occurred)
+        entry = self._post(
+            Entry(
+                record.organization,
+                len(organization.entries) + 1,
+                "USAGE",
+                record.workflow,
+                None,
+                "",
+                "",
+                served,
+                record.usage,
+                charge.cost,
+                charge.rated,
+                record.provider_cost,
+                0,
+                charge.cost,
+                price,
+                charge.flags | {"UNGUARDED"},
+                record.labels,
+                month,
+                None,
+                now,
+            ),
+            self.budgets_that_apply(organization, record.workflow, record.labels, month),
+        )
+        self.did(record, record.organization, record.request, entry.sequence)
+        return entry
+
+    def _adjust(self, adjust: Adjust, now: datetime) -> Answer:
+        organization = self.organizations[adjust.organization]
+        known = self.known(adjust, adjust.organization, adjust.request)
+        if known is not None:
+            return organization.entries[known - 1] if isinstance(known, int) else known
+        owner, sequence = adjust.entry
+        if owner != adjust.organization or sequence > len(organization.entries):
+            return Refused("ENTRY_NOT_FOUND")
+        original = organization.entries[sequence - 1]
+        if original.kind == "ADJUSTMENT":
+            return Refused("INVALID_FIELD", frozenset({("field", "entry_id")}))
+        so_far = sum(e.cost for e in organization.entries if sequence in (e.sequence, e.adjusts))
+        cost = adjust.corrected_cost - so_far
+        entry = self._post(
+            replace(
+                original,
+                sequence=len(organization.entries) + 1,
+                kind="ADJUSTMENT",
+                usage=NOTHING_USED,
+                cost=cost,
+                rated_cost=0,
+                provider_cost=None,
+                held=0,
+                overage=max(0, cost),
+                price=None,
+                flags=frozenset({"UNGUARDED"} if cost > 0 else ()),
+                adjusts=sequence,
+                create_time=now,
+            ),
+            organization.posted_to[sequence],
+        )
+        self.did(adjust, adjust.organization, adjust.request, entry.sequence)
+        return entry

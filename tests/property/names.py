@@ -1,0 +1,113 @@
+"""One program's ids, and what they name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4, uuid5
+
+from tests.property.operations import (
+    Adjust,
+    BudgetKey,
+    EntryName,
+    Extend,
+    HoldName,
+    Operation,
+    Settle,
+    Void,
+)
+
+NOBODY = -1
+
+
+class Names:
+    """One program's ids, in both directions.
+
+    Ids that the governor makes become known by `learn`; one that is not known names nothing.
+    """
+
+    def __init__(self, organizations: int) -> None:
+        self._namespace = uuid4()
+        self.organizations = [uuid4() for _ in range(organizations)]
+        self._known: dict[tuple[str, object], str] = {}
+        # By organization, since two may have things of one id; what belongs to none has -1.
+        self._names: dict[tuple[str, int, str], Any] = {}
+        self.prefix = f"t{self._namespace.hex[:12]}/"
+
+    def learn(self, kind: str, name: Any, value: str) -> None:
+        """That an id means this; it does so for good."""
+        owner = name.organization if isinstance(name, HoldName | EntryName) else NOBODY
+        names = self._names.setdefault((kind, owner, value), name)
+        assert (self._known.setdefault((kind, name), value), names) == (value, name), (
+            kind,
+            value,
+            names,
+            name,
+        )
+
+    def named(self, kind: str, value: str, owner: int = NOBODY) -> Any:
+        return self._names[kind, owner, value]
+
+    def resolved(self, operation: Operation) -> Operation:
+        """The same, naming what its ids mean to the organization that asks."""
+        match operation:
+            case Settle() | Extend() | Void(by_request=False):
+                return replace(operation, hold=self._resolved("hold", operation.hold, operation.organization))
+            case Adjust():
+                return replace(
+                    operation, entry=self._resolved("entry", operation.entry, operation.organization)
+                )
+        return operation
+
+    def _resolved(self, kind: str, name: Any, organization: int) -> Any:
+        value = self._known.get((kind, name))
+        if value is None:
+            return name._replace(organization=NOBODY)
+        return self._names.get((kind, organization, value), name)
+
+    def request_id(self, request: int | None) -> str:
+        return "" if request is None else self._number("request", request)
+
+    def request(self, request_id: str) -> int:
+        number: int = self.named("request", request_id)
+        return number
+
+    def _number(self, kind: str, number: int) -> str:
+        value = str(uuid5(self._namespace, f"{kind}/{number}"))
+        self.learn(kind, number, value)
+        return value
+
+    def organization_id(self, number: int) -> str:
+        return str(self.organizations[number])
+
+    def workflow_id(self, number: int) -> str:
+        return self._number("workflow", number)
+
+    def hold_id(self, name: HoldName) -> str:
+        return self._known.get(("hold", name)) or str(uuid5(self._namespace, f"no hold {name}"))
+
+    def entry_id(self, name: EntryName) -> str:
+        return self._known.get(("entry", name)) or str(uuid5(self._namespace, f"no entry {name}"))
+
+    def model_id(self, model: str) -> str:
+        """Each program has models and tiers of its own. Case is a part of how a model is spelled."""
+        return f"{self.prefix.upper() if model.isupper() else self.prefix}{model}" if model else ""
+
+    def own(self, name: str) -> str:
+        return name.removeprefix(self.prefix)
+
+    def tier_id(self, tier: str) -> str:
+        return tier if tier in ("", "default") else f"{self.prefix}{tier}"
+
+    def budget(self, key: str) -> BudgetKey:
+        """A budget by the key that the database has for it."""
+        kind, _, rest = key.partition("/")
+        if kind == "month":
+            return BudgetKey("ORGANIZATION", "", rest)
+        if kind == "workflow":
+            return BudgetKey("WORKFLOW", str(self.named("workflow", rest)), None)
+        period, _, rest = rest.partition("/")
+        if period == "lifetime":
+            return BudgetKey("LABEL", rest, None)
+        month, _, subject = rest.partition("/")
+        return BudgetKey("LABEL", subject, month)

@@ -1,0 +1,331 @@
+"""What is asked of the governor and what it answers: the vocabulary that the model and the real one share.
+
+Organizations, workflows and requests are small numbers here, and an entry is its sequence; `wire.py` turns
+them into the ids that travel. Two operations have the same content exactly if they are equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+
+class BudgetKey(NamedTuple):
+    """A budget; `month` as 2031-02, None for a lifetime, `standing` for a limit of every month."""
+
+    scope: str
+    subject: str
+    month: str | None
+
+
+class HoldName(NamedTuple):
+    """A hold: whose it is, and the request it was asked for with."""
+
+    organization: int
+    request: int
+
+
+class EntryName(NamedTuple):
+    """An entry: whose ledger it is in, and its sequence."""
+
+    organization: int
+    sequence: int
+
+
+class Usage(NamedTuple):
+    """Tokens and requests; cached and cache-write tokens are parts of the input, reasoning of the output."""
+
+    input: int
+    cached: int
+    cache_write: int
+    output: int
+    reasoning: int
+    requests: int
+
+
+class Rates(NamedTuple):
+    """Nano-USD per million tokens, and per request; None costs what its parent costs."""
+
+    input: int
+    cached: int | None
+    cache_write: int | None
+    output: int
+    reasoning: int | None
+    request: int
+
+
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What Authorize and CheckBudget are asked alike. `models` are as sent, in any spelling."""
+
+    organization: int
+    workflow: int
+    models: tuple[str, ...]
+    input_tokens: int
+    output_tokens: int
+    output_tokens_min: int | None = None
+    requests: int | None = None
+    labels: Labels = ()
+
+
+@dataclass(frozen=True)
+class Authorize:
+    request: int
+    call: Call
+    duration: timedelta | None = None
+    on_expiry: str | None = None
+
+    @property
+    def organization(self) -> int:
+        return self.call.organization
+
+
+@dataclass(frozen=True)
+class CheckBudget:
+    call: Call
+
+
+@dataclass(frozen=True)
+class Settle:
+    """`usage` None: the outcome is unknown."""
+
+    organization: int
+    hold: HoldName
+    usage: Usage | None
+    served: str = ""
+    provider_cost: int | None = None
+
+
+@dataclass(frozen=True)
+class Void:
+    organization: int
+    hold: HoldName
+    by_request: bool
+
+
+@dataclass(frozen=True)
+class Extend:
+    organization: int
+    hold: HoldName
+    expire_time: datetime
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One round of the sweeper for one organization."""
+
+    organization: int
+
+
+@dataclass(frozen=True)
+class RecordUsage:
+    organization: int
+    workflow: int
+    request: int
+    served: str
+    usage: Usage
+    provider_cost: int | None = None
+    labels: Labels = ()
+    occurred_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Adjust:
+    organization: int
+    request: int
+    entry: EntryName
+    corrected_cost: int
+
+
+@dataclass(frozen=True)
+class CreatePrice:
+    request: int | None
+    model: str
+    rates: Rates
+    effective_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SetBudget:
+    request: int | None
+    organization: int
+    key: BudgetKey
+    limit: int | None
+
+
+@dataclass(frozen=True)
+class SetTier:
+    request: int | None
+    tier: str
+    workflow_limit: int | None
+    monthly_quota: int | None
+    allowed_models: tuple[str, ...] = ()
+    threshold_percent: int | None = None
+
+
+@dataclass(frozen=True)
+class SetOrganization:
+    """All three are set; None takes one away."""
+
+    request: int | None
+    organization: int
+    tier: str | None
+    workflow_limit: int | None
+    monthly_quota: int | None
+
+
+@dataclass(frozen=True)
+class SetFreeze:
+    """An organization, a model, or (both None) everything."""
+
+    request: int | None
+    organization: int | None
+    model: str | None
+    frozen: bool
+
+
+Operation: TypeAlias = (
+    Authorize
+    | CheckBudget
+    | Settle
+    | Void
+    | Extend
+    | Sweep
+    | RecordUsage
+    | Adjust
+    | CreatePrice
+    | SetBudget
+    | SetTier
+    | SetOrganization
+    | SetFreeze
+)
+
+
+@dataclass(frozen=True)
+class Price:
+    """A version of a model's price."""
+
+    model: str
+    rates: Rates
+    effective_time: datetime
+
+
+@dataclass(frozen=True)
+class Status:
+    """A budget as it stands."""
+
+    key: BudgetKey
+    limit: int | None
+    spent: int
+    held: int
+    unguarded: int
+
+
+@dataclass(frozen=True)
+class HoldSeen:
+    """An authorization as callers see it; of one that was voided before it was asked for, little."""
+
+    organization: int
+    request: int
+    workflow: int | None
+    state: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    requests: int
+    held: int
+    price: Price | None
+    downgraded: bool
+    on_expiry: str | None
+    labels: Labels
+    month: str | None
+    create_time: datetime
+    expire_time: datetime
+    entry: int | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger. `hold` is the request of the hold that it settled."""
+
+    organization: int
+    sequence: int
+    kind: str
+    workflow: int
+    hold: int | None
+    requested_model: str
+    granted_model: str
+    served_model: str
+    usage: Usage
+    cost: int
+    rated_cost: int
+    provider_cost: int | None
+    held: int
+    overage: int
+    price: Price | None
+    flags: frozenset[str]
+    labels: Labels
+    month: str
+    adjusts: int | None
+    create_time: datetime
+
+
+@dataclass(frozen=True)
+class Held:
+    """Authorize, Void, Extend."""
+
+    hold: HoldSeen
+    budgets: tuple[Status, ...]
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Checked:
+    """CheckBudget; `denial` None: allowed."""
+
+    denial: str | None
+    model: str
+    output_tokens: int
+    estimated: int
+    budgets: tuple[Status, ...]
+
+
+@dataclass(frozen=True)
+class Settled:
+    entry: Entry
+    released: int
+    budgets: tuple[Status, ...]
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Swept:
+    released_holds: int
+    charged_holds: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """With what the refusal tells about itself, by name."""
+
+    reason: str
+    details: frozenset[tuple[str, str | int]] = frozenset()
+
+
+Answer: TypeAlias = (
+    Held
+    | Checked
+    | Settled
+    | Swept
+    | Entry
+    | Status
+    | Price
+    | SetTier
+    | SetOrganization
+    | SetFreeze
+    | Refused
+)

@@ -1,0 +1,118 @@
+"""Where a program's organizations stand, in the database and in the model, to be compared after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import asyncpg
+
+from tests.property.books import Account
+from tests.property.model import Model
+from tests.property.names import NOBODY
+from tests.property.operations import BudgetKey, EntryName, HoldName
+from tests.property.wire import Wire
+
+# One statement, since it runs after each step. $1: the organizations, $2: how the names of a program begin.
+QUERY = """
+SELECT 'hold' AS kind, organization_id, request_id::text AS name, authorization_id::text AS id, state AS word,
+    ARRAY[held_nano_usd::bigint] AS figures, expire_time
+FROM authorizations WHERE organization_id = ANY ($1)
+UNION ALL
+SELECT 'account', organization_id, budget_key, NULL, NULL,
+    ARRAY[spent_nano_usd, held_nano_usd, unguarded_nano_usd]::bigint[], NULL
+FROM budgets WHERE organization_id = ANY ($1)
+UNION ALL
+SELECT 'entry', organization_id, sequence::text, id::text, NULL, ARRAY[cost_nano_usd]::bigint[], NULL
+FROM ai_usage_ledger WHERE organization_id = ANY ($1)
+UNION ALL
+SELECT 'limit', organization_id, budget_key, NULL, NULL, ARRAY[limit_nano_usd]::bigint[], NULL
+FROM budget_limits WHERE organization_id = ANY ($1)
+UNION ALL
+SELECT 'terms', organization_id, tier, NULL, NULL,
+    ARRAY[workflow_limit_nano_usd, monthly_quota_nano_usd]::bigint[], NULL
+FROM organizations WHERE organization_id = ANY ($1)
+UNION ALL
+SELECT 'freeze', organization_id, model, NULL, NULL, NULL, NULL
+FROM freezes
+WHERE starts_with(model, $2) OR (model = '' AND organization_id = ANY ($1::uuid[] || every_organization()))
+"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Every total, and what was set: by organization, with the request, the budget, the sequence."""
+
+    holds: dict[tuple[int, int], tuple[str, int, datetime]]
+    accounts: dict[tuple[int, BudgetKey], Account]
+    entries: dict[tuple[int, int], int]
+    limits: dict[tuple[int, BudgetKey], int | None]
+    terms: dict[int, tuple[str, int | None, int | None]]
+    frozen: frozenset[tuple[int | None, str | None]]
+
+    @classmethod
+    def of(cls, model: Model) -> Standing:
+        """What the model says."""
+        numbered = list(enumerate(model.organizations))
+        return cls(
+            holds={
+                (number, request): (hold.state, hold.held, hold.expire_time)
+                for number, organization in numbered
+                for request, hold in organization.holds.items()
+            },
+            accounts={
+                (number, key): account
+                for number, organization in numbered
+                for key, account in organization.accounts.items()
+            },
+            entries={
+                (number, entry.sequence): entry.cost
+                for number, organization in numbered
+                for entry in organization.entries
+            },
+            limits={
+                (number, key): limit
+                for number, organization in numbered
+                for key, limit in organization.limits.items()
+            },
+            terms={
+                number: (organization.tier, organization.workflow_limit, organization.monthly_quota)
+                for number, organization in numbered
+            },
+            frozen=model.frozen,
+        )
+
+
+def read_standing(rows: Iterable[asyncpg.Record], wire: Wire) -> Standing:
+    """What QUERY found."""
+    organizations = {id_: number for number, id_ in enumerate(wire.organizations)}
+    found = Standing(
+        holds={},
+        accounts={},
+        entries={},
+        limits={},
+        # One that has no row yet has the default's.
+        terms=dict.fromkeys(range(len(wire.organizations)), ("default", None, None)),
+        frozen=frozenset(),
+    )
+    frozen = set()
+    for kind, organization_id, name, id_, word, figures, time in rows:
+        number = organizations.get(organization_id, NOBODY)
+        match kind:
+            case "hold":
+                request = wire.request(name)
+                wire.learn("hold", HoldName(number, request), id_)
+                found.holds[number, request] = (word, figures[0], time)
+            case "account":
+                found.accounts[number, wire.budget(name)] = Account(*figures)
+            case "entry":
+                wire.learn("entry", EntryName(number, int(name)), id_)
+                found.entries[number, int(name)] = figures[0]
+            case "limit":
+                found.limits[number, wire.budget(name)] = figures[0]
+            case "terms":
+                found.terms[number] = (wire.own(name), *figures)
+            case "freeze":
+                frozen.add((None if number == NOBODY else number, wire.own(name) or None))
+    return replace(found, frozen=frozenset(frozen))
