@@ -145,10 +145,12 @@ BEGIN
             v_overage_nano_usd := v_charge.overage_nano_usd;
             v_entry_id := v_hold.authorization_id;
             IF v_is_true_up THEN
-                SELECT v_cost_nano_usd - sum(e.cost_nano_usd) INTO v_cost_nano_usd
+                -- Two look-ups by key: asked for with OR, they may be planned as one scan of the whole ledger.
+                SELECT v_cost_nano_usd - e.cost_nano_usd INTO v_cost_nano_usd FROM ai_usage_ledger AS e
+                WHERE e.organization_id = p_organization_id AND e.idempotency_key = v_hold.entry_id;
+                SELECT v_cost_nano_usd - coalesce(sum(e.cost_nano_usd), 0) INTO v_cost_nano_usd
                 FROM ai_usage_ledger AS e
-                WHERE e.organization_id = p_organization_id
-                    AND (e.idempotency_key = v_hold.entry_id OR e.adjusts_entry_id = v_hold.entry_id);
+                WHERE e.organization_id = p_organization_id AND e.adjusts_entry_id = v_hold.entry_id;
                 v_overage_nano_usd := greatest(v_cost_nano_usd, 0);
                 v_charge.flags := array_remove(v_charge.flags, 'OVERAGE')
                     || CASE WHEN v_overage_nano_usd > 0 THEN ARRAY['OVERAGE'] ELSE '{}' END;

@@ -1,0 +1,75 @@
+"""What is looked up by key reads a few rows, also by a plan that was made while its tables were empty."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from tests.governor.conftest import Governor
+
+FEW, MANY = 20, 300
+
+
+@pytest.fixture
+async def connection(governor: Governor) -> AsyncIterator[asyncpg.Connection]:
+    """A session that keeps its plans, as those of the governor do."""
+    connection = await asyncpg.connect(governor.dsn)
+    yield connection
+    await connection.close()
+
+
+async def rows_read(connection: asyncpg.Connection, table: str) -> int:
+    """By the transaction that runs."""
+    found: int = await connection.fetchval(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1", table
+    )
+    return found
+
+
+async def test_a_sweep_with_nothing_to_do_reads_no_holds(
+    governor: Governor, connection: asyncpg.Connection
+) -> None:
+    """However many of them are live."""
+    await governor.authorize()
+    await connection.execute(
+        "INSERT INTO authorizations SELECT (jsonb_populate_record(a, jsonb_build_object("
+        "'authorization_id', gen_random_uuid(), 'request_id', gen_random_uuid()))).*"
+        f" FROM authorizations AS a, generate_series(1, {MANY})"
+    )
+    async with connection.transaction():
+        assert await connection.fetch("SELECT organizations_to_sweep('0 s', 100)") == []
+        assert await rows_read(connection, "authorizations") < FEW
+
+
+async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection: asyncpg.Connection) -> None:
+    """However many others the organization has."""
+    holds = [await governor.authorize() for _ in range(8)]
+    for held in holds:
+        await governor.settle(held)
+
+    async def true_up(authorization_id: str) -> int:
+        async with connection.transaction():
+            outcome = await connection.fetchval(
+                "SELECT outcome FROM settle_holds("
+                "$1, ARRAY[$2::uuid], ARRAY['\\x01'::bytea], ARRAY[$3::uuid], ARRAY[''],"
+                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}')",
+                UUID(governor.organization_id),
+                UUID(authorization_id),
+                uuid4(),
+            )
+            assert outcome == "SETTLED"
+            return await rows_read(connection, "ai_usage_ledger")
+
+    # So often that the session keeps its plans from now on.
+    for held in holds[1:]:
+        await true_up(held.authorization_id)
+    await connection.execute(
+        "SELECT record_usage($1, gen_random_uuid(), '', $2, 'perplexity/sonar', 1, 0, 0, 1, 0, 1, NULL, '{}',"
+        f" NULL, 'test') FROM generate_series(1, {MANY})",
+        UUID(governor.organization_id),
+        UUID(governor.workflow_id),
+    )
+    assert await true_up(holds[0].authorization_id) < FEW
