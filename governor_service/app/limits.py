@@ -21,7 +21,8 @@ async def get_budget(
     async with database.read() as connection:
         this_month = await _of_this_month(connection, name)
         if name.scope is BudgetScope.LABEL:
-            known = await budgets.has_limit(connection, organization_id, [name, this_month])
+            standing = replace(name, month=None)
+            known = await budgets.has_limit(connection, organization_id, [standing, this_month])
             if not known and either_period:
                 this_month = replace(name, period=BudgetPeriod.LIFETIME, month=None)
                 known = await budgets.has_limit(connection, organization_id, [this_month])

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from infin8.governor.v1 import budget_pb2, entry_pb2
+from infin8.governor.v1 import budget_pb2, budget_service_pb2, entry_pb2
 from tests.budgets.conftest import HOLD, list_budgets, set_label_budget
 from tests.budgets.test_limits_in_flight import attempt
 from tests.governor.conftest import Governor, refusal
@@ -63,6 +63,21 @@ async def test_a_hundred_at_once_with_labels_in_any_order(governor: Governor) ->
     assert {budget.held_nano_usd for budget in budgets} == {7 * HOLD}
     (row,) = await governor.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     assert row["deadlocks"] == 0
+
+
+async def test_a_limit_for_every_month_is_found_by_the_month(governor: Governor) -> None:
+    """The period that an answer names leads back to the same budget."""
+    standing = await set_label_budget(governor, "team=growth", MONTH, HOLD)
+    found = await governor.budgets.GetBudget(
+        budget_service_pb2.GetBudgetRequest(
+            organization_id=governor.organization_id,
+            scope=budget_pb2.BUDGET_SCOPE_LABEL,
+            subject="team=growth",
+            period=MONTH,
+            period_start=standing.period_start,
+        )
+    )
+    assert found == standing
 
 
 async def test_a_hold_ends_on_the_budgets_it_was_placed_on(governor: Governor) -> None:
