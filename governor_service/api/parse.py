@@ -219,7 +219,7 @@ def after_authorization(page_token: str, scope: str) -> tuple[datetime, UUID]:
     match fields.decode_page_token("page_token", page_token, scope=scope):
         case None:
             return datetime.min.replace(tzinfo=UTC), UUID(int=0)
-        case [int(microseconds), str(authorization_id)] if abs(microseconds) < _MICROSECONDS_MAX:
+        case [int(microseconds), str(authorization_id)] if 0 <= microseconds < _MICROSECONDS_MAX:
             after = fields.required_uuid("page_token", authorization_id)
             return _EPOCH + timedelta(microseconds=microseconds), after
         case _:

@@ -92,4 +92,5 @@ async def margin(connection: Connection, organization_id: UUID | None, month: da
 
 
 def _text(month: date | None) -> str | None:
-    return f"{month:%Y-%m}" if month else None
+    # Not by strftime, which does not pad the year.
+    return month.isoformat()[:7] if month else None
