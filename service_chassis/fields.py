@@ -28,7 +28,8 @@ LABELS_BYTES_MAX = 1024
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1000
 
-_PAGE_TOKEN_LENGTH_MAX = 4096
+# A position of 1 KiB of text is three times as long escaped, and that a third longer in base64.
+_PAGE_TOKEN_LENGTH_MAX = 8192
 _PAGE_TOKEN_CHECKSUM_LENGTH = 16
 _INT64_MAX = 2**63 - 1
 

@@ -67,6 +67,16 @@ async def test_a_limit_taken_away_leaves_the_budget(governor: Governor) -> None:
     assert (label.held_nano_usd, label.HasField("limit_nano_usd")) == (HOLD, False)
 
 
+async def test_a_page_may_end_with_the_longest_label(governor: Governor) -> None:
+    """1 KiB of what JSON escapes: the next page is still found."""
+    longest = f"{chr(0x1F600) * 64}={chr(0x1F600) * 192}"
+    for subject in (longest, f"{chr(0x1F601)}=last"):
+        await set_label_budget(governor, subject, budget_pb2.BUDGET_PERIOD_MONTH, 10**9)
+    first = await list_budgets(governor, page_size=1)
+    second = await list_budgets(governor, page_size=1, page_token=first.next_page_token)
+    assert [page.budgets[0].subject for page in (first, second)] == [longest, f"{chr(0x1F601)}=last"]
+
+
 async def test_pages_hold_each_budget_once(governor: Governor) -> None:
     """Whatever the size; a token of another list is refused."""
     for n in range(5):
