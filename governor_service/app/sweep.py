@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from governor_service.store.holds import HoldStore
+from service_chassis.refusal import Refusal
 
 AUTHOR = "sweeper"
 _ORGANIZATIONS_AT_ONCE = 100
@@ -17,12 +18,25 @@ _log = structlog.get_logger()
 
 
 async def sweep(holds: HoldStore, retention: timedelta) -> tuple[int, int]:
-    """One round: how many holds were released, and how many charged as unknown."""
+    """One round: how many holds were released, and how many charged as unknown.
+
+    What is wrong with one organization is logged, and keeps no other's holds.
+    """
     released = charged = 0
     for organization_id in await holds.organizations_to_sweep(
         retention=retention, limit=_ORGANIZATIONS_AT_ONCE
     ):
-        counts = await holds.sweep(organization_id, retention=retention, limit=_HOLDS_AT_ONCE, author=AUTHOR)
+        try:
+            counts = await holds.sweep(
+                organization_id, retention=retention, limit=_HOLDS_AT_ONCE, author=AUTHOR
+            )
+        except Refusal:
+            raise  # the database is away, for all of them
+        except Exception as error:
+            _log.warning(
+                "sweep_failed", organization_id=str(organization_id), error_type=type(error).__name__
+            )
+            continue
         released += counts[0]
         charged += counts[1]
     return released, charged

@@ -216,6 +216,16 @@ async def test_several_sweepers_at_once(governor: Governor) -> None:
     assert tuple(budgets) == (5 * 2 * HOLD, 0)
 
 
+async def test_what_is_wrong_with_one_organization_keeps_no_others_holds(governor: Governor) -> None:
+    """I10: a sweeper that cannot end one's holds ends the others'."""
+    for _ in range(3):
+        await governor.authorize(organization_id=new_id(), on_expiry=CHARGE)
+    await run_out(governor, DAY)
+    (first, *_) = await governor.sql("SELECT organizations_to_sweep('0 s', 100)")
+    await governor.sql("DELETE FROM budgets WHERE organization_id = $1", first[0])
+    assert await sweep_once(governor) == (0, 2)
+
+
 async def test_settle_against_sweeper(governor: Governor) -> None:
     """One wins; the money is right either way."""
     holds = [await governor.authorize(on_expiry=CHARGE) for _ in range(10)]
