@@ -1,5 +1,6 @@
 """Model ids and prices, between requests and the domain."""
 
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from governor_service.domain.model_names import canonical_model, is_priceable
@@ -49,6 +50,15 @@ def listing(request: pricing_service_pb2.CreatePriceRequest) -> Listing:
     except ValueError as error:
         # The bounds of each component have been checked: what is left is that everything is free.
         raise invalid_field("input_nano_usd_per_mtok", str(error)) from None
+
+
+def effective_time(request: pricing_service_pb2.CreatePriceRequest) -> datetime | None:
+    """From when a price counts; None: from now on."""
+    time = fields.timestamp("effective_time", request, "effective_time")
+    # asyncpg writes the last microsecond that Python knows as infinity, which is no time.
+    if time == datetime.max.replace(tzinfo=UTC):
+        raise invalid_field("effective_time", "is the end of time")
+    return time
 
 
 @lru_cache(maxsize=4096)

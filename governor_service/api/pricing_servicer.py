@@ -7,7 +7,7 @@ import grpc
 from governor_service.api import parse
 from governor_service.api.estimates import month_estimate, usage_estimate
 from governor_service.api.governor_servicer import ANONYMOUS
-from governor_service.api.prices import MODEL_LENGTH_MAX, listing, model_id, price_message
+from governor_service.api.prices import MODEL_LENGTH_MAX, effective_time, listing, model_id, price_message
 from governor_service.app.create_price import create_price
 from governor_service.app.estimate_cost import estimate_month, estimate_usage
 from governor_service.app.list_prices import get_price, get_price_of_model, list_prices
@@ -70,7 +70,7 @@ class PricingServicer(pricing_service_pb2_grpc.PricingServiceServicer):
         price = await create_price(
             self._database,
             listing(request),
-            effective_time=fields.timestamp("effective_time", request, "effective_time"),
+            effective_time=effective_time(request),
             author=ANONYMOUS,
             request_id=fields.optional_uuid("request_id", request.request_id),
             content_hash=fields.content_hash(request),

@@ -171,6 +171,11 @@ async def test_a_refused_request_leaves_its_id_free(governor: Governor) -> None:
             "INVALID_FIELD",
         ),
         ({"effective_time": Timestamp(seconds=0)}, "effective_time", "INVALID_FIELD"),
+        (
+            {"effective_time": Timestamp(seconds=253_402_300_799, nanos=999_999_999)},
+            "effective_time",
+            "INVALID_FIELD",
+        ),
         ({"source": "a\0b"}, "source", "INVALID_FIELD"),
         ({"source": "s" * 1025}, "source", "INVALID_FIELD"),
     ],
