@@ -123,6 +123,25 @@ async def test_killed_before_settle_uses_the_stored_answer(bench: Bench) -> None
     await bench.assert_books_agree(lease)
 
 
+async def test_killed_before_settle_and_charged_at_expiry_is_corrected(bench: Bench) -> None:
+    """Fault 4, long after: the hold was charged as unknown meanwhile; it is brought to what the call used."""
+    lease = await bench.workflows.lease(Step.ICP)
+    row = await pretend_answer(bench, lease, answer(Step.ICP))
+    assert row.authorization_id is not None
+    await bench.client.settle(
+        organization_id=lease.organization_id, authorization_id=row.authorization_id, usage=None
+    )
+    taken = await bench.workflows.take_over(lease)
+    assert isinstance(await bench.executor.execute(taken), IcpResult)
+    assert bench.simulator.calls == ()
+    unknown, correction = await bench.entries(lease)
+    assert kinds([unknown, correction]) == ["UNKNOWN", "ADJUSTMENT"]
+    assert unknown.cost_nano_usd + correction.cost_nano_usd == 100 * 1000 + 50 * 2000
+    [call] = await bench.workflows.calls(lease)
+    assert str(call.entry_id) == unknown.entry_id
+    await bench.assert_books_agree(lease)
+
+
 async def test_killed_after_settle_is_not_charged_again(bench: Bench) -> None:
     """Fault 5: a step that was run and not completed is completed from the journal."""
     lease = await bench.workflows.lease(Step.ICP)

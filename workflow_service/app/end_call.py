@@ -64,11 +64,16 @@ class CallEnder:
     async def settle(self, row: Invocation) -> Invocation:
         """Ends a RESPONDED call."""
         settlement = await self._settle_at_governor(row, row.response)
+        entry, cost_nano_usd = settlement.entry, settlement.entry.cost_nano_usd
+        if entry.kind == EntryKind.ENTRY_KIND_ADJUSTMENT:
+            # The hold had run out and was charged as unknown; this corrects that entry.
+            entry = (await self._settle_at_governor(row, Response())).entry
+            cost_nano_usd += entry.cost_nano_usd
         settled = await persist(
             lambda: self._journal.settle_if_responded(
                 row,
-                entry_id=UUID(settlement.entry.entry_id),
-                cost_nano_usd=settlement.entry.cost_nano_usd,
+                entry_id=UUID(entry.entry_id),
+                cost_nano_usd=cost_nano_usd,
                 workflow_spent_nano_usd=_workflow_spent_nano_usd(settlement),
             )
         )
