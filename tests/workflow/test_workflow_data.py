@@ -50,6 +50,13 @@ async def test_data_survives_the_steps(client: Client) -> None:
     assert after.version == workflow.version + 2
 
 
+async def test_the_bound_is_in_bytes_of_utf_8(client: Client) -> None:
+    """Any script has the same room: a letter counts as it is stored, not as it would be escaped."""
+    workflow_id = (await client.create()).workflow_id
+    after = await update(client, workflow_id, {"a": "я" * 120_000})
+    assert len(after.workflow_data["a"]) == 120_000
+
+
 async def test_the_whole_has_a_bound(client: Client) -> None:
     """Also when it is reached in parts; what was there stays."""
     workflow_id = (await client.create()).workflow_id

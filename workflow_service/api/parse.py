@@ -149,10 +149,10 @@ def workflow_data(message: workflow_service_pb2.UpdateWorkflowDataRequest) -> Ma
         raise invalid_field(path, "has no key to merge")
     try:
         data: dict[str, Any] = MessageToDict(message.workflow_data)
-        encoded = json.dumps(data, allow_nan=False)
+        encoded = json.dumps(data, allow_nan=False, ensure_ascii=False)
     except (SerializeToJsonError, ValueError):
         raise invalid_field(path, "has a number that JSON cannot carry") from None
-    if len(encoded) > DATA_BYTES_MAX:
+    if len(encoded.encode()) > DATA_BYTES_MAX:
         raise invalid_field(path, f"is larger than {DATA_BYTES_MAX} bytes of JSON")
     if "\\u0000" in encoded and _has_nul(data):
         raise invalid_field(path, "has the control character U+0000")
