@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+from service_chassis.fields import encode_page_token
 from service_chassis.refusal import Refusal
 from tests.workflow.service import Client, state_name
 
@@ -90,3 +91,24 @@ async def test_a_page_token_is_good_for_its_own_list_only(client: Client) -> Non
         with pytest.raises(Refusal) as raised:
             await client.call(method, **fields)
         assert raised.value.fields[0].field == "page_token"
+
+
+@pytest.mark.parametrize(
+    ("method", "positions"),
+    [
+        ("ListTransitions", [[], ["x"]]),
+        ("ListKeywords", [[], [1], [2**40, "a"]]),
+        ("ListClusters", [[1, "x"], [2**40, OTHER_ORGANIZATION]]),
+        ("ListInvocations", [[0], [2**62, OTHER_ORGANIZATION], [0, "x"]]),
+    ],
+)
+async def test_a_token_of_another_shape_is_refused(
+    client: Client, method: str, positions: list[list[str | int]]
+) -> None:
+    """Its checksum is no secret: whoever makes one is told INVALID_FIELD, as for any other foreign token."""
+    workflow_id = (await client.create()).workflow_id
+    scope = f"{method}Request {client.organization_id} {workflow_id}"
+    for position in positions:
+        token = encode_page_token(scope=scope, position=position)
+        with pytest.raises(Refusal, match="INVALID_FIELD: page_token"):
+            await client.call(method, workflow_id=workflow_id, page_token=token)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
 
 from service_chassis import fields
+from service_chassis.refusal import invalid_field
 
 _PAGE_BYTES_MAX: Final = 3 * 1024 * 1024  # a message of 4 MiB is the most that clients take by default
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+_INT32_MAX: Final = 2**31 - 1
+
+T = TypeVar("T")
 Position = Sequence[str | int]
 
 
@@ -30,21 +34,28 @@ class Paging:
     @property
     def number(self) -> int | None:
         """A position that is one number; None for the first page."""
-        return None if self._position is None else int(self._position[0])
+        return self._read(lambda position: int(position[0]))
 
     @property
     def number_and_text(self) -> tuple[int, str] | None:
-        return None if self._position is None else (int(self._position[0]), str(self._position[1]))
+        return self._read(lambda position: (_integer(position[0]), str(position[1])))
 
     @property
     def number_and_id(self) -> tuple[int, UUID] | None:
-        return None if self._position is None else (int(self._position[0]), UUID(str(self._position[1])))
+        return self._read(lambda position: (_integer(position[0]), UUID(str(position[1]))))
 
     @property
     def time_and_id(self) -> tuple[datetime, UUID] | None:
+        return self._read(lambda position: (_EPOCH + int(position[0]) * _MICROSECOND, UUID(str(position[1]))))
+
+    def _read(self, read: Callable[[Position], T]) -> T | None:
+        """A token can be made by anyone: one of another shape is refused like a foreign one."""
         if self._position is None:
             return None
-        return _EPOCH + int(self._position[0]) * _MICROSECOND, UUID(str(self._position[1]))
+        try:
+            return read(self._position)
+        except (ValueError, IndexError, OverflowError):
+            raise invalid_field("page_token", "is not a page token of this list") from None
 
     def next_token(self, position: Position, *, more: bool) -> str:
         """`position` is the last item's; "" where the list ends there."""
@@ -59,6 +70,14 @@ def fitting(messages: Sequence[Message]) -> int:
         if count and size_bytes > _PAGE_BYTES_MAX:
             return count
     return len(messages)
+
+
+def _integer(value: str | int) -> int:
+    """As PostgreSQL's `integer` takes it."""
+    number = int(value)
+    if abs(number) > _INT32_MAX:
+        raise ValueError
+    return number
 
 
 def time_position(time: datetime) -> int:
