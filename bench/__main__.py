@@ -23,7 +23,7 @@ from governor_service.settings import GovernorSettings
 
 _BY_DEFAULT = ("P1", "P2", "P3", "P4", "P5", "P9")
 _OF_A_RUNNING_GOVERNOR = ("P1", "P2", "P4", "P5", "P9")
-_GOVERNOR_SETTINGS = ("database_pool_size", "batch_", "workers")
+_GOVERNOR_SETTINGS = ("database_pool_size", "batch_")
 """How the names of those begin that bear on speed."""
 
 
@@ -48,6 +48,12 @@ def main() -> int:
         metavar="HOST:PORT",
         help="measure one that runs already; P3, P6 and P7 need one that we start",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes of the governor that we start (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     possible = _OF_A_RUNNING_GOVERNOR if arguments.governor else tuple(MEASURES)
     measures = arguments.only or tuple(name for name in _BY_DEFAULT if name in possible)
@@ -60,7 +66,7 @@ def main() -> int:
         entries=arguments.entries,
         governor=arguments.governor,
     )
-    uvloop.run(_run(options, as_json_document=arguments.json))
+    uvloop.run(_run(options, workers=arguments.workers, as_json_document=arguments.json))
     return 0
 
 
@@ -71,14 +77,15 @@ def _measures(text: str) -> tuple[str, ...]:
     return names
 
 
-async def _run(options: Options, *, as_json_document: bool) -> None:
+async def _run(options: Options, *, workers: int, as_json_document: bool) -> None:
     progress = Console(stderr=True)
-    async with running_rig() as rig:
+    async with running_rig(workers) as rig:
         results = await Bench(rig, options, lambda line: progress.print(line, markup=False)).run()
         settings: dict[str, object] = {
             "PostgreSQL's " + name: value for name, value in (await rig.settings()).items()
         }
     if options.governor is None:
+        settings["workers"] = workers
         own = GovernorSettings().model_dump()
         settings |= {
             "GOVERNOR_" + name.upper(): own[name] for name in own if name.startswith(_GOVERNOR_SETTINGS)

@@ -12,8 +12,10 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from typing import Literal, TypeAlias
 
 import grpc
@@ -32,7 +34,7 @@ Method: TypeAlias = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 @dataclass(frozen=True)
 class Load:
-    """What one client does to one server, over one connection."""
+    """What one client does to one server."""
 
     address: str
     organization_ids: tuple[str, ...]
@@ -43,6 +45,8 @@ class Load:
     """Authorize + Settle; BatchAuthorize + BatchSettle; or GetOrganizationMonthlyCost."""
     workflows: int = 50
     """Of each organization."""
+    connections: int = 1
+    """They take turns. A server's workers share a port, and each connection stays with one of them."""
     batch_items: int = 200
     units_per_second: float | None = None
     """None: as many as `in_flight` at a time get done."""
@@ -61,16 +65,23 @@ class Measured:
     errors: Counter[str] = field(default_factory=Counter)
 
 
-class Client:
-    """One channel to one server."""
+class Stub:
+    """The methods of one connection, from bytes to bytes."""
 
-    def __init__(self, load: Load, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.authorize: Method = channel.unary_unary(f"{_GOVERNOR}Authorize")
+        self.settle: Method = channel.unary_unary(f"{_GOVERNOR}Settle")
+        self.batch_authorize: Method = channel.unary_unary(f"{_GOVERNOR}BatchAuthorize")
+        self.batch_settle: Method = channel.unary_unary(f"{_GOVERNOR}BatchSettle")
+        self.monthly_cost: Method = channel.unary_unary(_MONTHLY_COST)
+
+
+class Client:
+    """Puts one load on one server."""
+
+    def __init__(self, load: Load, channels: Sequence[grpc.aio.Channel]) -> None:
         self._load = load
-        self._authorize: Method = channel.unary_unary(f"{_GOVERNOR}Authorize")
-        self._settle: Method = channel.unary_unary(f"{_GOVERNOR}Settle")
-        self._batch_authorize: Method = channel.unary_unary(f"{_GOVERNOR}BatchAuthorize")
-        self._batch_settle: Method = channel.unary_unary(f"{_GOVERNOR}BatchSettle")
-        self._monthly_cost: Method = channel.unary_unary(_MONTHLY_COST)
+        self._stubs = cycle([Stub(channel) for channel in channels])
         self._unit = {"pair": self._pair, "batches": self._batches, "monthly_cost": self._report}[load.unit]
         self._calls = traffic.calls(load.organization_ids, load.workflows)
         self._reports = [
@@ -129,14 +140,16 @@ class Client:
         return end
 
     async def _pair(self) -> int:
+        stub = next(self._stubs)
         call = random.choice(self._calls)  # noqa: S311 - no secret
-        authorization = await self._authorize(call.authorize(), timeout=_DEADLINE_SECONDS)
-        await self._settle(call.settle(authorization), timeout=_DEADLINE_SECONDS)
+        authorization = await stub.authorize(call.authorize(), timeout=_DEADLINE_SECONDS)
+        await stub.settle(call.settle(authorization), timeout=_DEADLINE_SECONDS)
         return 1
 
     async def _batches(self) -> int:
+        stub = next(self._stubs)
         calls = random.choices(self._calls, k=self._load.batch_items)  # noqa: S311 - no secret
-        answer = await self._batch_authorize(
+        answer = await stub.batch_authorize(
             _repeated([call.authorize() for call in calls]), timeout=_DEADLINE_SECONDS
         )
         authorized = governor_pb2.BatchAuthorizeResponse.FromString(answer).results
@@ -145,12 +158,13 @@ class Client:
             for call, item in zip(calls, authorized, strict=True)
             if self._succeeded(item)
         ]
-        answer = await self._batch_settle(_repeated(settles), timeout=_DEADLINE_SECONDS)
+        answer = await stub.batch_settle(_repeated(settles), timeout=_DEADLINE_SECONDS)
         settled = governor_pb2.BatchSettleResponse.FromString(answer).results
         return sum(self._succeeded(item) for item in settled)
 
     async def _report(self) -> int:
-        await self._monthly_cost(random.choice(self._reports), timeout=_DEADLINE_SECONDS)  # noqa: S311
+        request = random.choice(self._reports)  # noqa: S311 - no secret
+        await next(self._stubs).monthly_cost(request, timeout=_DEADLINE_SECONDS)
         return 1
 
     def _succeeded(self, item: governor_pb2.BatchAuthorizeResult | governor_pb2.BatchSettleResult) -> bool:
@@ -170,9 +184,16 @@ def _varint(value: int) -> bytes:
 
 
 async def _main(load: Load) -> Measured:
-    async with grpc.aio.insecure_channel(load.address) as channel:
-        await channel.channel_ready()
-        return await Client(load, channel).run()
+    async with AsyncExitStack() as stack:
+        channels = [
+            # Channels of one process would share a connection.
+            grpc.aio.insecure_channel(load.address, options=[("grpc.use_local_subchannel_pool", 1)])
+            for _ in range(load.connections)
+        ]
+        for channel in channels:
+            await stack.enter_async_context(channel)
+            await channel.channel_ready()
+        return await Client(load, channels).run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ _PROC = Path("/proc")
 
 
 def cpu_seconds(module: str) -> float | None:
-    """Of the child that runs `python -m pair.child module …`, with all of its descendants that still run.
+    """Of our child that runs the module, with all of its descendants that still run.
 
     None where the system does not tell (it is Linux that does).
     """

@@ -24,8 +24,8 @@ from bench.cpu import cpu_seconds
 from bench.samples import LoadFailedError, Sample
 from infin8.governor.v1 import budget_service_pb2 as budget_pb2
 from infin8.governor.v1 import budget_service_pb2_grpc
-from pair.processes import ChildProcess
 from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.processes import ChildProcess
 
 ORGANIZATIONS = 200
 _ECHO_ANSWER_BYTES = 505  # an Authorization of these calls has 504, a Settlement 506
@@ -49,6 +49,8 @@ class Rig:
     postgres: EmbeddedPostgres
     echo: Server
     stack: AsyncExitStack
+    workers: int
+    """Of each governor."""
     organization_ids: tuple[str, ...] = field(
         default_factory=lambda: tuple(str(uuid4()) for _ in range(ORGANIZATIONS))
     )
@@ -65,6 +67,7 @@ class Rig:
         process = await ChildProcess.start(
             f"the governor of {database}",
             "governor_service",
+            f"--workers={self.workers}",
             environment={
                 **os.environ,
                 "GOVERNOR_DATABASE_URL": dsn,
@@ -107,7 +110,7 @@ def _open_directory() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def running_rig() -> AsyncIterator[Rig]:
+async def running_rig(workers: int) -> AsyncIterator[Rig]:
     """PostgreSQL with its durable settings on a directory of its own, and the echo; all gone afterwards."""
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(_open_directory())
@@ -123,7 +126,7 @@ async def running_rig() -> AsyncIterator[Rig]:
             "the echo", "bench.echo", str(_ECHO_ANSWER_BYTES), environment={**os.environ}
         )
         stack.push_async_callback(echo.stop)
-        yield Rig(postgres, Server(echo.ready_line.rpartition("=")[2], "bench.echo"), stack)
+        yield Rig(postgres, Server(echo.ready_line.rpartition("=")[2], "bench.echo"), stack, workers)
 
 
 async def lift_limits(server: Server, organization_ids: Sequence[str]) -> None:

@@ -115,7 +115,13 @@ class Bench:
             self._add(f"report, {name} ledger", governor, replace(base, unit="monthly_cost", in_flight=1))
 
     def _load(self, server: Server, organization_ids: Sequence[str]) -> Load:
-        return Load(server.address, tuple(organization_ids), self._options.seconds)
+        return Load(
+            server.address,
+            tuple(organization_ids),
+            self._options.seconds,
+            # So many that no worker is likely to be left without one.
+            connections=1 if self._rig.workers == 1 else 4 * self._rig.workers,
+        )
 
     def _add(self, name: str, server: Server, load: Load) -> None:
         """Nothing, unless some measure needs it."""
