@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 
+import grpc
 import uvloop
 from rich.console import Console
 
@@ -18,8 +19,9 @@ from bench.load_ledger import ENTRIES
 from bench.measures import MEASURES
 from bench.report import as_json, show
 from bench.rig import running_rig
-from bench.run import Bench, Options
+from bench.run import Bench, Options, Results
 from governor_service.settings import GovernorSettings
+from service_chassis.processes import ProcessEndedError
 
 _BY_DEFAULT = ("P1", "P2", "P3", "P4", "P5", "P9")
 _OF_A_RUNNING_GOVERNOR = ("P1", "P2", "P4", "P5", "P9")
@@ -66,8 +68,13 @@ def main() -> int:
         entries=arguments.entries,
         governor=arguments.governor,
     )
-    uvloop.run(_run(options, workers=arguments.workers, as_json_document=arguments.json))
-    return 0
+    try:
+        results = uvloop.run(_run(options, workers=arguments.workers, as_json_document=arguments.json))
+    except grpc.aio.AioRpcError as error:
+        return _failed(f"the governor answers {error.code().name}: {error.details()}")
+    except ProcessEndedError as error:
+        return _failed(str(error))
+    return 1 if results.failures else 0
 
 
 def _measures(text: str) -> tuple[str, ...]:
@@ -77,14 +84,19 @@ def _measures(text: str) -> tuple[str, ...]:
     return names
 
 
-async def _run(options: Options, *, workers: int, as_json_document: bool) -> None:
+def _failed(message: str) -> int:
+    print(f"bench: {message}", file=sys.stderr)
+    return 1
+
+
+async def _run(options: Options, *, workers: int, as_json_document: bool) -> Results:
     progress = Console(stderr=True)
     async with running_rig(workers) as rig:
         results = await Bench(rig, options, lambda line: progress.print(line, markup=False)).run()
-        settings: dict[str, object] = {
-            "PostgreSQL's " + name: value for name, value in (await rig.settings()).items()
-        }
+        postgres_settings = await rig.settings()
+    settings: dict[str, object] = {}
     if options.governor is None:
+        settings |= {"PostgreSQL's " + name: value for name, value in postgres_settings.items()}
         settings["workers"] = workers
         own = GovernorSettings().model_dump()
         settings |= {
@@ -98,6 +110,7 @@ async def _run(options: Options, *, workers: int, as_json_document: bool) -> Non
     else:
         # Where nobody looks on, the tables need not fit a window.
         show(document, Console(width=None if sys.stdout.isatty() else 140))
+    return results
 
 
 if __name__ == "__main__":
