@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
@@ -81,7 +82,8 @@ class GroupCommit(Generic[Item, Answer]):
 
     def _start_lane(self) -> None:
         if len(self._running) < self._lanes:
-            self._running.add(asyncio.create_task(self._run_lane()))
+            # In a context of its own: a log line of a batch must not name the call that woke the lane.
+            self._running.add(asyncio.create_task(self._run_lane(), context=Context()))
 
     async def _run_lane(self) -> None:
         while batch := self._next_batch():

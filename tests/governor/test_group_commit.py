@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -163,3 +164,18 @@ async def test_waiters_have_a_bound() -> None:
 async def hurried_task(work: object) -> int:
     """In a task of its own: a deadline belongs to the task that sets it."""
     return await asyncio.create_task(work)  # type: ignore[arg-type]
+
+
+async def test_a_batch_is_nobodys_call() -> None:
+    """What is logged while it commits bears no single caller's correlation id."""
+    caller: ContextVar[str | None] = ContextVar("caller", default=None)
+    seen: list[str | None] = []
+
+    async def commit(items: Sequence[int]) -> Sequence[int]:
+        seen.append(caller.get())
+        return items
+
+    group = GroupCommit(commit, lanes=1, items_max=100, waiters_max=100)
+    caller.set("one of many")
+    assert await group.submit(1) == 1
+    assert seen == [None]
