@@ -2,8 +2,7 @@
 --
 -- A transition is an UPDATE of intent_workflows whose WHERE clause names the state it starts from; the row count says
 -- who won. The database holds the matrix too, and refuses whatever is not in it, whoever asks. A transaction that moves
--- a workflow locks its row of intent_workflows before it touches the workflow's other rows; only a settlement comes to
--- that row last (0003), so that a deadlock with whoever adopts the same call is possible, found, and tried again.
+-- a workflow, or settles one of its calls, locks its row of intent_workflows before it touches the workflow's others.
 
 -- The matrix: reference data, equal to TRANSITIONS in workflow_service/domain/states.py.
 CREATE TABLE legal_transitions (
