@@ -1,369 +1,68 @@
-"""What a program does next: operations that are likely to meet, and the edges of what is allowed."""
+"""What a program does next."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
-from tests.property.books import ENTRY_COST_MAX, RETENTION, month_of
-from tests.property.model import Model
+from tests.property.books import RETENTION, Account, month_of
+from tests.property.choices import ALONE, AT_ONCE, LIMIT_MAX, Choices
 from tests.property.operations import (
-    Adjust,
-    Authorize,
     BudgetKey,
-    Call,
     CheckBudget,
-    CreatePrice,
-    EntryName,
-    Extend,
-    HoldName,
     Operation,
-    Rates,
-    RecordUsage,
     SetBudget,
-    SetFreeze,
     SetOrganization,
     SetTier,
-    Settle,
     Sweep,
-    Usage,
     Void,
 )
-from tests.property.world import WORKFLOWS
-
-T = TypeVar("T")
 
 NEW_PRICE = timedelta(microseconds=1)
-_MILLION = 10**6
-_TOKENS = (1, 7, 1000, 1000, 1000, 20_000, 20_000, 50_000, 50_000, 400_000)
-_TOO_MANY_TOKENS = 10**9
-_LABELS = ((), (("team", "growth"),), (("feature", "x"), ("team", "growth")), (("team", "sales"),))
-_SPELLINGS = ("a", "b", "c", "d", "a", "b", "c", "A", "b:free", "c@azure", "a-2024-07-18")
 _STEPS = [timedelta(minutes=minutes) for minutes in (1, 9, 60, 23 * 60, 25 * 60)]
-_USD = 10**9
-_LIMITS = [None, 0, 5 * _MILLION, _USD // 10, _USD // 2, *[_USD, 3 * _USD, 25 * _USD] * 2, 10**17]
-_RATES = (1, 333_333_333, 150 * _MILLION, 600 * _MILLION, 10**9, 2 * 10**9)
-# How often each kind is drawn. `Again` repeats an operation word for word, `Reuse` takes its request_id for
-# another.
-_ALONE = {
-    "Authorize": 22,
-    "Settle": 22,
-    "Void": 6,
-    "Extend": 4,
-    "Sweep": 4,
-    "RecordUsage": 6,
-    "Adjust": 5,
-    "CheckBudget": 4,
-    "SetBudget": 6,
-    "Again": 10,
-    "Reuse": 4,
-    "CreatePrice": 6,
-    "SetTier": 3,
-    "SetOrganization": 3,
-    "SetFreeze": 2,
-}
-# What everybody shares is not decided under an organization's lock: a decision that is under way may see one
-# change of it and not another. So operations at once leave it alone.
-_AT_ONCE = {kind: weight for kind, weight in _ALONE.items() if kind not in ("CreatePrice", "SetTier")}
-
-_WITH_REQUEST = ["Authorize", "RecordUsage", "Adjust", "SetBudget", "SetOrganization", "SetFreeze"]
 
 
-@dataclass
-class Program:
-    """What has happened so far, as far as it matters to what may come."""
-
-    model: Model
-    now: datetime
-    done: list[Operation] = field(default_factory=list)
-    requests: int = 0
-    expire_times: set[datetime] = field(default_factory=set)
-
-
-def _drawn(kinds: dict[str, int]) -> list[str]:
-    return [kind for kind, weight in kinds.items() for _ in range(weight)]
-
-
-class Chooser:
-    """Chooses by a seed what fits a program.
+class Chooser(Choices):
+    """The next step, chosen by a seed.
 
     Where a program stands depends on who was first among operations at once. So hypothesis draws no more than
     the seed of each step: that much is the same when it runs a program again.
     """
 
-    def __init__(self, program: Program, seed: int) -> None:
-        self._program = program
-        self._random = random.Random(seed)
-
-    def one_of(self, *choices: T) -> T:
-        return self._random.choice(choices)
-
-    def rarely(self) -> bool:
-        return self._random.randrange(16) == 0
-
-    def tokens(self) -> int:
-        return self.one_of(*_TOKENS) if not self.rarely() else _TOO_MANY_TOKENS
-
-    def request(self) -> int:
-        """A new one, mostly."""
-        program = self._program
-        if program.requests and self.rarely():
-            return self._random.randrange(program.requests)
-        program.requests += 1
-        return program.requests - 1
-
-    def maybe_request(self) -> int | None:
-        return self.request() if self.one_of(True, False) else None
-
-    def organization(self) -> int:
-        return self.one_of(0, 0, 0, 1)
-
-    def workflow(self) -> int:
-        return self._random.randrange(WORKFLOWS)
-
-    def hold(self, organization: int) -> HoldName:
-        """One that there is, mostly of this organization, the younger the likelier."""
-        owner = 1 - organization if self.rarely() else organization
-        holds = self._program.model.organizations[owner].holds
-        known: list[int] = list(holds)
-        live = [request for request in known if holds[request].state == "PENDING"]
-        if bool(live) and self.one_of(True, True, False):
-            return HoldName(owner, self.one_of(*live))
-        if not known or self.rarely():
-            return HoldName(owner, self.request())
-        return HoldName(owner, known[-1 - int(len(known) * self._random.random() ** 2)])
-
-    def rates(self) -> Rates:
-        figures = (*_RATES, 10**13) if self.rarely() else _RATES
-        parts = (None, *figures)
-        return Rates(
-            self.one_of(*figures),
-            self.one_of(*parts),
-            self.one_of(*parts),
-            self.one_of(*figures),
-            self.one_of(*parts),
-            self.one_of(0, 0, 5 * _MILLION, 12 * _MILLION),
-        )
-
-    def any_usage(self) -> Usage:
-        input_tokens, output_tokens = (self.tokens() * self.one_of(0, 1, 1, 1, 1) for _ in range(2))
-        cached = self.one_of(0, input_tokens // 3, input_tokens)
-        return Usage(
-            input_tokens,
-            cached,
-            self.one_of(0, input_tokens - cached),
-            output_tokens,
-            self.one_of(0, output_tokens // 2, output_tokens),
-            self.one_of(0, 1, 1, 3),
-        )
-
-    def usage(self, name: HoldName) -> Usage:
-        """What the hold allows, exactly or in part, or anything."""
-        hold = self._program.model.organizations[name.organization].holds.get(name.request)
-        if hold is None or hold.asked is None or self.one_of(True, False, False):
-            return self.any_usage()
-        call = hold.asked.call
-        return self.one_of(
-            Usage(call.input_tokens, 0, 0, hold.output_tokens, hold.output_tokens, call.requests or 1),
-            Usage(call.input_tokens // 3, 0, 0, hold.output_tokens // 3, 0, 1),
-            Usage(call.input_tokens // 2, call.input_tokens // 4, 0, hold.output_tokens // 2, 0, 1),
-        )
-
-    def provider_cost(self) -> int | None:
-        return self.one_of(None, None, None, 0, 999, 12_345_678, 10**9, ENTRY_COST_MAX)
-
-    def free(self, time: datetime) -> datetime:
-        """No two holds run out at one instant: the sweeper may take such in either order."""
-        while time in self._program.expire_times:
-            time += timedelta(microseconds=1)
-        self._program.expire_times.add(time)
-        return time
-
-    def call(self) -> Call:
-        output_tokens = self.tokens()
-        return Call(
-            self.organization(),
-            self.workflow(),
-            tuple(self.one_of(*_SPELLINGS) for _ in range(self.one_of(1, 1, 2, 3, 4))),
-            self.tokens(),
-            output_tokens,
-            self.one_of(None, None, 1, max(1, output_tokens // 2), output_tokens),
-            self.one_of(None, None, 1, 5),
-            self.one_of(*_LABELS),
-        )
-
-    def authorize(self) -> Authorize:
-        now = self._program.now
-        minutes = self.one_of(10, 10, 1, 60, 24 * 60 - 1)
-        duration = self.free(now + timedelta(minutes=minutes)) - now
-        is_default = duration == timedelta(minutes=10)
-        return Authorize(
-            self.request(),
-            self.call(),
-            None if is_default else duration,
-            self.one_of(None, "RELEASE", "CHARGE", "CHARGE"),
-        )
-
-    def settle(self) -> Settle:
-        organization = self.organization()
-        hold = self.hold(organization)
-        usage = None if self.one_of(True, False, False, False) else self.usage(hold)
-        served = self.one_of("", "", "", *_SPELLINGS[:6])
-        return Settle(organization, hold, usage, served, self.provider_cost())
-
-    def extend(self) -> Extend:
-        organization, now = self.organization(), self._program.now
-        hold = self.hold(organization)
-        known = self._program.model.organizations[hold.organization].holds.get(hold.request)
-        if known is not None and self.rarely():
-            # As it is: said twice, it is done once.
-            return Extend(organization, hold, known.expire_time)
-        longest = timedelta(hours=24)
-        ahead = self.one_of(
-            timedelta(0),
-            timedelta(minutes=5),
-            timedelta(hours=1),
-            longest,
-            longest + timedelta(microseconds=1),
-        )
-        return Extend(organization, hold, now + ahead if not ahead else self.free(now + ahead))
-
-    def record(self) -> RecordUsage:
-        now = self._program.now
-        occurred = self.one_of(
-            None,
-            None,
-            now,
-            now - timedelta(hours=1),
-            now - timedelta(days=31),
-            now + timedelta(microseconds=1),
-            now - timedelta(days=400),
-            now - timedelta(days=400, microseconds=1),
-        )
-        return RecordUsage(
-            self.organization(),
-            self.workflow(),
-            self.request(),
-            self.one_of(*_SPELLINGS),
-            self.any_usage(),
-            self.provider_cost(),
-            self.one_of(*_LABELS),
-            occurred,
-        )
-
-    def adjust(self, *, may_be_foreign: bool) -> Adjust:
-        organization = self.organization()
-        owner = 1 - organization if may_be_foreign and self.rarely() else organization
-        entries = len(self._program.model.organizations[owner].entries)
-        sequence = self._random.randint(1, max(1, entries))
-        return Adjust(
-            organization, self.request(), EntryName(owner, sequence), self.one_of(0, 1, 1000, 10**8, 10**9)
-        )
-
-    def create_price(self) -> CreatePrice:
-        hours = timedelta(hours=1)
-        ahead = self.one_of(None, None, None, 0 * hours, 2 * hours, -hours, -1000 * hours)
-        effective_time = None if ahead is None else self._program.now + ahead
-        return CreatePrice(self.maybe_request(), self.one_of(*_SPELLINGS), self.rates(), effective_time)
-
-    def set_budget(self) -> SetBudget:
-        month = self.one_of("standing", "standing", month_of(self._program.now), "2031-02")
-        subject = self.one_of("team=growth", "feature=x")
-        key = self.one_of(
-            BudgetKey("ORGANIZATION", "", month),
-            BudgetKey("WORKFLOW", str(self.workflow()), None),
-            BudgetKey("LABEL", subject, None),
-            BudgetKey("LABEL", subject, month),
-        )
-        return SetBudget(self.maybe_request(), self.organization(), key, self.one_of(*_LIMITS))
-
-    def set_tier(self) -> SetTier:
-        return SetTier(
-            self.maybe_request(),
-            self.one_of("gold", "gold", "silver", "default"),
-            self.one_of(*_LIMITS),
-            self.one_of(*_LIMITS),
-            self.one_of((), (), ("a", "b"), ("c",)),
-            self.one_of(None, 1, 50, 80, 100),
-        )
-
-    def set_organization(self) -> SetOrganization:
-        return SetOrganization(
-            self.maybe_request(),
-            self.organization(),
-            self.one_of(None, *self._program.model.tiers, "gold"),
-            self.one_of(None, None, *_LIMITS),
-            self.one_of(None, None, *_LIMITS),
-        )
-
-    def set_freeze(self) -> SetFreeze:
-        """Lifted more often than set, so that most of a program can go on."""
-        organization, model = self.one_of((0, None), (1, None), (None, "a"), (None, "c"), (None, None))
-        return SetFreeze(self.maybe_request(), organization, model, self.one_of(True, False, False))
-
-    def operation(self, kinds: dict[str, int]) -> Operation:
-        match self.one_of(*_drawn(kinds)):
-            case "Authorize":
-                return self.authorize()
-            case "Settle" | "Void" | "Extend" | "Adjust" if not self._program.done[10:]:
-                return self.authorize()
-            case "Settle":
-                return self.settle()
-            case "Void":
-                organization = self.organization()
-                return Void(organization, self.hold(organization), by_request=self.one_of(True, False))
-            case "Extend":
-                return self.extend()
-            case "Sweep":
-                return Sweep(self.organization())
-            case "RecordUsage":
-                return self.record()
-            case "Adjust":
-                # Another's entry may get an id that a request at the same time gives to one of one's own.
-                return self.adjust(may_be_foreign=kinds is _ALONE)
-            case "CheckBudget":
-                return CheckBudget(self.call())
-            case "SetBudget":
-                return self.set_budget()
-            case "CreatePrice":
-                return self.create_price()
-            case "SetTier":
-                return self.set_tier()
-            case "SetOrganization":
-                return self.set_organization()
-            case "SetFreeze":
-                return self.set_freeze()
-            case "Reuse":
-                return self.with_used_request(self.operation(dict.fromkeys(_WITH_REQUEST, 1)))
-            case _:
-                done = [operation for operation in self._program.done if type(operation).__name__ in kinds]
-                return self.one_of(*done[-20:]) if done else self.authorize()
-
-    def with_used_request(self, other: Operation) -> Operation:
-        """The same, with a request_id that one of its kind has used."""
-        assert not isinstance(other, CheckBudget | Settle | Void | Extend | Sweep)
-        used = [
-            done.request
-            for done in self._program.done
-            if isinstance(done, type(other)) and done.request is not None
+    def at_the_edge(self) -> Sequence[Operation]:
+        """A hold that just fits, or just does not; or a month that is at its threshold to the nano-USD."""
+        model, now, call = self.program.model, self.program.now, self.call()
+        month = BudgetKey("ORGANIZATION", "", month_of(now))
+        account = model.organizations[call.organization].accounts.get(month, Account())
+        used = account.spent + account.held
+        if self.one_of(True, False):
+            limit = used + model.decide(call, now).hold - self.one_of(0, 1)
+            return [
+                SetBudget(None, call.organization, month, max(0, min(limit, LIMIT_MAX))),
+                self.authorize(call),
+            ]
+        percent = self.one_of(50, 80, 100)
+        return [
+            SetTier(None, "gold", None, None, (), percent),
+            SetOrganization(None, call.organization, "gold", None, None),
+            SetBudget(None, call.organization, month, min(used * 100 // percent, LIMIT_MAX)),
+            CheckBudget(call),
+            self.authorize(call),
         ]
-        return replace(other, request=self.one_of(*used)) if used else other
 
     def alone(self) -> Operation:
-        return self.operation(_ALONE)
+        return self.operation(ALONE)
 
     def at_once(self) -> Sequence[Operation]:
         """Two to six: of any kind, all about one hold, or all for the same budgets."""
-        number = self._random.randint(2, 6)
+        number = self.random.randint(2, 6)
         subject = self.one_of("anything", "anything", "one hold", "one budget")
         if subject == "one budget":
             first = self.authorize()
             return [first, *(replace(self.authorize(), call=first.call) for _ in range(number - 1))]
         if subject == "anything":
-            return [self.operation(_AT_ONCE) for _ in range(number)]
+            return [self.operation(AT_ONCE) for _ in range(number)]
         organization = self.organization()
         hold = self.hold(organization)
         one, other = (replace(self.settle(), organization=organization, hold=hold) for _ in range(2))
@@ -375,13 +74,13 @@ class Chooser:
             Void(organization, hold, by_request=False),
             Void(organization, hold, by_request=by_request),
             Sweep(organization),
-            self.operation(_AT_ONCE),
+            self.operation(AT_ONCE),
         )
         return [self.one_of(*choices) for _ in range(number)]
 
     def later(self) -> datetime:
         """Where to move the clock: by a little, by a lot, or to the instant at which something ends."""
-        now, model = self._program.now, self._program.model
+        now, model = self.program.now, self.program.model
         if self.one_of(True, False):
             return now + self.one_of(*_STEPS)
         month_turns = (now.replace(day=1) + timedelta(days=32)).replace(
