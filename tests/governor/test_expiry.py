@@ -165,6 +165,20 @@ async def test_within_the_retention_time_nothing_is_swept(governor: Governor) ->
     assert (await governor.workflow_budget()).held_nano_usd == HOLD
 
 
+async def test_a_sweep_takes_only_what_is_due(governor: Governor) -> None:
+    """Beside a hold whose retention time is over, one that has just run out stays held."""
+    await governor.authorize()
+    await run_out(governor, DAY)
+    held = await governor.authorize()
+    await governor.sql(
+        "UPDATE authorizations SET expire_time = now() - interval '1 s' WHERE authorization_id = $1",
+        held.authorization_id,
+    )
+    assert await sweep_once(governor) == (1, 0)
+    assert (await look(governor, held)).state == SUSPENSE
+    assert (await governor.workflow_budget()).held_nano_usd == HOLD
+
+
 async def test_after_the_retention_time_a_hold_is_released(governor: Governor) -> None:
     """on_expiry RELEASE: EXPIRED, and nothing is charged; a settlement after that is LATE and all overage."""
     held = await governor.authorize()
