@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from governor_service.domain import errors
-from governor_service.domain.authorization import AuthorizeOutcome, Denial, Hold, HoldRequest
-from governor_service.store.decisions import AuthorizeAnswer
+from governor_service.domain.authorization import (
+    AuthorizeAnswer,
+    AuthorizeOutcome,
+    Denial,
+    Hold,
+    HoldRequest,
+)
 from governor_service.store.holds import HoldStore
 from service_chassis.refusal import Refusal
 

@@ -166,6 +166,15 @@ class Denial:
     budgets: tuple[BudgetStatus, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AuthorizeAnswer:
+    """The database's answer: `hold` where there is or was one, `denial` where none was placed."""
+
+    outcome: AuthorizeOutcome
+    hold: Hold | None
+    denial: Denial | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetCheck:
     """What Authorize would answer now."""

@@ -30,7 +30,9 @@ class _Waiting(Generic[Item, Answer]):
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Commits items in batches. `commit` answers each item, in order, in one transaction.
+    """Commits items in batches. Each of the `stages` answers items in order, in one transaction.
+
+    What a stage answers None, having done nothing about it, is left to the next; the last one answers all.
 
     An item that cannot be committed with the others is tried alone, so that it fails alone; a Refusal (the
     database is away) is everybody's.
@@ -38,13 +40,13 @@ class GroupCommit(Generic[Item, Answer]):
 
     def __init__(
         self,
-        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        stages: Sequence[Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]],
         *,
         lanes: int,
         items_max: int,
         waiters_max: int,
     ) -> None:
-        self._commit = commit
+        self._stages = stages
         self._lanes = lanes
         self._items_max = items_max
         self._waiters_max = waiters_max
@@ -88,7 +90,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def _run_lane(self) -> None:
         while batch := self._next_batch():
             try:
-                await self._commit_together(batch)
+                await self._commit(batch, self._stages)
             except Exception as error:
                 _fail(batch, error)
         # Here, and not in a callback later: whoever comes next must see that no lane runs.
@@ -105,9 +107,13 @@ class GroupCommit(Generic[Item, Answer]):
             batch.append(one)
         return batch
 
-    async def _commit_together(self, batch: list[_Waiting[Item, Answer]]) -> None:
+    async def _commit(
+        self,
+        batch: Sequence[_Waiting[Item, Answer]],
+        stages: Sequence[Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]],
+    ) -> None:
         try:
-            answers = await self._commit([one.item for one in batch])
+            answers = await stages[0]([one.item for one in batch])
         except Refusal:
             raise
         except Exception:
@@ -115,13 +121,18 @@ class GroupCommit(Generic[Item, Answer]):
                 raise
             for one in batch:
                 try:
-                    await self._commit_together([one])
+                    await self._commit([one], stages)
                 except Exception as error:
                     _fail([one], error)
             return
+        left: list[_Waiting[Item, Answer]] = []
         for one, answer in zip(batch, answers, strict=True):
-            if not one.answer.done():
+            if answer is None:
+                left.append(one)
+            elif not one.answer.done():
                 one.answer.set_result(answer)
+        if left:
+            await self._commit(left, stages[1:])
 
 
 def _give_up(waiting: Sequence[_Waiting[Item, Answer]]) -> None:

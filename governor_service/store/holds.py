@@ -11,6 +11,7 @@ from governor_service.domain.authorization import (
     HOLD_DURATION_MAX,
     Authorization,
     AuthorizationFilter,
+    AuthorizeAnswer,
     AuthorizeOutcome,
     BudgetCheck,
     ExtendOutcome,
@@ -22,9 +23,14 @@ from governor_service.domain.authorization import (
 from governor_service.domain.ledger import SettleAnswer, SettleRequest
 from governor_service.settings import BatchSettings
 from governor_service.store import records
-from governor_service.store.decisions import QUERIES, AuthorizeAnswer, Decisions, by_organization
 from governor_service.store.group_commit import GroupCommit
+from governor_service.store.in_turn import InTurn, by_organization
+from governor_service.store.prices import KnownPrices
+from governor_service.store.together import Together
 from service_chassis.database import Connection, Database
+from service_chassis.queries import load_queries
+
+_QUERIES = load_queries(__package__, "holds.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +46,17 @@ class HoldStore:
 
     def __init__(self, database: Database, settings: BatchSettings) -> None:
         self._database = database
-        decisions = Decisions(database)
+        prices = KnownPrices()
+        together, in_turn = Together(database, prices), InTurn(database, prices)
         cut = settings.batch_scope == "organization"
         self._authorizing: GroupCommit[HoldRequest, AuthorizeAnswer] = GroupCommit(
-            by_organization(decisions.authorize) if cut else decisions.authorize,
+            [by_organization(in_turn.authorize)] if cut else [together.authorize, in_turn.authorize],
             lanes=settings.batch_lanes,
             items_max=settings.batch_items_max,
             waiters_max=settings.batch_waiters_max,
         )
         self._settling: GroupCommit[SettleRequest, SettleAnswer] = GroupCommit(
-            by_organization(decisions.settle) if cut else decisions.settle,
+            [by_organization(in_turn.settle)] if cut else [together.settle, in_turn.settle],
             lanes=settings.batch_lanes,
             items_max=settings.batch_items_max,
             waiters_max=settings.batch_waiters_max,
@@ -67,7 +74,7 @@ class HoldStore:
         """What Authorize would answer now; changes nothing."""
         async with self._database.read() as connection:
             row = await connection.fetchrow(
-                QUERIES["check_budget"],
+                _QUERIES["check_budget"],
                 call.organization_id,
                 call.workflow_id,
                 dict(call.labels),
@@ -93,7 +100,7 @@ class HoldStore:
 
         async def work(connection: Connection) -> VoidAnswer:
             outcome = await connection.fetchval(
-                QUERIES["void"], organization_id, authorization_id, request_id, reason
+                _QUERIES["void"], organization_id, authorization_id, request_id, reason
             )
             return VoidAnswer(
                 VoidOutcome(outcome), await _find(connection, organization_id, authorization_id)
@@ -108,7 +115,7 @@ class HoldStore:
 
         async def work(connection: Connection) -> tuple[ExtendOutcome, Hold | None]:
             outcome = await connection.fetchval(
-                QUERIES["extend"], organization_id, authorization_id, expire_time, HOLD_DURATION_MAX
+                _QUERIES["extend"], organization_id, authorization_id, expire_time, HOLD_DURATION_MAX
             )
             return ExtendOutcome(outcome), await _find(connection, organization_id, authorization_id)
 
@@ -120,7 +127,7 @@ class HoldStore:
         """At most `limit` holds after a creation time and id, oldest first."""
         async with self._database.read() as connection:
             rows = await connection.fetch(
-                QUERIES["list_authorizations"],
+                _QUERIES["list_authorizations"],
                 wanted.organization_id,
                 *after,
                 wanted.state and wanted.state.value,
@@ -133,7 +140,7 @@ class HoldStore:
     async def organizations_to_sweep(self, *, retention: timedelta, limit: int) -> Sequence[UUID]:
         """Organizations with holds that ran out longer ago than the retention time."""
         async with self._database.read() as connection:
-            rows = await connection.fetch(QUERIES["organizations_to_sweep"], retention, limit)
+            rows = await connection.fetch(_QUERIES["organizations_to_sweep"], retention, limit)
         return [row[0] for row in rows]
 
     async def sweep(
@@ -142,7 +149,7 @@ class HoldStore:
         """Ends such holds of one organization; how many were released, and how many charged."""
 
         async def work(connection: Connection) -> tuple[int, int]:
-            row = await connection.fetchrow(QUERIES["sweep"], organization_id, retention, limit, author)
+            row = await connection.fetchrow(_QUERIES["sweep"], organization_id, retention, limit, author)
             assert row is not None
             return row["released_holds"], row["charged_holds"]
 
@@ -155,7 +162,7 @@ class HoldStore:
 
 
 async def _find(connection: Connection, organization_id: UUID, authorization_id: UUID) -> Hold | None:
-    row = await connection.fetchrow(QUERIES["find_hold"], organization_id, authorization_id)
+    row = await connection.fetchrow(_QUERIES["find_hold"], organization_id, authorization_id)
     if row is None:
         return None
     return Hold(authorization=records.authorization(row["hold"]), budgets=records.budgets(row))

@@ -1,3 +1,7 @@
+-- name: authorize_together
+-- Places the holds that stand in nobody's way, as a set; see migrations/governor/0015_authorize_together.sql.
+SELECT * FROM authorize_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
 -- name: authorize_holds
 -- Places holds for one organization; see migrations/governor/0004_authorize.sql.
 SELECT * FROM authorize_holds($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
@@ -9,6 +13,10 @@ SELECT * FROM authorize_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
 -- name: check_budget
 -- Tells what would be granted, from one snapshot.
 SELECT * FROM check_budget($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: settle_together
+-- Settles live holds by what their granted models used, as a set; see migrations/governor/0016_settle_together.sql.
+SELECT * FROM settle_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: settle_holds
 -- Settles holds of one organization; see migrations/governor/0005_end_holds.sql.

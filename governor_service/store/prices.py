@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -102,11 +102,15 @@ class KnownPrices:
     def __init__(self) -> None:
         self._prices: dict[UUID, Price] = {}
 
-    async def of(self, connection: Connection[Record], price_id: UUID) -> Price:
-        """KeyError for an id that the price book does not have."""
-        if price_id not in self._prices:
-            price = await price_by_id(connection, price_id)
-            if price is None:
-                raise KeyError(price_id)
-            self._prices[price_id] = price
+    async def read(self, connection: Connection[Record], price_ids: Iterable[UUID]) -> None:
+        """Makes these known. KeyError for an id that the price book does not have."""
+        for price_id in price_ids:
+            if price_id not in self._prices:
+                price = await price_by_id(connection, price_id)
+                if price is None:
+                    raise KeyError(price_id)
+                self._prices[price_id] = price
+
+    def __getitem__(self, price_id: UUID) -> Price:
+        """One that was read before."""
         return self._prices[price_id]

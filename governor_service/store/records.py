@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -98,14 +99,8 @@ def entry(row: Record) -> LedgerEntry:
 def budgets(row: asyncpg.Record) -> tuple[BudgetStatus, ...]:
     """The budgets of an answer, which come as parallel arrays; none where it has no keys."""
     return tuple(
-        BudgetStatus(
-            name=BudgetName.of_key(key),
-            limit_nano_usd=limit,
-            spent_nano_usd=spent,
-            held_nano_usd=held,
-            unguarded_nano_usd=unguarded,
-        )
-        for key, limit, spent, held, unguarded in zip(
+        budget(*figures)
+        for figures in zip(
             row["budget_keys"] or (),
             row["limits_nano_usd"] or (),
             row["budgets_spent_nano_usd"] or (),
@@ -116,6 +111,20 @@ def budgets(row: asyncpg.Record) -> tuple[BudgetStatus, ...]:
     )
 
 
+def budget(
+    key: str, limit_nano_usd: int | None, spent_nano_usd: int, held_nano_usd: int, unguarded_nano_usd: int
+) -> BudgetStatus:
+    """A budget by its key, as it stands."""
+    return BudgetStatus(
+        name=BudgetName.of_key(key),
+        limit_nano_usd=limit_nano_usd,
+        spent_nano_usd=spent_nano_usd,
+        held_nano_usd=held_nano_usd,
+        unguarded_nano_usd=unguarded_nano_usd,
+    )
+
+
+@lru_cache(maxsize=1_024)
 def month(text: str) -> date:
     """2026-11, by its first day."""
     return date.fromisoformat(f"{text}-01")

@@ -33,7 +33,7 @@ class Commits:
 def grouped(
     commits: Commits, *, lanes: int = 1, items_max: int = 100, waiters_max: int = 100
 ) -> GroupCommit[int, int]:
-    return GroupCommit(commits, lanes=lanes, items_max=items_max, waiters_max=waiters_max)
+    return GroupCommit([commits], lanes=lanes, items_max=items_max, waiters_max=waiters_max)
 
 
 async def settled() -> None:
@@ -166,6 +166,28 @@ async def hurried_task(work: object) -> int:
     return await asyncio.create_task(work)  # type: ignore[arg-type]
 
 
+async def test_what_a_stage_leaves_is_the_nexts() -> None:
+    """And what the first has answered stands, whatever becomes of the rest."""
+    batches: list[list[int]] = []
+
+    async def evens(items: Sequence[int]) -> Sequence[int | None]:
+        return [None if item % 2 else item * 10 for item in items]
+
+    async def odds(items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        if 5 in items:
+            raise Refusal("DATABASE_UNAVAILABLE", "away")
+        return [-item for item in items]
+
+    group = GroupCommit([evens, odds], lanes=1, items_max=100, waiters_max=100)
+    assert await group.submit_all([1, 2, 3, 4]) == [-1, 20, -3, 40]
+    calls = [asyncio.create_task(group.submit(item)) for item in (5, 6, 7)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert answers[1] == 60
+    assert [isinstance(answer, Refusal) for answer in answers] == [True, False, True]
+    assert batches == [[1, 3], [5, 7]]
+
+
 async def test_a_batch_is_nobodys_call() -> None:
     """What is logged while it commits bears no single caller's correlation id."""
     caller: ContextVar[str | None] = ContextVar("caller", default=None)
@@ -175,7 +197,7 @@ async def test_a_batch_is_nobodys_call() -> None:
         seen.append(caller.get())
         return items
 
-    group = GroupCommit(commit, lanes=1, items_max=100, waiters_max=100)
+    group = GroupCommit([commit], lanes=1, items_max=100, waiters_max=100)
     caller.set("one of many")
     assert await group.submit(1) == 1
     assert seen == [None]

@@ -1,4 +1,4 @@
-"""Batches of authorizations and settlements: one round trip for many decisions, which the database takes.
+"""Batches decided one by one, each decision seeing those before it: whatever may be asked, in one round trip.
 
 Items of a batch are grouped by organization, the organizations sorted, so that two batches lock them in one
 order; within an organization they keep their order, each seeing the holds of those before it.
@@ -7,7 +7,6 @@ order; within an organization they keep their order, each seeing the holds of th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,52 +16,73 @@ import asyncpg
 from governor_service.domain.authorization import (
     Authorization,
     AuthorizationState,
+    AuthorizeAnswer,
     AuthorizeOutcome,
     Denial,
     Hold,
     HoldRequest,
 )
 from governor_service.domain.ledger import SettleAnswer, SettleOutcome, SettleRequest
-from governor_service.domain.pricing import Price
 from governor_service.store import records
 from governor_service.store.prices import KnownPrices
 from service_chassis.database import Connection, Database
 from service_chassis.queries import load_queries
 
-QUERIES = load_queries(__package__, "holds.sql")
+_QUERIES = load_queries(__package__, "holds.sql")
 
 Item = TypeVar("Item", HoldRequest, SettleRequest)
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizeAnswer:
-    """`hold` where there is or was one, `denial` where none was placed."""
+class InTurn:
+    """Takes the decisions of a batch one after the other, in one transaction."""
 
-    outcome: AuthorizeOutcome
-    hold: Hold | None
-    denial: Denial | None
-
-
-class Decisions:
-    """Takes the decisions of a batch in one transaction."""
-
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, prices: KnownPrices) -> None:
         self._database = database
-        self._prices = KnownPrices()
+        self._prices = prices
 
     async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer]:
         """One answer a request, in their order."""
 
         async def work(connection: Connection) -> list[AuthorizeAnswer]:
             rows = await _decide(connection, "authorize", requests, _authorize_arguments)
-            ids = {row["price_id"] for row in rows if row["authorization_id"] is not None}
-            prices = {price_id: await self._prices.of(connection, price_id) for price_id in ids if price_id}
-            return [
-                _authorize_answer(request, row, prices) for request, row in zip(requests, rows, strict=True)
-            ]
+            await self._prices.read(connection, {row["price_id"] for row in rows} - {None})
+            return [self._authorize_answer(*each) for each in zip(requests, rows, strict=True)]
 
         return await self._database.write(work, is_one_statement=True)
+
+    def _authorize_answer(self, request: HoldRequest, row: asyncpg.Record) -> AuthorizeAnswer:
+        outcome = AuthorizeOutcome(row["outcome"])
+        budgets = records.budgets(row)
+        if row["authorization_id"] is None:
+            denial = Denial(model=row["model"], requested_nano_usd=row["held_nano_usd"], budgets=budgets)
+            return AuthorizeAnswer(outcome, None, denial)
+        # What a hold was asked for with is what it was placed with: a replay has the same content.
+        call = request.call
+        authorization = Authorization(
+            organization_id=call.organization_id,
+            authorization_id=row["authorization_id"],
+            request_id=request.request_id,
+            workflow_id=call.workflow_id,
+            state=AuthorizationState(row["state"]),
+            model=row["model"] or "",
+            input_tokens_max=call.input_tokens_max,
+            output_tokens_max=row["output_tokens_max"] or 0,
+            requests_max=call.requests_max,
+            held_nano_usd=row["held_nano_usd"],
+            price=self._prices[row["price_id"]] if row["price_id"] else None,
+            downgrade_reason=row["downgrade_reason"],
+            on_expiry=request.on_expiry,
+            labels=call.labels,
+            month=records.month(row["month"]) if row["month"] else None,
+            create_time=row["create_time"],
+            expire_time=row["expire_time"],
+            entry_id=row["entry_id"],
+        )
+        replayed = outcome is AuthorizeOutcome.REPLAYED
+        return AuthorizeAnswer(
+            outcome, Hold(authorization=authorization, budgets=budgets, replayed=replayed), None
+        )
 
     async def settle(self, requests: Sequence[SettleRequest]) -> list[SettleAnswer]:
         """One answer a request, in their order."""
@@ -75,17 +95,17 @@ class Decisions:
 
 
 def by_organization(
-    decide: Callable[[Sequence[Item]], Awaitable[list[Answer]]],
-) -> Callable[[Sequence[Item]], Awaitable[list[Answer]]]:
+    decide: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
     """Cuts batches by organization, so that each transaction stays on one shard."""
 
-    async def decide_one_by_one(items: Sequence[Item]) -> list[Answer]:
+    async def decide_each(items: Sequence[Item]) -> Sequence[Answer]:
         answers: dict[int, Answer] = {}
         for _, places in _grouped(items):
             answers |= zip(places, await decide([items[place] for place in places]), strict=True)
         return [answers[place] for place in range(len(items))]
 
-    return decide_one_by_one
+    return decide_each
 
 
 async def _decide(
@@ -99,14 +119,16 @@ async def _decide(
     places = [place for _, group in groups for place in group]
     sorted_items = [items[place] for place in places]
     if len(groups) == 1:
-        rows = await connection.fetch(QUERIES[f"{name}_holds"], groups[0][0], *arguments(sorted_items))
+        rows = await connection.fetch(_QUERIES[f"{name}_holds"], groups[0][0], *arguments(sorted_items))
     else:
         ends, end = [], 0
         for _, group in groups:
             end += len(group)
             ends.append(end)
         organizations = [organization_id for organization_id, _ in groups]
-        rows = await connection.fetch(QUERIES[f"{name}_batch"], organizations, ends, *arguments(sorted_items))
+        rows = await connection.fetch(
+            _QUERIES[f"{name}_batch"], organizations, ends, *arguments(sorted_items)
+        )
     found = dict(zip(places, rows, strict=True))
     return [found[place] for place in range(len(items))]
 
@@ -134,44 +156,8 @@ def _authorize_arguments(requests: Sequence[HoldRequest]) -> tuple[Sequence[Any]
         [call.requests_max for call in calls],
         [request.hold_duration for request in requests],
         [request.on_expiry.value for request in requests],
-        [dict(call.labels) for call in calls],
+        [call.labels for call in calls],
         ["\n".join(call.models) for call in calls],
-    )
-
-
-def _authorize_answer(
-    request: HoldRequest, row: asyncpg.Record, prices: dict[UUID, Price]
-) -> AuthorizeAnswer:
-    outcome = AuthorizeOutcome(row["outcome"])
-    budgets = records.budgets(row)
-    if row["authorization_id"] is None:
-        denial = Denial(model=row["model"], requested_nano_usd=row["held_nano_usd"], budgets=budgets)
-        return AuthorizeAnswer(outcome, None, denial)
-    # What a hold was asked for with is what it was placed with: a replay has the same content.
-    call = request.call
-    authorization = Authorization(
-        organization_id=call.organization_id,
-        authorization_id=row["authorization_id"],
-        request_id=request.request_id,
-        workflow_id=call.workflow_id,
-        state=AuthorizationState(row["state"]),
-        model=row["model"] or "",
-        input_tokens_max=call.input_tokens_max,
-        output_tokens_max=row["output_tokens_max"] or 0,
-        requests_max=call.requests_max,
-        held_nano_usd=row["held_nano_usd"],
-        price=prices.get(row["price_id"]),
-        downgrade_reason=row["downgrade_reason"],
-        on_expiry=request.on_expiry,
-        labels=call.labels,
-        month=records.month(row["month"]) if row["month"] else None,
-        create_time=row["create_time"],
-        expire_time=row["expire_time"],
-        entry_id=row["entry_id"],
-    )
-    replayed = outcome is AuthorizeOutcome.REPLAYED
-    return AuthorizeAnswer(
-        outcome, Hold(authorization=authorization, budgets=budgets, replayed=replayed), None
     )
 
 

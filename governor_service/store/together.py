@@ -1,0 +1,194 @@
+"""Batches decided as sets: one statement for the many holds and settlements that stand in nobody's way.
+
+What is left out is answered None, and has changed nothing: `in_turn` decides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from governor_service.domain.authorization import (
+    Authorization,
+    AuthorizationState,
+    AuthorizeAnswer,
+    AuthorizeOutcome,
+    Hold,
+    HoldRequest,
+)
+from governor_service.domain.budgets import BudgetStatus
+from governor_service.domain.ledger import (
+    EntryFlag,
+    EntryKind,
+    LedgerEntry,
+    SettleAnswer,
+    SettleOutcome,
+    SettleRequest,
+)
+from governor_service.domain.pricing import Usage
+from governor_service.store import records
+from governor_service.store.prices import KnownPrices
+from service_chassis.database import Connection, Database
+from service_chassis.queries import load_queries
+
+_QUERIES = load_queries(__package__, "holds.sql")
+
+Answer = TypeVar("Answer")
+
+
+class Together:
+    """Takes the decisions of a batch as a set, in one statement."""
+
+    def __init__(self, database: Database, prices: KnownPrices) -> None:
+        self._database = database
+        self._prices = prices
+
+    async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer | None]:
+        """One answer a request, in their order: a hold that was placed, or None."""
+
+        async def work(connection: Connection) -> list[AuthorizeAnswer | None]:
+            calls = [request.call for request in requests]
+            ids = [request.authorization_id for request in requests]
+            rows = await connection.fetch(
+                _QUERIES["authorize_together"],
+                [call.organization_id for call in calls],
+                ids,
+                [request.request_id for request in requests],
+                [request.content_hash for request in requests],
+                [call.workflow_id for call in calls],
+                [call.input_tokens_max for call in calls],
+                [call.output_tokens_max for call in calls],
+                [call.requests_max for call in calls],
+                [request.hold_duration for request in requests],
+                [request.on_expiry.value for request in requests],
+                [call.labels for call in calls],
+                ["\n".join(call.models) for call in calls],
+            )
+            await self._prices.read(connection, {row["price_id"] for row in rows})
+            return _answers(
+                len(requests),
+                rows,
+                lambda place, lines: self._hold(requests[place], ids[place], lines),
+            )
+
+        return await self._database.write(work, is_one_statement=True)
+
+    def _hold(
+        self, request: HoldRequest, authorization_id: UUID, lines: Sequence[asyncpg.Record]
+    ) -> AuthorizeAnswer:
+        call, row = request.call, lines[0]
+        authorization = Authorization(
+            organization_id=call.organization_id,
+            authorization_id=authorization_id,
+            request_id=request.request_id,
+            workflow_id=call.workflow_id,
+            state=AuthorizationState.PENDING,
+            model=row["model"],
+            input_tokens_max=call.input_tokens_max,
+            output_tokens_max=call.output_tokens_max,
+            requests_max=call.requests_max,
+            held_nano_usd=row["held_nano_usd"],
+            price=self._prices[row["price_id"]],
+            downgrade_reason=None,
+            on_expiry=request.on_expiry,
+            labels=call.labels,
+            month=records.month(row["month"]),
+            create_time=row["create_time"],
+            expire_time=row["expire_time"],
+            entry_id=None,
+        )
+        hold = Hold(authorization=authorization, budgets=_budgets(lines))
+        return AuthorizeAnswer(AuthorizeOutcome.GRANTED, hold, None)
+
+    async def settle(self, requests: Sequence[SettleRequest]) -> list[SettleAnswer | None]:
+        """One answer a request, in their order: a settlement, or None."""
+
+        async def work(connection: Connection) -> list[SettleAnswer | None]:
+            usages = [request.usage or _NO_USAGE for request in requests]
+            rows = await connection.fetch(
+                _QUERIES["settle_together"],
+                [request.organization_id for request in requests],
+                [request.authorization_id for request in requests],
+                [request.content_hash if request.usage else None for request in requests],
+                [request.served_model for request in requests],
+                [usage.input_tokens for usage in usages],
+                [usage.cached_input_tokens for usage in usages],
+                [usage.cache_write_tokens for usage in usages],
+                [usage.output_tokens for usage in usages],
+                [usage.reasoning_tokens for usage in usages],
+                [usage.requests for usage in usages],
+                [request.provider_cost_nano_usd for request in requests],
+                [request.provider_generation_id for request in requests],
+                [request.author for request in requests],
+            )
+            return _answers(len(requests), rows, lambda place, lines: _settlement(requests[place], lines))
+
+        return await self._database.write(work, is_one_statement=True)
+
+
+_NO_USAGE = Usage(input_tokens=0, output_tokens=0, requests=0)
+
+
+def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> SettleAnswer:
+    assert request.usage is not None
+    row = lines[0]
+    entry = LedgerEntry(
+        organization_id=request.organization_id,
+        entry_id=request.authorization_id,
+        sequence=row["sequence"],
+        kind=EntryKind.USAGE,
+        workflow_id=row["workflow_id"],
+        authorization_id=request.authorization_id,
+        requested_model=row["requested_model"],
+        granted_model=row["model"],
+        served_model=row["model"],
+        usage=request.usage,
+        cost_nano_usd=row["cost_nano_usd"],
+        rated_cost_nano_usd=row["rated_cost_nano_usd"],
+        provider_cost_nano_usd=request.provider_cost_nano_usd,
+        provider_generation_id=request.provider_generation_id,
+        held_nano_usd=row["held_nano_usd"],
+        overage_nano_usd=row["overage_nano_usd"],
+        price_id=row["price_id"],
+        flags=tuple(EntryFlag(flag) for flag in row["flags"]),
+        labels=row["labels"],
+        month=records.month(row["month"]),
+        adjusts_entry_id=None,
+        reason="",
+        author=request.author,
+        create_time=row["created_at"],
+    )
+    return SettleAnswer(
+        outcome=SettleOutcome.SETTLED,
+        hold_state=AuthorizationState.PENDING,
+        entry=entry,
+        budgets=_budgets(lines),
+    )
+
+
+def _answers(
+    items: int, rows: Iterable[asyncpg.Record], answer: Callable[[int, Sequence[asyncpg.Record]], Answer]
+) -> list[Answer | None]:
+    """Of each item by its place, out of its rows, a line for each budget; None where it has none."""
+    answers: list[Answer | None] = [None] * items
+    for item, lines in groupby(rows, itemgetter("item")):
+        answers[item - 1] = answer(item - 1, list(lines))
+    return answers
+
+
+def _budgets(lines: Iterable[asyncpg.Record]) -> tuple[BudgetStatus, ...]:
+    return tuple(
+        records.budget(
+            line["budget_key"],
+            line["limit_nano_usd"],
+            line["budget_spent_nano_usd"],
+            line["budget_held_nano_usd"],
+            line["budget_unguarded_nano_usd"],
+        )
+        for line in lines
+    )

@@ -1,0 +1,218 @@
+"""A batch is decided as a set where nobody stands in anybody's way, with the answers it would get in turn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+
+from governor_service.domain.authorization import (
+    AuthorizeAnswer,
+    ExpiryAction,
+    HoldRequest,
+    PlannedCall,
+    authorization_id_of,
+)
+from governor_service.domain.ledger import SettleAnswer, SettleRequest, idempotency_key
+from governor_service.domain.pricing import Usage
+from governor_service.settings import GovernorSettings
+from governor_service.store.in_turn import InTurn
+from governor_service.store.prices import KnownPrices
+from governor_service.store.together import Together
+from service_chassis.database import Database
+from tests.governor.conftest import MINI, SONAR, Governor
+
+ORGANIZATIONS, WORKFLOWS = 8, 2
+HOLD = 2_400_000
+NEVER = datetime(2000, 1, 1, tzinfo=UTC)
+UNPRICED = "nobody/nothing"
+TEAM = "label/lifetime/team=growth"
+
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+@pytest.fixture
+async def database(governor: Governor) -> AsyncIterator[Database]:
+    database = await Database.open(governor.dsn, GovernorSettings(), application_name="test")
+    yield database
+    await database.close()
+
+
+@dataclass
+class World:
+    """The same organizations, workflows and requests as in every other world, under ids of its own."""
+
+    database: Database
+    ids: dict[str, UUID] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        prices = KnownPrices()
+        self.together, self.in_turn = Together(self.database, prices), InTurn(self.database, prices)
+
+    def id(self, name: str) -> UUID:
+        return self.ids.setdefault(name, uuid4())
+
+    def hold(self, organization: int, request: str, call: dict[str, Any]) -> HoldRequest:
+        workflow_id = self.id(f"workflow {organization} {call['workflow']}")
+        return HoldRequest(
+            request_id=self.id(f"request {request}"),
+            content_hash=repr(call).encode(),
+            call=PlannedCall(
+                organization_id=self.id(f"organization {organization}"),
+                workflow_id=workflow_id,
+                models=call["models"],
+                input_tokens_max=1_000,
+                output_tokens_max=call["output_tokens_max"],
+                output_tokens_min=call["output_tokens_min"],
+                requests_max=1,
+                labels=call["labels"],
+            ),
+            hold_duration=timedelta(minutes=10),
+            on_expiry=ExpiryAction.RELEASE,
+        )
+
+    def settlement(self, organization: int, request: str, outcome: dict[str, Any]) -> SettleRequest:
+        return SettleRequest(
+            organization_id=self.id(f"organization {organization}"),
+            authorization_id=authorization_id_of(self.id(f"request {request}")),
+            content_hash=repr(outcome).encode(),
+            provider_generation_id="",
+            author="test",
+            **outcome,
+        )
+
+    def seen(self, answer: AuthorizeAnswer | SettleAnswer) -> str:
+        """An answer by the names that things have in every world, without its times."""
+        if isinstance(answer, AuthorizeAnswer) and answer.hold:
+            held = answer.hold.authorization
+            timeless = replace(
+                held, create_time=NEVER, expire_time=NEVER + (held.expire_time - held.create_time)
+            )
+            answer = replace(answer, hold=replace(answer.hold, authorization=timeless))
+        if isinstance(answer, SettleAnswer) and answer.entry:
+            answer = replace(answer, entry=replace(answer.entry, create_time=NEVER))
+        text = repr(answer)
+        for name, known in self.ids.items():
+            hold_id = authorization_id_of(known)
+            true_up_id = idempotency_key("TrueUp", hold_id)
+            for derived, kind in (known, ""), (hold_id, "hold of "), (true_up_id, "true-up of "):
+                text = text.replace(str(derived), f"{kind}{name}")
+        return text
+
+
+async def set_up(governor: Governor, world: World) -> None:
+    """Organizations with narrow budgets, a threshold, labels' budgets or a freeze, and plain ones."""
+    await governor.sql(
+        "INSERT INTO tiers (tier, monthly_quota_nano_usd, downgrade_threshold_percent, allowed_models,"
+        " author) VALUES ('narrow', $1, 50, $2, 'test') ON CONFLICT DO NOTHING",
+        10 * HOLD,
+        [SONAR, MINI],
+    )
+    organizations = [world.id(f"organization {number}") for number in range(ORGANIZATIONS)]
+    for number, organization_id in enumerate(organizations[:-1]):  # of the last one nobody has heard
+        tier = "narrow" if number == 1 else "default"
+        await governor.sql(
+            "INSERT INTO organizations (organization_id, tier, is_set_up) VALUES ($1, $2, true)",
+            organization_id,
+            tier,
+        )
+    for organization_id, key, limit in (
+        (organizations[2], f"workflow/{world.id('workflow 2 0')}", 3 * HOLD),
+        (organizations[3], TEAM, 4 * HOLD),
+        (organizations[4], "month/standing", 100 * HOLD),
+        (organizations[4], TEAM, None),
+    ):
+        await governor.sql(
+            "INSERT INTO budget_limits VALUES ($1, $2, $3, 'test', now())", organization_id, key, limit
+        )
+    await governor.sql("INSERT INTO freezes VALUES ($1, $2, 'test', 'test', now())", organizations[5], SONAR)
+
+
+def calls(dice: random.Random, number: int) -> list[tuple[int, str, dict[str, Any]]]:
+    """For some organizations whatever may be asked; for the others only what is plain."""
+    made: list[tuple[int, str, dict[str, Any]]] = []
+    for place in range(number):
+        organization = dice.randrange(ORGANIZATIONS)
+        is_plain = organization == 0 or (organization in (3, 4) and dice.random() < 0.95)
+        call = {
+            "workflow": dice.randrange(WORKFLOWS),
+            "models": (SONAR,) if is_plain else dice.choice([(SONAR, MINI), (MINI,), (UNPRICED, MINI)]),
+            "output_tokens_max": 700 if is_plain else dice.choice([700, 7_000]),
+            "output_tokens_min": None if is_plain else dice.choice([None, 100]),
+            "labels": dice.choice([{}, {"team": "growth"}, {"team": "other", "step": "ICP"}]),
+        }
+        made.append((organization, f"{place}", call))
+        if organization == 6 and dice.random() < 0.3:  # the same again, or other content under the same id
+            made.append((organization, f"{place}", dice.choice([call, call | {"output_tokens_max": 701}])))
+    return made
+
+
+def outcomes(dice: random.Random, asked: Sequence[tuple[int, str, dict[str, Any]]]) -> list[Any]:
+    made = []
+    for organization, request, _ in asked:
+        usage = Usage(
+            input_tokens=dice.choice([0, 600, 5_000]), output_tokens=dice.choice([0, 100]), requests=1
+        )
+        outcome = {
+            "served_model": dice.choice(["", "", SONAR, MINI, UNPRICED]),
+            "usage": dice.choice([usage, usage, usage, None]),
+            "provider_cost_nano_usd": dice.choice([None, None, 0, 700_000, 9_000_000]),
+        }
+        made.append((organization, request, outcome))
+    return made
+
+
+async def finished(
+    answers: Sequence[Answer | None],
+    requests: Sequence[Request],
+    in_turn: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]],
+) -> tuple[list[Answer], list[int]]:
+    """All the answers, once what a set has left out is decided in turn; and the places of that."""
+    left = [place for place, answer in enumerate(answers) if answer is None]
+    later = iter(await in_turn([requests[place] for place in left]))
+    return [next(later) if answer is None else answer for answer in answers], left
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_set_gets_the_answers_it_would_have_had_in_turn(
+    governor: Governor, database: Database, seed: int
+) -> None:
+    """All of an organization's holds are placed as a set, or none of them is."""
+    dice = random.Random(seed)
+    world, other = World(database), World(database)
+    await set_up(governor, world)
+    await set_up(governor, other)
+    left_out = total = 0
+    for turn in range(3):
+        asked = [(organization, f"{turn} {request}", call) for organization, request, call in calls(dice, 40)]
+        holds = [world.hold(*each) for each in asked]
+        granted, left = await finished(await world.together.authorize(holds), holds, world.in_turn.authorize)
+        assert {asked[place][0] for place in left}.isdisjoint(
+            asked[place][0] for place in range(len(asked)) if place not in left
+        )
+        expected = await other.in_turn.authorize([other.hold(*each) for each in asked])
+        assert [world.seen(answer) for answer in granted] == [other.seen(answer) for answer in expected]
+        left_out += len(left)
+
+        ended = outcomes(dice, asked)
+        settlements = [world.settlement(*each) for each in ended]
+        settled, left = await finished(
+            await world.together.settle(settlements), settlements, world.in_turn.settle
+        )
+        # In the order in which the set and what it left out were decided: so sequences are the same.
+        order = [place for place in range(len(ended)) if place not in left] + left
+        ends = await other.in_turn.settle([other.settlement(*ended[place]) for place in order])
+        assert [world.seen(settled[place]) for place in order] == [other.seen(answer) for answer in ends]
+        left_out += len(left)
+        total += 2 * len(asked)
+    assert 60 < left_out < total - 60
+    verify = files("governor_service.store").joinpath("verify.sql").read_text(encoding="utf-8")
+    assert await governor.sql(verify) == []
