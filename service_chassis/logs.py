@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import structlog
@@ -17,12 +18,18 @@ from service_chassis.settings import LogSettings
 _SECRET_NAME = re.compile(r"(api_?key|authorization_header|password|secret|^token$|bearer)", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"sk-[A-Za-z0-9_-]{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|(?i:bearer )\S+")
 
+_call: ContextVar[Mapping[str, str]] = ContextVar("call", default=MappingProxyType({}))
+
+
+def name_call(*, correlation_id: str, method: str) -> None:
+    """From now on every line of this context names the call that it belongs to."""
+    _call.set({"correlation_id": correlation_id, "method": method})
+
 
 def set_up_logs(settings: LogSettings, *, service: str) -> None:
     """Our own lines and those of libraries leave in one form, each with the service's name."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        lambda _logger, _method, event: {"service": service, **event},
+        lambda _logger, _method, event: {"service": service, **_call.get(), **event},
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _exception_by_name,

@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
-from service_chassis.interceptors import CallInterceptor
+from service_chassis.calls import CallGuard, GuardedServer
 from service_chassis.reflection import add_reflection
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -48,29 +49,27 @@ class GrpcServer:
         self._services = tuple(services)
         self._reflection = reflection
         self._shares_port = shares_port
-        self._interceptor = CallInterceptor(
-            error_domain=error_domain, minimum_deadline_seconds=minimum_deadline_seconds
-        )
+        self._guard = CallGuard(error_domain=error_domain, minimum_deadline_seconds=minimum_deadline_seconds)
         self._health = health_aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
         """Returns the bound port, a free one for port 0. RuntimeError if the port is taken."""
         self._server = server = grpc.aio.server(
-            interceptors=[self._interceptor],
             options=[
                 # Else a second server binds the same port, and nobody notices.
                 ("grpc.so_reuseport", int(self._shares_port)),
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ],
         )
+        guarded = cast("grpc.aio.Server", GuardedServer(server, self._guard))
         for service in self._services:
-            service.register(server)
+            service.register(guarded)
             await self._health.set(service.full_name, health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, guarded)
         if self._reflection:
             health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-            add_reflection(server, [*(service.full_name for service in self._services), health_name])
+            add_reflection(guarded, [*(service.full_name for service in self._services), health_name])
         port = server.add_insecure_port(self._address)
         if port == 0:
             raise RuntimeError(f"cannot listen on {self._address}")
@@ -88,16 +87,16 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
         # Calls are refused here for as long as others run, since grpcio, once it stops, answers some of the
         # new ones with a bare CANCELLED.
-        self._interceptor.drain()
+        self._guard.drain()
         # Streams follow something and would not end by themselves; who reads them resumes where they ended.
-        self._interceptor.cut(self._interceptor.running(streams=True, infrastructure=False))
-        calls = self._interceptor.running(infrastructure=False)
+        self._guard.cut(self._guard.running(streams=True, infrastructure=False))
+        calls = self._guard.running(infrastructure=False)
         if calls:
             await asyncio.wait(calls, timeout=grace_seconds)
         # Last, so that who watches health has heard NOT_SERVING.
-        self._interceptor.cut(self._interceptor.running(streams=True, infrastructure=True))
+        self._guard.cut(self._guard.running(streams=True, infrastructure=True))
         await self._server.stop(max(0.0, end - time.monotonic()))
-        left = self._interceptor.running()  # grpcio's stop can leave handlers running
+        left = self._guard.running()  # grpcio's stop can leave handlers running
         if left:
             _, undone = await asyncio.wait(left, timeout=_LAST_CALLS_SECONDS)
             if undone:

@@ -6,11 +6,14 @@ import json
 import logging
 from collections.abc import Iterator
 
+import grpc
 import pytest
 import structlog
 
-from service_chassis.logs import set_up_logs
+from service_chassis.logs import name_call, set_up_logs
 from service_chassis.settings import LogSettings
+from tests.chassis.callers import asking, unary
+from tests.chassis.conftest import NAME
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +24,6 @@ def _restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -31,14 +33,29 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 def test_a_line_is_an_object_with_its_context(capsys: pytest.CaptureFixture[str]) -> None:
     """Ours and a library's alike: event, level, time, service, what is bound to the call."""
     set_up_logs(LogSettings(), service="governor")
-    structlog.contextvars.bind_contextvars(correlation_id="abc")
+    name_call(correlation_id="abc", method="/tiny/Unary")
     structlog.get_logger().info("started", port=7)
     logging.getLogger("library").warning("odd %s", "thing")
     ours, theirs = lines(capsys)
     assert (ours["event"], ours["port"], theirs["event"]) == ("started", 7, "odd thing")
     for line in (ours, theirs):
         assert (line["service"], line["correlation_id"]) == ("governor", "abc")
+        assert line["method"] == "/tiny/Unary"
         assert str(line["timestamp"]).endswith("Z")
+
+
+async def test_a_line_names_the_call_it_was_written_in(
+    channel: grpc.aio.Channel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its method, and by the correlation id that the caller gets."""
+    set_up_logs(LogSettings(), service="governor")
+    # One of its own, since a logger keeps how it was set up at its first line.
+    monkeypatch.setattr("service_chassis.calls._log", structlog.get_logger())
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await unary(channel, asking("raise"))
+    (line,) = lines(capsys)
+    assert (line["event"], line["method"]) == ("internal_error", f"/{NAME}/Unary")
+    assert line["correlation_id"] == dict(raised.value.trailing_metadata())["x-correlation-id"]
 
 
 def test_an_exception_is_its_type_and_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, NoReturn, TypeVar
-from uuid import uuid4
+from typing import Any, NoReturn, cast
 
 import grpc
 import structlog
@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from service_chassis.deadline import set_deadline
 from service_chassis.decoding import decode
 from service_chassis.errors import CODES, DETAILS_KEY, to_rpc_status
+from service_chassis.logs import name_call
 from service_chassis.refusal import Refusal, invalid_field
 
 CORRELATION_KEY = "x-correlation-id"
@@ -31,18 +32,20 @@ _MAKE_HANDLER = {  # by request_streaming, response_streaming
 
 _log = structlog.get_logger()
 
-T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Any  # the stubs know the synchronous handlers alone
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
-    """The outermost interceptor but for telemetry: nothing that a handler raises gets past it as it is.
+class CallGuard:
+    """Around every handler, from its registration on: nothing that a handler raises gets out as it is.
 
     - A Refusal becomes its status with details; NotImplementedError NOT_BUILT_YET; anything else INTERNAL
       with a correlation id, under which the log has its type and place.
     - A call with less than `minimum_deadline_seconds` left is refused before anything is done.
     - Requests are decoded and answers encoded in here, since grpcio tells the caller the exception's text.
+
+    It is no interceptor: grpcio would build handlers and coroutines anew for each call. Interceptors, such as
+    telemetry's, stand outside of it.
     """
 
     def __init__(self, *, error_domain: str, minimum_deadline_seconds: float) -> None:
@@ -51,19 +54,33 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._calls: dict[asyncio.Task[Any], _Call] = {}
         self._is_draining = False
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None  # the transport's own UNIMPLEMENTED
-        call = _Call(handler_call_details, is_stream=handler.response_streaming)
-        body = _stream if handler.response_streaming else _answer
+    def around(self, method: str, handler: Handler) -> Handler:
+        """The handler of a method, `/package.Service/Method`, with the guard around it."""
+        respond = _stream if handler.response_streaming else _answer
 
         async def behavior(request: Any, context: Context) -> Any:
-            return await self._run(call, context, lambda: body(handler, request, context))
+            task = cast("asyncio.Task[Any]", asyncio.current_task())
+            call = self._calls[task] = _Call(method, context, is_stream=handler.response_streaming)
+            try:
+                self._admit(call, context)
+                return await respond(handler, request, context)
+            except (grpc.aio.AbortError, grpc.aio.InternalError):
+                raise  # the status is on its way, or the connection is gone
+            except asyncio.CancelledError:
+                if call.is_cut:
+                    task.uncancel()
+                    refusal = _shutting_down()
+                elif task.cancelling():
+                    raise  # the caller has gone, or its deadline has passed: nobody waits for a status
+                else:
+                    # Something that the handler waited for was cancelled. Without a status the caller would
+                    # wait until its deadline.
+                    refusal = _internal_error(call)
+                await self._abort(context, call, refusal)
+            except Exception as error:
+                await self._abort(context, call, _refusal_for(error, call))
+            finally:
+                del self._calls[task]
 
         return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
             behavior,
@@ -91,36 +108,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._calls[task].is_cut = True
             task.cancel()
 
-    async def _run(self, call: _Call, context: Context, body: Callable[[], Awaitable[T]]) -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        self._calls[task] = call
-        structlog.contextvars.bind_contextvars(correlation_id=call.correlation_id, method=call.method)
+    def _admit(self, call: _Call, context: Context) -> None:
+        name_call(correlation_id=call.correlation_id, method=call.method)
         context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
-        try:
-            if self._is_draining and not call.is_infrastructure:
-                raise _shutting_down()
-            self._check_deadline(context)
-            return await body()
-        except (grpc.aio.AbortError, grpc.aio.InternalError):
-            raise  # the status is on its way, or the connection is gone
-        except asyncio.CancelledError:
-            if call.is_cut:
-                task.uncancel()
-                refusal = _shutting_down()
-            elif task.cancelling():
-                raise  # the caller has gone, or its deadline has passed: nobody waits for a status
-            else:
-                # Something that the handler waited for was cancelled. Without a status the caller would
-                # wait until its deadline.
-                refusal = _internal_error(call)
-            await self._abort(context, call, refusal)
-        except Exception as error:
-            await self._abort(context, call, _refusal_for(error, call))
-        finally:
-            del self._calls[task]
-
-    def _check_deadline(self, context: Context) -> None:
+        if self._is_draining and not call.is_infrastructure:
+            raise _shutting_down()
         seconds_left = context.time_remaining()
         set_deadline(seconds_left)
         if seconds_left is not None and seconds_left < self._minimum_deadline_seconds:
@@ -135,6 +127,41 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             status.message,
             ((CORRELATION_KEY, call.correlation_id), (DETAILS_KEY, status.SerializeToString())),
         )
+
+
+class GuardedServer:
+    """A server as services register at it: each handler gets to it with the guard around it.
+
+    A method that nobody registers stays the transport's own UNIMPLEMENTED.
+    """
+
+    def __init__(self, server: grpc.aio.Server, guard: CallGuard) -> None:
+        self._server = server
+        self._guard = guard
+
+    def add_registered_method_handlers(self, service_name: str, handlers: Mapping[str, Handler]) -> None:
+        """Generated code registers here; grpcio looks here first."""
+        self._server.add_registered_method_handlers(
+            service_name,
+            {
+                name: self._guard.around(f"/{service_name}/{name}", handler)
+                for name, handler in handlers.items()
+            },
+        )
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Finds its handlers by the call, and wraps them for each call."""
+        self._server.add_generic_rpc_handlers([_GuardedHandlers(each, self._guard) for each in handlers])
+
+
+class _GuardedHandlers(grpc.GenericRpcHandler):
+    def __init__(self, handlers: grpc.GenericRpcHandler, guard: CallGuard) -> None:
+        self._handlers = handlers
+        self._guard = guard
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        handler = self._handlers.service(handler_call_details)
+        return handler and self._guard.around(handler_call_details.method, handler)
 
 
 async def _answer(handler: Handler, request: Any, context: Context) -> bytes:
@@ -163,20 +190,25 @@ async def _stream(handler: Handler, request: Any, context: Context) -> None:
 class _Call:
     """A call that runs."""
 
-    def __init__(self, details: grpc.HandlerCallDetails, *, is_stream: bool) -> None:
-        self.method = details.method
-        self.is_infrastructure = details.method.startswith("/grpc.")
+    __slots__ = ("correlation_id", "is_cut", "is_stream", "method")
+
+    def __init__(self, method: str, context: Context, *, is_stream: bool) -> None:
+        self.method = method
         self.is_stream = is_stream
         self.is_cut = False
-        self.correlation_id = _correlation_id(details)
+        self.correlation_id = _correlation_id(context)
+
+    @property
+    def is_infrastructure(self) -> bool:
+        return self.method.startswith("/grpc.")
 
 
-def _correlation_id(details: grpc.HandlerCallDetails) -> str:
+def _correlation_id(context: Context) -> str:
     """The caller's, if it is fit for a log line and a header; else a new one."""
-    for key, value in details.invocation_metadata or ():
+    for key, value in context.invocation_metadata() or ():
         if key == CORRELATION_KEY and isinstance(value, str) and _CORRELATION_ID.fullmatch(value):
             return value
-    return uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _refusal_for(error: Exception, call: _Call) -> Refusal:
