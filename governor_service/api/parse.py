@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -35,10 +36,12 @@ from service_chassis.refusal import invalid_field
 
 REASON_LENGTH_MAX = 1024
 GENERATION_ID_LENGTH_MAX = 200
+_HOLD_DURATION_MIN = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECONDS_MAX = 10**17
 
 
+@lru_cache(maxsize=4096)
 def model(path: str, value: str) -> str:
     """The canonical id of a model."""
     canonical = canonical_model(model_id(path, value)).model
@@ -93,7 +96,7 @@ def hold_terms(
         "hold_duration",
         request,
         "hold_duration",
-        minimum=timedelta(seconds=1),
+        minimum=_HOLD_DURATION_MIN,
         maximum=holds.HOLD_DURATION_MAX,
     )
     on_expiry = ExpiryAction.RELEASE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -160,6 +161,7 @@ def settlement(value: Settlement) -> governor_pb2.Settlement:
     )
 
 
+@lru_cache(maxsize=1024)
 def _period_start(month: date | None) -> Timestamp | None:
     """The first instant of a month, UTC."""
     return Timestamp(seconds=(month - _EPOCH.date()).days * 86_400) if month else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +36,17 @@ def reason(parse: Callable[..., Any], *arguments: Any, **options: Any) -> str:
 def test_a_uuid_in_canonical_form(text: str) -> None:
     """Upper case is accepted and becomes the same id."""
     assert fields.required_uuid("id", text) == UUID(CANONICAL)
+
+
+@given(st.uuids(), st.uuids())
+def test_a_uuid_is_like_any_other(one: UUID, other: UUID) -> None:
+    """Nobody who compares, sorts, looks up, writes or stores it sees that it was parsed another way."""
+    parsed = fields.required_uuid("id", str(one))
+    assert isinstance(parsed, UUID)
+    assert (parsed == one, one == parsed, hash(parsed)) == (True, True, hash(one))
+    assert (parsed < other, other < parsed) == (one < other, other < one)
+    assert (str(parsed), repr(parsed), parsed.int, parsed.bytes) == (str(one), repr(one), one.int, one.bytes)
+    assert pickle.loads(pickle.dumps(parsed)) == one  # noqa: S301 - our own
 
 
 @pytest.mark.parametrize(
