@@ -1,7 +1,10 @@
 """Group commit: items that arrive while a batch is in flight make up the next one.
 
-There is no timer. A batch leaves as soon as its lane is free, with whatever has gathered by then: alone an
+There is no timer. A batch leaves as soon as a lane is free, with whatever has gathered by then: alone an
 item waits for nothing, under load one transaction, one fsync and one lock on a hot row serve many.
+
+A lane is a place of a semaphore, which may serve several kinds of items. They take turns then, and what waits
+for its turn gathers, instead of waiting for the other kind's row locks in the database.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from service_chassis.deadline import seconds_left
 from service_chassis.refusal import Refusal
@@ -42,7 +45,7 @@ class GroupCommit(Generic[Item, Answer]):
         self,
         stages: Sequence[Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]],
         *,
-        lanes: int,
+        lanes: asyncio.Semaphore,
         items_max: int,
         waiters_max: int,
     ) -> None:
@@ -51,7 +54,8 @@ class GroupCommit(Generic[Item, Answer]):
         self._items_max = items_max
         self._waiters_max = waiters_max
         self._queue: deque[_Waiting[Item, Answer]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._waits_for_lane = False
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Answer:
         """The item's answer, once its batch has committed."""
@@ -70,31 +74,37 @@ class GroupCommit(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(item, loop.create_future(), monotonic_deadline) for item in items]
         self._queue.extend(waiting)
-        self._start_lane()
+        self._call_a_lane()
         timer = None if left is None else loop.call_later(left, _give_up, waiting)
         try:
+            if len(waiting) == 1:
+                return [await waiting[0].answer]  # most calls; gather() is dear for one
             return list(await asyncio.gather(*(one.answer for one in waiting)))
-        except asyncio.CancelledError:
-            for one in waiting:
-                one.answer.cancel()
-            raise
         finally:
             if timer:
                 timer.cancel()
 
-    def _start_lane(self) -> None:
-        if len(self._running) < self._lanes:
+    def _call_a_lane(self) -> None:
+        """For whatever is in the queue by the time the lane is there."""
+        if not self._waits_for_lane:
+            self._waits_for_lane = True
             # In a context of its own: a log line of a batch must not name the call that woke the lane.
-            self._running.add(asyncio.create_task(self._run_lane(), context=Context()))
+            task = asyncio.create_task(self._send_batch(), context=Context())
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
 
-    async def _run_lane(self) -> None:
-        while batch := self._next_batch():
+    async def _send_batch(self) -> None:
+        async with self._lanes:
+            self._waits_for_lane = False
+            batch = self._next_batch()
+            if self._queue:
+                self._call_a_lane()
+            if not batch:
+                return  # whoever called has given up since
             try:
                 await self._commit(batch, self._stages)
             except Exception as error:
                 _fail(batch, error)
-        # Here, and not in a callback later: whoever comes next must see that no lane runs.
-        self._running.remove(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _next_batch(self) -> list[_Waiting[Item, Answer]]:
         now = time.monotonic()

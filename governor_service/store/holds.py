@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -49,15 +50,16 @@ class HoldStore:
         prices = KnownPrices()
         together, in_turn = Together(database, prices), InTurn(database, prices)
         cut = settings.batch_scope == "organization"
+        lanes = asyncio.Semaphore(settings.batch_lanes)
         self._authorizing: GroupCommit[HoldRequest, AuthorizeAnswer] = GroupCommit(
             [by_organization(in_turn.authorize)] if cut else [together.authorize, in_turn.authorize],
-            lanes=settings.batch_lanes,
+            lanes=lanes,
             items_max=settings.batch_items_max,
             waiters_max=settings.batch_waiters_max,
         )
         self._settling: GroupCommit[SettleRequest, SettleAnswer] = GroupCommit(
             [by_organization(in_turn.settle)] if cut else [together.settle, in_turn.settle],
-            lanes=settings.batch_lanes,
+            lanes=lanes,
             items_max=settings.batch_items_max,
             waiters_max=settings.batch_waiters_max,
         )

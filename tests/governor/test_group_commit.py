@@ -33,7 +33,9 @@ class Commits:
 def grouped(
     commits: Commits, *, lanes: int = 1, items_max: int = 100, waiters_max: int = 100
 ) -> GroupCommit[int, int]:
-    return GroupCommit([commits], lanes=lanes, items_max=items_max, waiters_max=waiters_max)
+    return GroupCommit(
+        [commits], lanes=asyncio.Semaphore(lanes), items_max=items_max, waiters_max=waiters_max
+    )
 
 
 async def settled() -> None:
@@ -69,6 +71,46 @@ async def test_no_more_lanes_and_items_than_allowed() -> None:
     commits.go.set()
     await asyncio.gather(*calls)
     assert all(len(batch) <= 2 for batch in commits.batches)
+
+
+async def test_two_kinds_that_share_a_lane_take_turns() -> None:
+    """One batch is in flight at a time, and a kind with more than a batch waits for the other's turn."""
+    lane = asyncio.Semaphore(1)
+    batches: list[list[str]] = []
+    in_flight = 0
+
+    async def commit(items: Sequence[str]) -> Sequence[str]:
+        nonlocal in_flight
+        batches.append(list(items))
+        in_flight += 1
+        assert in_flight == 1
+        await settled()
+        in_flight -= 1
+        return items
+
+    ones, others = (GroupCommit([commit], lanes=lane, items_max=2, waiters_max=100) for _ in range(2))
+    first = asyncio.create_task(ones.submit("a1"))
+    await asyncio.sleep(0)
+    calls = [asyncio.create_task(ones.submit(item)) for item in ("a2", "a3", "a4", "a5")]
+    calls += [asyncio.create_task(others.submit(item)) for item in ("b1", "b2", "b3")]
+    assert await asyncio.gather(first, *calls) == ["a1", "a2", "a3", "a4", "a5", "b1", "b2", "b3"]
+    assert batches == [["a1"], ["a2", "a3"], ["b1", "b2"], ["a4", "a5"], ["b3"]]
+
+
+async def test_a_batch_that_everybody_has_left_is_none() -> None:
+    """Its turn passes, and the lane is free for the next."""
+    commits = Commits()
+    group = grouped(commits)
+    first = asyncio.create_task(group.submit(1))
+    await settled()
+    second = asyncio.create_task(group.submit(2))
+    await settled()
+    second.cancel()
+    commits.go.set()
+    assert await first == 10
+    await settled()
+    assert commits.batches == [[1]]
+    assert await group.submit(3) == 30
 
 
 async def test_an_item_that_cannot_be_committed_fails_alone() -> None:
@@ -179,7 +221,7 @@ async def test_what_a_stage_leaves_is_the_nexts() -> None:
             raise Refusal("DATABASE_UNAVAILABLE", "away")
         return [-item for item in items]
 
-    group = GroupCommit([evens, odds], lanes=1, items_max=100, waiters_max=100)
+    group = GroupCommit([evens, odds], lanes=asyncio.Semaphore(1), items_max=100, waiters_max=100)
     assert await group.submit_all([1, 2, 3, 4]) == [-1, 20, -3, 40]
     calls = [asyncio.create_task(group.submit(item)) for item in (5, 6, 7)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -197,7 +239,7 @@ async def test_a_batch_is_nobodys_call() -> None:
         seen.append(caller.get())
         return items
 
-    group = GroupCommit([commit], lanes=1, items_max=100, waiters_max=100)
+    group = GroupCommit([commit], lanes=asyncio.Semaphore(1), items_max=100, waiters_max=100)
     caller.set("one of many")
     assert await group.submit(1) == 1
     assert seen == [None]
