@@ -7,7 +7,6 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
 import asyncpg
@@ -39,6 +38,8 @@ _UNAVAILABLE_CLASSES = ("08", "28", "3D", "53", "58")
 # Statement timeout, shutdown, crash, cannot connect now, read-only, idle in or too long a transaction.
 _UNAVAILABLE = ("57014", "57P01", "57P02", "57P03", "57P05", _READ_ONLY, "25P03", "25P04")
 
+# json.dumps() makes an encoder for each call that is not of its default kind.
+_encode = json.JSONEncoder(allow_nan=False).encode
 _log = structlog.get_logger()
 
 
@@ -137,7 +138,10 @@ class Database:
     async def _take_slot(self) -> None:
         if self._is_closing:
             raise Refusal("SHUTTING_DOWN", "the service is stopping", retry_after_seconds=1)
-        if self._slots.locked() and self._waiters >= self._settings.database_waiters_max:
+        if not self._slots.locked():
+            await self._slots.acquire()  # at once
+            return
+        if self._waiters >= self._settings.database_waiters_max:
             raise _overloaded("too many requests wait for the database")
         timeout = self._settings.database_acquire_timeout_seconds
         left = seconds_left()
@@ -268,7 +272,7 @@ async def _set_up_connection(connection: Connection) -> None:
     for type_name in ("json", "jsonb"):
         await connection.set_type_codec(
             type_name,
-            encoder=partial(json.dumps, allow_nan=False),
+            encoder=_encode,
             decoder=json.loads,
             schema="pg_catalog",
         )
