@@ -129,39 +129,35 @@ class CallGuard:
         )
 
 
-class GuardedServer:
-    """A server as services register at it: each handler gets to it with the guard around it.
+class GuardedHandlers(grpc.GenericRpcHandler):
+    """What services register at in place of the server, which is given this: each handler, guarded.
 
     A method that nobody registers stays the transport's own UNIMPLEMENTED.
     """
 
-    def __init__(self, server: grpc.aio.Server, guard: CallGuard) -> None:
-        self._server = server
+    def __init__(self, guard: CallGuard) -> None:
         self._guard = guard
-
-    def add_registered_method_handlers(self, service_name: str, handlers: Mapping[str, Handler]) -> None:
-        """Generated code registers here; grpcio looks here first."""
-        self._server.add_registered_method_handlers(
-            service_name,
-            {
-                name: self._guard.around(f"/{service_name}/{name}", handler)
-                for name, handler in handlers.items()
-            },
-        )
+        self._handlers: list[grpc.GenericRpcHandler] = []
+        self._guarded: dict[str, Handler] = {}
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Finds its handlers by the call, and wraps them for each call."""
-        self._server.add_generic_rpc_handlers([_GuardedHandlers(each, self._guard) for each in handlers])
+        self._handlers.extend(handlers)
 
+    def add_registered_method_handlers(self, service_name: str, handlers: Mapping[str, Handler]) -> None:
+        """Nothing, since generated code adds its methods as generic handlers, too.
 
-class _GuardedHandlers(grpc.GenericRpcHandler):
-    def __init__(self, handlers: grpc.GenericRpcHandler, guard: CallGuard) -> None:
-        self._handlers = handlers
-        self._guard = guard
+        For registered ones grpcio has a future each, and waits anew on all of them for every call.
+        """
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
-        handler = self._handlers.service(handler_call_details)
-        return handler and self._guard.around(handler_call_details.method, handler)
+        method = handler_call_details.method
+        if method not in self._guarded:
+            found = (each.service(handler_call_details) for each in self._handlers)
+            handler = next(filter(None, found), None)
+            if handler is None:
+                return None
+            self._guarded[method] = self._guard.around(method, handler)
+        return self._guarded[method]
 
 
 async def _answer(handler: Handler, request: Any, context: Context) -> bytes:

@@ -13,7 +13,7 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
-from service_chassis.calls import CallGuard, GuardedServer
+from service_chassis.calls import CallGuard, GuardedHandlers
 from service_chassis.reflection import add_reflection
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -62,7 +62,9 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ],
         )
-        guarded = cast("grpc.aio.Server", GuardedServer(server, self._guard))
+        handlers = GuardedHandlers(self._guard)
+        server.add_generic_rpc_handlers([handlers])
+        guarded = cast("grpc.aio.Server", handlers)  # which it is as far as registering goes
         for service in self._services:
             service.register(guarded)
             await self._health.set(service.full_name, health_pb2.HealthCheckResponse.SERVING)
