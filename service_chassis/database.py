@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar, cast
 
 import asyncpg
 import structlog
+from asyncpg.pool import PoolConnectionProxy
 
 from service_chassis.deadline import seconds_left
 from service_chassis.refusal import Refusal
@@ -52,6 +53,9 @@ class Database:
 
     def __init__(self, pool: asyncpg.Pool, settings: DatabaseSettings) -> None:
         self._pool = pool
+        # The pool's connections that wait for their next use, the last used at the end. A round through the
+        # pool would make tasks and timers.
+        self._kept: list[PoolConnectionProxy] = []
         self._settings = settings
         # asyncpg's own acquire() queues without bound.
         self._slots = asyncio.Semaphore(settings.database_pool_size)
@@ -131,6 +135,7 @@ class Database:
             await asyncio.wait(self._writes)  # each of its statements has a timeout
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                await self._give_back_kept()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -156,8 +161,14 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool, for whoever holds a slot. It goes back only in a known state."""
-        pooled = await self._pool.acquire(timeout=self._settings.database_connect_timeout_seconds)
+        """A connection of the pool, for whoever holds a slot. It is kept only in a known state."""
+        while self._kept and _is_gone(cast("Connection", self._kept[-1])):
+            await self._give_back(self._kept.pop())
+        pooled = (
+            self._kept.pop()
+            if self._kept
+            else await self._pool.acquire(timeout=self._settings.database_connect_timeout_seconds)
+        )
         connection = cast("Connection", pooled)  # the pool's proxy has all of its methods
         try:
             yield connection
@@ -172,7 +183,17 @@ class Database:
                 raise ConnectionError("the connection to the database is gone") from error
             raise
         finally:
-            await self._pool.release(pooled, timeout=_CLOSE_TIMEOUT_SECONDS)
+            if self._is_closing or _is_gone(connection):
+                await self._give_back(pooled)
+            else:
+                self._kept.append(pooled)
+
+    async def _give_back(self, pooled: PoolConnectionProxy) -> None:
+        await self._pool.release(pooled, timeout=_CLOSE_TIMEOUT_SECONDS)
+
+    async def _give_back_kept(self) -> None:
+        while self._kept:
+            await self._give_back(self._kept.pop())
 
     async def _transaction(self, work: Callable[[Connection], Awaitable[T]], is_one_statement: bool) -> T:
         attempts_left = _ATTEMPTS
@@ -221,6 +242,7 @@ class Database:
         if sqlstate == _READ_ONLY:
             # A failover left us on a standby, with connections that look healthy.
             await self._pool.expire_connections()
+            await self._give_back_kept()
         _log.warning("database_trouble", sqlstate=sqlstate, error_type=type(error).__name__)
         return refusal
 
