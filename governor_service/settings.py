@@ -16,8 +16,8 @@ class BatchSettings(BaseSettings):
     batch_scope: Literal["database", "organization"] = "database"
     """`organization` cuts batches by organization, so that each transaction stays on one shard of Citus."""
     batch_lanes: int = Field(default=1, ge=1, le=100)
-    """How many batches may be in flight at once, of both kinds together."""
-    batch_items_max: int = Field(default=256, ge=1, le=10_000)
+    """How many batches may be in flight at once, of both kinds together; as many again if they are large."""
+    batch_items_max: int = Field(default=1_000, ge=1, le=10_000)
     batch_waiters_max: int = Field(default=4_000, ge=1)
     """How many items of a kind may wait for a batch; who comes after them is OVERLOADED at once."""
 

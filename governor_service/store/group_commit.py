@@ -3,8 +3,8 @@
 There is no timer. A batch leaves as soon as a lane is free, with whatever has gathered by then: alone an
 item waits for nothing, under load one transaction, one fsync and one lock on a hot row serve many.
 
-A lane is a place of a semaphore, which may serve several kinds of items. They take turns then, and what waits
-for its turn gathers, instead of waiting for the other kind's row locks in the database.
+Several kinds of items may share their lanes. They take turns then, and what waits for its turn gathers,
+instead of waiting for the other kind's row locks in the database.
 """
 
 from __future__ import annotations
@@ -22,6 +22,18 @@ from service_chassis.refusal import Refusal
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+LARGE_BATCH_ITEMS = 100
+"""From so many on, a batch costs each of its items hardly less, and gains nothing from waiting for more."""
+
+
+class Lanes:
+    """How many batches may be in flight: so many that have gathered, and as many again that are large."""
+
+    def __init__(self, number: int) -> None:
+        self.gathered = asyncio.Semaphore(number)
+        self.large = asyncio.Semaphore(number)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +57,7 @@ class GroupCommit(Generic[Item, Answer]):
         self,
         stages: Sequence[Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]],
         *,
-        lanes: asyncio.Semaphore,
+        lanes: Lanes,
         items_max: int,
         waiters_max: int,
     ) -> None:
@@ -86,21 +98,27 @@ class GroupCommit(Generic[Item, Answer]):
 
     def _call_a_lane(self) -> None:
         """For whatever is in the queue by the time the lane is there."""
-        if not self._waits_for_lane:
+        if len(self._queue) >= LARGE_BATCH_ITEMS and not self._lanes.large.locked():
+            self._send_by(self._lanes.large)
+        elif not self._waits_for_lane:
             self._waits_for_lane = True
-            # In a context of its own: a log line of a batch must not name the call that woke the lane.
-            task = asyncio.create_task(self._send_batch(), context=Context())
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._send_by(self._lanes.gathered)
 
-    async def _send_batch(self) -> None:
-        async with self._lanes:
-            self._waits_for_lane = False
+    def _send_by(self, lane: asyncio.Semaphore) -> None:
+        # In a context of its own: a log line of a batch must not name the call that woke the lane.
+        task = asyncio.create_task(self._send_batch(lane), context=Context())
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send_batch(self, lane: asyncio.Semaphore) -> None:
+        async with lane:
+            if lane is self._lanes.gathered:
+                self._waits_for_lane = False
             batch = self._next_batch()
             if self._queue:
                 self._call_a_lane()
             if not batch:
-                return  # whoever called has given up since
+                return  # it left by another lane, or whoever called has given up since
             try:
                 await self._commit(batch, self._stages)
             except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +23,7 @@ from governor_service.domain.authorization import (
 from governor_service.domain.ledger import SettleAnswer, SettleRequest
 from governor_service.settings import BatchSettings
 from governor_service.store import records
-from governor_service.store.group_commit import GroupCommit
+from governor_service.store.group_commit import GroupCommit, Lanes
 from governor_service.store.in_turn import InTurn, by_organization
 from governor_service.store.prices import KnownPrices
 from governor_service.store.together import Together
@@ -50,7 +49,7 @@ class HoldStore:
         prices = KnownPrices()
         together, in_turn = Together(database, prices), InTurn(database, prices)
         cut = settings.batch_scope == "organization"
-        lanes = asyncio.Semaphore(settings.batch_lanes)
+        lanes = Lanes(settings.batch_lanes)
         self._authorizing: GroupCommit[HoldRequest, AuthorizeAnswer] = GroupCommit(
             [by_organization(in_turn.authorize)] if cut else [together.authorize, in_turn.authorize],
             lanes=lanes,

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from governor_service.store.group_commit import GroupCommit
+from governor_service.store.group_commit import GroupCommit, Lanes
 from service_chassis.deadline import set_deadline
 from service_chassis.refusal import Refusal
 
@@ -33,9 +33,7 @@ class Commits:
 def grouped(
     commits: Commits, *, lanes: int = 1, items_max: int = 100, waiters_max: int = 100
 ) -> GroupCommit[int, int]:
-    return GroupCommit(
-        [commits], lanes=asyncio.Semaphore(lanes), items_max=items_max, waiters_max=waiters_max
-    )
+    return GroupCommit([commits], lanes=Lanes(lanes), items_max=items_max, waiters_max=waiters_max)
 
 
 async def settled() -> None:
@@ -75,7 +73,7 @@ async def test_no_more_lanes_and_items_than_allowed() -> None:
 
 async def test_two_kinds_that_share_a_lane_take_turns() -> None:
     """One batch is in flight at a time, and a kind with more than a batch waits for the other's turn."""
-    lane = asyncio.Semaphore(1)
+    lane = Lanes(1)
     batches: list[list[str]] = []
     in_flight = 0
 
@@ -95,6 +93,22 @@ async def test_two_kinds_that_share_a_lane_take_turns() -> None:
     calls += [asyncio.create_task(others.submit(item)) for item in ("b1", "b2", "b3")]
     assert await asyncio.gather(first, *calls) == ["a1", "a2", "a3", "a4", "a5", "b1", "b2", "b3"]
     assert batches == [["a1"], ["a2", "a3"], ["b1", "b2"], ["a4", "a5"], ["b3"]]
+
+
+async def test_a_large_batch_waits_for_no_other() -> None:
+    """It would gain nothing by it; a second one waits for the first."""
+    commits = Commits()
+    group = grouped(commits, items_max=1_000)
+    small = asyncio.create_task(group.submit(1))
+    await settled()
+    some = [asyncio.create_task(group.submit_all([2] * 60)) for _ in range(2)]
+    await settled()
+    more = asyncio.create_task(group.submit_all([3] * 100))
+    await settled()
+    assert [len(batch) for batch in commits.batches] == [1, 120]
+    commits.go.set()
+    assert await asyncio.gather(small, *some, more) == [10, [20] * 60, [20] * 60, [30] * 100]
+    assert [len(batch) for batch in commits.batches] == [1, 120, 100]
 
 
 async def test_a_batch_that_everybody_has_left_is_none() -> None:
@@ -221,7 +235,7 @@ async def test_what_a_stage_leaves_is_the_nexts() -> None:
             raise Refusal("DATABASE_UNAVAILABLE", "away")
         return [-item for item in items]
 
-    group = GroupCommit([evens, odds], lanes=asyncio.Semaphore(1), items_max=100, waiters_max=100)
+    group = GroupCommit([evens, odds], lanes=Lanes(1), items_max=100, waiters_max=100)
     assert await group.submit_all([1, 2, 3, 4]) == [-1, 20, -3, 40]
     calls = [asyncio.create_task(group.submit(item)) for item in (5, 6, 7)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -239,7 +253,7 @@ async def test_a_batch_is_nobodys_call() -> None:
         seen.append(caller.get())
         return items
 
-    group = GroupCommit([commit], lanes=asyncio.Semaphore(1), items_max=100, waiters_max=100)
+    group = GroupCommit([commit], lanes=Lanes(1), items_max=100, waiters_max=100)
     caller.set("one of many")
     assert await group.submit(1) == 1
     assert seen == [None]
