@@ -88,7 +88,7 @@ class Together:
             request_id=request.request_id,
             workflow_id=call.workflow_id,
             state=AuthorizationState.PENDING,
-            model=row["model"],
+            model=call.models[0],
             input_tokens_max=call.input_tokens_max,
             output_tokens_max=call.output_tokens_max,
             requests_max=call.requests_max,
@@ -99,7 +99,7 @@ class Together:
             labels=call.labels,
             month=records.month(row["month"]),
             create_time=row["create_time"],
-            expire_time=row["expire_time"],
+            expire_time=row["create_time"] + request.hold_duration,
             entry_id=None,
         )
         hold = Hold(authorization=authorization, budgets=_budgets(lines))

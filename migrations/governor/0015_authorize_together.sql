@@ -25,8 +25,7 @@ CREATE FUNCTION authorize_together(
     p_candidates text[]
 )
 RETURNS TABLE (
-    item bigint, model text, price_id uuid, held_nano_usd bigint, month text,
-    create_time timestamptz, expire_time timestamptz,
+    item integer, price_id uuid, held_nano_usd bigint, month text, create_time timestamptz,
     budget_key text, limit_nano_usd bigint, budget_spent_nano_usd bigint, budget_held_nano_usd bigint,
     budget_unguarded_nano_usd bigint
 )
@@ -50,69 +49,71 @@ BEGIN
     RETURN QUERY
     WITH asked AS (
         SELECT
-            a.item, a.organization_id, a.authorization_id, a.request_id, a.request_hash, a.workflow_id,
-            a.input_tokens_max, a.output_tokens_max, a.requests_max, a.on_expiry, a.labels,
-            a.model, v_now + a.hold_duration AS expire_time,
+            a.item::integer AS item, a.organization_id, p.price_id,
+            hold_nano_usd(p, a.input_tokens_max, a.output_tokens_max, a.requests_max) AS hold_nano_usd,
+            budget_keys_for(a.organization_id, limited.is_so, a.workflow_id, a.labels, v_month) AS budget_keys,
+            limited.is_so AS has_limits,
             coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
             coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,
             t.downgrade_threshold_percent,
-            EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = a.organization_id OFFSET 0) AS has_limits,
-            count(*) OVER (PARTITION BY a.organization_id, a.authorization_id) = 1
-                AND NOT EXISTS (
-                    SELECT FROM authorizations AS known
-                    WHERE known.organization_id = a.organization_id AND known.authorization_id = a.authorization_id
-                    OFFSET 0
-                ) AS is_new,
             (o.is_set_up OR NOT denies_unknown_organizations())
                 AND (t.allowed_models = '{}' OR a.model = ANY (t.allowed_models))
                 AND NOT EXISTS (
                     SELECT FROM freezes AS f
                     WHERE f.organization_id IN (a.organization_id, every_organization()) AND f.model IN ('', a.model)
                     OFFSET 0
-                ) AS is_allowed
-        FROM (SELECT *, split_part(candidates, E'\n', 1) AS model FROM unnest(
-            p_organization_ids, p_authorization_ids, p_request_ids, p_request_hashes, p_workflow_ids,
-            p_input_tokens_max, p_output_tokens_max, p_requests_max, p_hold_durations, p_on_expiry, p_labels,
-            p_candidates
-        ) WITH ORDINALITY AS sent (
-            organization_id, authorization_id, request_id, request_hash, workflow_id,
-            input_tokens_max, output_tokens_max, requests_max, hold_duration, on_expiry, labels,
-            candidates, item
-        )) AS a
+                ) AS is_allowed,
+            -- Neither an item before it nor a call before this one has its id.
+            array_position(p_authorization_ids, a.authorization_id) = a.item
+                AND NOT EXISTS (
+                    SELECT FROM authorizations AS known
+                    WHERE known.organization_id = a.organization_id AND known.authorization_id = a.authorization_id
+                    OFFSET 0
+                ) AS is_new
+        FROM (
+            SELECT *, split_part(sent.candidates, E'\n', 1) AS model
+            FROM unnest(
+                p_organization_ids, p_authorization_ids, p_workflow_ids,
+                p_input_tokens_max, p_output_tokens_max, p_requests_max, p_labels, p_candidates
+            ) WITH ORDINALITY AS sent (
+                organization_id, authorization_id, workflow_id,
+                input_tokens_max, output_tokens_max, requests_max, labels, candidates, item
+            )
+        ) AS a
         JOIN organizations AS o ON o.organization_id = a.organization_id
         JOIN tiers AS t ON t.tier = o.tier
-    ),
-    priced AS (
-        SELECT
-            a.*, p.price_id,
-            hold_nano_usd(p, a.input_tokens_max, a.output_tokens_max, a.requests_max) AS hold_nano_usd,
-            budget_keys_for(a.organization_id, a.has_limits, a.workflow_id, a.labels, v_month) AS budget_keys
-        FROM asked AS a
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = a.organization_id) AS is_so
+            OFFSET 0
+        ) AS limited
         LEFT JOIN LATERAL (
             SELECT * FROM prices AS version
             WHERE version.model = a.model AND version.effective_time <= v_now
             ORDER BY version.effective_time DESC LIMIT 1
         ) AS p ON true
+        OFFSET 0
     ),
     -- A line for each budget of each item, with what the items up to it ask of the budget.
     demanded AS (
         SELECT
-            p.*, k.budget_key, k.place, l.limit_nano_usd, b.budget_key IS NULL AS lacks_account,
+            a.item, a.organization_id, a.price_id, a.hold_nano_usd, a.budget_keys, a.downgrade_threshold_percent,
+            a.is_allowed AND a.is_new AS is_eligible,
+            k.budget_key, k.place, l.limit_nano_usd, b.budget_key IS NULL AS lacks_account,
             coalesce(b.spent_nano_usd, 0) AS spent_nano_usd,
             coalesce(b.unguarded_nano_usd, 0) AS unguarded_nano_usd,
-            coalesce(b.held_nano_usd, 0) + sum(p.hold_nano_usd) OVER (
-                PARTITION BY p.organization_id, k.budget_key ORDER BY p.item ROWS UNBOUNDED PRECEDING
+            coalesce(b.held_nano_usd, 0) + sum(a.hold_nano_usd) OVER (
+                PARTITION BY a.organization_id, k.budget_key ORDER BY a.item ROWS UNBOUNDED PRECEDING
             ) AS held_nano_usd
-        FROM priced AS p
-        CROSS JOIN LATERAL unnest(p.budget_keys) WITH ORDINALITY AS k (budget_key, place)
+        FROM asked AS a
+        CROSS JOIN LATERAL unnest(a.budget_keys) WITH ORDINALITY AS k (budget_key, place)
         CROSS JOIN LATERAL limit_in_force(
-            p.organization_id, p.has_limits, p.monthly_quota_nano_usd, p.workflow_limit_nano_usd, k.budget_key) AS l
-        LEFT JOIN budgets AS b ON b.organization_id = p.organization_id AND b.budget_key = k.budget_key
+            a.organization_id, a.has_limits, a.monthly_quota_nano_usd, a.workflow_limit_nano_usd, k.budget_key) AS l
+        LEFT JOIN budgets AS b ON b.organization_id = a.organization_id AND b.budget_key = k.budget_key
     ),
     decided AS MATERIALIZED (
         SELECT d.*, bool_and(
             -- Where there is no price, there is no hold, and this is NULL.
-            d.is_new AND d.is_allowed AND d.hold_nano_usd <= 1000000000000000 IS TRUE
+            d.is_eligible AND d.hold_nano_usd <= 1000000000000000 IS TRUE
             AND d.spent_nano_usd + d.held_nano_usd <= d.limit_nano_usd IS NOT FALSE
             -- The threshold counts before the hold: a month that is past it grants the cheapest.
             AND NOT (starts_with(d.budget_key, 'month/') AND coalesce(
@@ -147,14 +148,16 @@ BEGIN
             labels, month, budget_keys, create_time, expire_time
         )
         SELECT
-            d.organization_id, d.authorization_id, d.request_id, d.request_hash, 'PENDING', d.workflow_id, d.model, d.model,
-            d.price_id, d.input_tokens_max, d.output_tokens_max, d.requests_max, d.hold_nano_usd, d.on_expiry,
-            d.labels, v_month, d.budget_keys, v_now, d.expire_time
+            d.organization_id, p_authorization_ids[d.item], p_request_ids[d.item], p_request_hashes[d.item], 'PENDING',
+            p_workflow_ids[d.item], granted.model, granted.model, d.price_id,
+            p_input_tokens_max[d.item], p_output_tokens_max[d.item], p_requests_max[d.item], d.hold_nano_usd,
+            p_on_expiry[d.item], p_labels[d.item], v_month, d.budget_keys, v_now, v_now + p_hold_durations[d.item]
         FROM decided AS d
+        CROSS JOIN LATERAL (SELECT split_part(p_candidates[d.item], E'\n', 1) AS model) AS granted
         WHERE d.is_granted AND d.place = 1
     )
     SELECT
-        d.item, d.model, d.price_id, d.hold_nano_usd::bigint, v_month, v_now, d.expire_time,
+        d.item, d.price_id, d.hold_nano_usd::bigint, v_month, v_now,
         d.budget_key, d.limit_nano_usd, d.spent_nano_usd, d.held_nano_usd::bigint, d.unguarded_nano_usd
     FROM decided AS d
     WHERE d.is_granted

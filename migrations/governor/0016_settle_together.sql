@@ -15,7 +15,7 @@ CREATE FUNCTION settle_together(
     p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
 )
 RETURNS TABLE (
-    item bigint, sequence bigint, workflow_id uuid, requested_model text, model text,
+    item integer, sequence bigint, workflow_id uuid, requested_model text, model text,
     cost_nano_usd bigint, rated_cost_nano_usd bigint, held_nano_usd bigint, overage_nano_usd bigint,
     price_id uuid, flags text[], labels jsonb, month text, created_at timestamptz,
     budget_key text, limit_nano_usd bigint, budget_spent_nano_usd bigint, budget_held_nano_usd bigint,
@@ -37,46 +37,43 @@ BEGIN
     v_now := governor_now();
 
     RETURN QUERY
-    WITH asked AS (
+    WITH charged AS (
         SELECT
-            s.*, h.workflow_id, h.requested_model, h.model, h.price_id, h.held_nano_usd::bigint AS held_nano_usd,
+            s.item::integer AS item, s.organization_id, s.authorization_id,
+            h.workflow_id, h.requested_model, h.model, h.price_id, h.held_nano_usd::bigint AS held_nano_usd,
             h.labels, h.month, h.budget_keys,
-            count(*) OVER (PARTITION BY s.organization_id, s.authorization_id) AS times
+            charge.cost_nano_usd::bigint AS cost_nano_usd, charge.rated_cost_nano_usd::bigint AS rated_cost_nano_usd,
+            charge.overage_nano_usd::bigint AS overage_nano_usd, charge.flags,
+            o.last_sequence + row_number() OVER (PARTITION BY s.organization_id ORDER BY s.item) AS sequence,
+            coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
+            coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,
+            EXISTS (
+                SELECT FROM budget_limits AS l WHERE l.organization_id = s.organization_id OFFSET 0
+            ) AS has_limits
         FROM unnest(
             p_organization_ids, p_authorization_ids, p_settlement_hashes, p_served_models,
             p_input_tokens, p_cached_input_tokens, p_cache_write_tokens,
-            p_output_tokens, p_reasoning_tokens, p_requests,
-            p_provider_costs_nano_usd, p_provider_generation_ids, p_authors
+            p_output_tokens, p_reasoning_tokens, p_requests, p_provider_costs_nano_usd
         ) WITH ORDINALITY AS s (
             organization_id, authorization_id, settlement_hash, served_model,
             input_tokens, cached_input_tokens, cache_write_tokens,
-            output_tokens, reasoning_tokens, requests,
-            provider_cost_nano_usd, provider_generation_id, author, item
+            output_tokens, reasoning_tokens, requests, provider_cost_nano_usd, item
         )
+        JOIN organizations AS o ON o.organization_id = s.organization_id
+        JOIN tiers AS t ON t.tier = o.tier
         JOIN authorizations AS h ON h.organization_id = s.organization_id AND h.authorization_id = s.authorization_id
+        JOIN prices AS p ON p.price_id = h.price_id
+        CROSS JOIN LATERAL charges_of(
+            p, h.held_nano_usd, h.held_nano_usd, false, false, false,
+            s.input_tokens, s.cached_input_tokens, s.cache_write_tokens,
+            s.output_tokens, s.reasoning_tokens, s.requests, s.provider_cost_nano_usd) AS charge
         -- By state_at, and not by what it is made of: an index of live holds must not pass for the key.
         WHERE state_at(h.state, h.expire_time, v_now) = 'PENDING'
             AND s.settlement_hash IS NOT NULL AND s.served_model IN ('', h.model)
-    ),
-    charged AS (
-        SELECT
-            a.*, charge.cost_nano_usd::bigint AS cost_nano_usd,
-            charge.rated_cost_nano_usd::bigint AS rated_cost_nano_usd,
-            charge.overage_nano_usd::bigint AS overage_nano_usd, charge.flags,
-            o.last_sequence + row_number() OVER (PARTITION BY a.organization_id ORDER BY a.item) AS sequence,
-            coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
-            coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,
-            EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = a.organization_id OFFSET 0) AS has_limits
-        FROM asked AS a
-        JOIN prices AS p ON p.price_id = a.price_id
-        CROSS JOIN LATERAL charges_of(
-            p, a.held_nano_usd, a.held_nano_usd, false, false, false,
-            a.input_tokens, a.cached_input_tokens, a.cache_write_tokens,
-            a.output_tokens, a.reasoning_tokens, a.requests, a.provider_cost_nano_usd) AS charge
-        JOIN organizations AS o ON o.organization_id = a.organization_id
-        JOIN tiers AS t ON t.tier = o.tier
-        -- Above a million USD it is no entry.
-        WHERE a.times = 1 AND charge.cost_nano_usd <= 1000000000000000
+            -- Above a million USD it is no entry.
+            AND charge.cost_nano_usd <= 1000000000000000
+            -- No item before it settles the same hold.
+            AND array_position(p_authorization_ids, s.authorization_id) = s.item
     ),
     -- A line for each budget of each item, with what the items up to it make of the budget.
     shared AS MATERIALIZED (
@@ -104,15 +101,18 @@ BEGIN
         SELECT
             s.organization_id, s.authorization_id, s.sequence, 'USAGE', s.workflow_id, s.authorization_id,
             s.requested_model, s.model, s.model,
-            s.input_tokens, s.cached_input_tokens, s.cache_write_tokens, s.output_tokens, s.reasoning_tokens, s.requests,
-            s.cost_nano_usd, s.rated_cost_nano_usd, s.provider_cost_nano_usd, s.provider_generation_id,
-            s.held_nano_usd, s.overage_nano_usd, s.price_id, s.flags, s.labels, s.month, s.author, v_now
+            p_input_tokens[s.item], p_cached_input_tokens[s.item], p_cache_write_tokens[s.item],
+            p_output_tokens[s.item], p_reasoning_tokens[s.item], p_requests[s.item],
+            s.cost_nano_usd, s.rated_cost_nano_usd,
+            p_provider_costs_nano_usd[s.item], p_provider_generation_ids[s.item],
+            s.held_nano_usd, s.overage_nano_usd, s.price_id, s.flags, s.labels, s.month, p_authors[s.item], v_now
         FROM shared AS s
         WHERE s.place = 1
     ),
     ended AS (
         UPDATE authorizations AS a
-        SET state = 'SETTLED', end_time = v_now, entry_id = s.authorization_id, settlement_hash = s.settlement_hash
+        SET state = 'SETTLED', end_time = v_now, entry_id = s.authorization_id,
+            settlement_hash = p_settlement_hashes[s.item]
         FROM shared AS s
         WHERE s.place = 1 AND a.organization_id = s.organization_id AND a.authorization_id = s.authorization_id
     ),
