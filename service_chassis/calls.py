@@ -110,7 +110,8 @@ class CallGuard:
 
     def _admit(self, call: _Call, context: Context) -> None:
         name_call(correlation_id=call.correlation_id, method=call.method)
-        context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
+        if call.is_correlated:
+            context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
         if self._is_draining and not call.is_infrastructure:
             raise _shutting_down()
         seconds_left = context.time_remaining()
@@ -186,25 +187,28 @@ async def _stream(handler: Handler, request: Any, context: Context) -> None:
 class _Call:
     """A call that runs."""
 
-    __slots__ = ("correlation_id", "is_cut", "is_stream", "method")
+    __slots__ = ("correlation_id", "is_correlated", "is_cut", "is_stream", "method")
 
     def __init__(self, method: str, context: Context, *, is_stream: bool) -> None:
         self.method = method
         self.is_stream = is_stream
         self.is_cut = False
-        self.correlation_id = _correlation_id(context)
+        sent = _sent_correlation_id(context)
+        # Who sends an id gets it back, also with an answer; trailing metadata costs both sides.
+        self.is_correlated = sent is not None
+        # One that is unfit for a log line and a header is replaced.
+        self.correlation_id = sent if sent and _CORRELATION_ID.fullmatch(sent) else os.urandom(16).hex()
 
     @property
     def is_infrastructure(self) -> bool:
         return self.method.startswith("/grpc.")
 
 
-def _correlation_id(context: Context) -> str:
-    """The caller's, if it is fit for a log line and a header; else a new one."""
+def _sent_correlation_id(context: Context) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == CORRELATION_KEY and isinstance(value, str) and _CORRELATION_ID.fullmatch(value):
+        if key == CORRELATION_KEY and isinstance(value, str):
             return value
-    return os.urandom(16).hex()
+    return None
 
 
 def _refusal_for(error: Exception, call: _Call) -> Refusal:
