@@ -30,8 +30,8 @@ RETURNS TABLE (
     budget_unguarded_nano_usd bigint
 )
 LANGUAGE plpgsql
--- Every table is reached by key, whatever its size was when a session made its plan. For the same reason an EXISTS
--- below has OFFSET 0: it is looked up for each row, and not hashed as a whole.
+-- Every table is reached by its whole key, whatever its size was when a session made its plan. For the same reason
+-- look-ups below have OFFSET 0: they are neither joined by a part of the key nor hashed as a whole.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -108,7 +108,11 @@ BEGIN
         CROSS JOIN LATERAL unnest(a.budget_keys) WITH ORDINALITY AS k (budget_key, place)
         CROSS JOIN LATERAL limit_in_force(
             a.organization_id, a.has_limits, a.monthly_quota_nano_usd, a.workflow_limit_nano_usd, k.budget_key) AS l
-        LEFT JOIN budgets AS b ON b.organization_id = a.organization_id AND b.budget_key = k.budget_key
+        LEFT JOIN LATERAL (
+            SELECT * FROM budgets AS budget
+            WHERE budget.organization_id = a.organization_id AND budget.budget_key = k.budget_key
+            OFFSET 0
+        ) AS b ON true
     ),
     decided AS MATERIALIZED (
         SELECT d.*, bool_and(

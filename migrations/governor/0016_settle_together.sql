@@ -22,8 +22,8 @@ RETURNS TABLE (
     budget_unguarded_nano_usd bigint
 )
 LANGUAGE plpgsql
--- Every table is reached by key, whatever its size was when a session made its plan. For the same reason an EXISTS
--- below has OFFSET 0: it is looked up for each row, and not hashed as a whole.
+-- Every table is reached by its whole key, whatever its size was when a session made its plan. For the same reason
+-- look-ups below have OFFSET 0: they are neither joined by a part of the key nor hashed as a whole.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -61,13 +61,16 @@ BEGIN
         )
         JOIN organizations AS o ON o.organization_id = s.organization_id
         JOIN tiers AS t ON t.tier = o.tier
-        JOIN authorizations AS h ON h.organization_id = s.organization_id AND h.authorization_id = s.authorization_id
+        CROSS JOIN LATERAL (
+            SELECT * FROM authorizations AS hold
+            WHERE hold.organization_id = s.organization_id AND hold.authorization_id = s.authorization_id
+            OFFSET 0
+        ) AS h
         JOIN prices AS p ON p.price_id = h.price_id
         CROSS JOIN LATERAL charges_of(
             p, h.held_nano_usd, h.held_nano_usd, false, false, false,
             s.input_tokens, s.cached_input_tokens, s.cache_write_tokens,
             s.output_tokens, s.reasoning_tokens, s.requests, s.provider_cost_nano_usd) AS charge
-        -- By state_at, and not by what it is made of: an index of live holds must not pass for the key.
         WHERE state_at(h.state, h.expire_time, v_now) = 'PENDING'
             AND s.settlement_hash IS NOT NULL AND s.served_model IN ('', h.model)
             -- Above a million USD it is no entry.
@@ -86,7 +89,11 @@ BEGIN
         CROSS JOIN LATERAL unnest(c.budget_keys) WITH ORDINALITY AS k (budget_key, place)
         CROSS JOIN LATERAL limit_in_force(
             c.organization_id, c.has_limits, c.monthly_quota_nano_usd, c.workflow_limit_nano_usd, k.budget_key) AS l
-        JOIN budgets AS b ON b.organization_id = c.organization_id AND b.budget_key = k.budget_key
+        CROSS JOIN LATERAL (
+            SELECT * FROM budgets AS budget
+            WHERE budget.organization_id = c.organization_id AND budget.budget_key = k.budget_key
+            OFFSET 0
+        ) AS b
         WINDOW up_to AS (PARTITION BY c.organization_id, k.budget_key ORDER BY c.item ROWS UNBOUNDED PRECEDING)
     ),
     -- From here on it must succeed.

@@ -73,3 +73,48 @@ async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection:
         UUID(governor.workflow_id),
     )
     assert await true_up(holds[0].authorization_id) < FEW
+
+
+async def test_a_batch_reads_its_own_holds_and_budgets(
+    governor: Governor, connection: asyncpg.Connection
+) -> None:
+    """However many others the organization has."""
+    organization_id = UUID(governor.organization_id)
+
+    async def read_so_far() -> int:
+        return sum([await rows_read(connection, table) for table in ("authorizations", "budgets")])
+
+    async def rows_read_by_a_pair() -> int:
+        hold_id = uuid4()
+        async with connection.transaction():
+            before = await read_so_far()
+            placed = await connection.fetch(
+                "SELECT * FROM authorize_together("
+                "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid], '{1}', '{1}', '{1}',"
+                " '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
+                organization_id,
+                hold_id,
+            )
+            settled = await connection.fetch(
+                "SELECT * FROM settle_together(ARRAY[$1::uuid], ARRAY[$2::uuid], '{a}', ARRAY[''],"
+                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}')",
+                organization_id,
+                hold_id,
+            )
+            assert (len(placed), len(settled)) == (2, 2)
+            return await read_so_far() - before
+
+    await governor.authorize()
+    for _ in range(8):  # so often that the session keeps its plans from now on
+        await rows_read_by_a_pair()
+    await connection.execute(
+        "INSERT INTO authorizations SELECT (jsonb_populate_record(a, jsonb_build_object("
+        "'authorization_id', gen_random_uuid(), 'request_id', gen_random_uuid()))).*"
+        f" FROM authorizations AS a, generate_series(1, {MANY}) WHERE a.state = 'PENDING'"
+    )
+    await connection.execute(
+        "INSERT INTO budgets (organization_id, budget_key)"
+        f" SELECT $1, 'workflow/' || gen_random_uuid() FROM generate_series(1, {MANY})",
+        organization_id,
+    )
+    assert await rows_read_by_a_pair() < FEW
