@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from governor_service.api import parse, render
@@ -64,13 +63,13 @@ async def _each(
 def _authorize_result(outcome: Hold | Refusal) -> governor_pb2.BatchAuthorizeResult:
     if isinstance(outcome, Refusal):
         return governor_pb2.BatchAuthorizeResult(error=_item_error(outcome))
-    return governor_pb2.BatchAuthorizeResult(result=render.authorization(replace(outcome, budgets=())))
+    return governor_pb2.BatchAuthorizeResult(result=render.authorization(outcome, with_budgets=False))
 
 
 def _settle_result(outcome: Settlement | Refusal) -> governor_pb2.BatchSettleResult:
     if isinstance(outcome, Refusal):
         return governor_pb2.BatchSettleResult(error=_item_error(outcome))
-    return governor_pb2.BatchSettleResult(result=render.settlement(replace(outcome, budgets=())))
+    return governor_pb2.BatchSettleResult(result=render.settlement(outcome, with_budgets=False))
 
 
 def _item_error(refusal: Refusal) -> governor_pb2.ItemError:

@@ -72,7 +72,7 @@ def budgets(values: Sequence[BudgetStatus]) -> list[budget_pb2.BudgetStatus]:
     return [_budget(value, is_binding=value is first) for value in values]
 
 
-def authorization(hold: Hold) -> authorization_pb2.Authorization:
+def authorization(hold: Hold, *, with_budgets: bool = True) -> authorization_pb2.Authorization:
     held = hold.authorization
     return authorization_pb2.Authorization(
         authorization_id=str(held.authorization_id),
@@ -94,7 +94,7 @@ def authorization(hold: Hold) -> authorization_pb2.Authorization:
         create_time=timestamp(held.create_time),
         expire_time=timestamp(held.expire_time),
         entry_id=_id(held.entry_id),
-        budgets=budgets(hold.budgets),
+        budgets=budgets(hold.budgets) if with_budgets else (),
         replayed=hold.replayed,
     )
 
@@ -152,11 +152,11 @@ def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
     )
 
 
-def settlement(value: Settlement) -> governor_pb2.Settlement:
+def settlement(value: Settlement, *, with_budgets: bool = True) -> governor_pb2.Settlement:
     return governor_pb2.Settlement(
         entry=entry(value.entry),
         released_nano_usd=value.entry.released_nano_usd,
-        budgets=budgets(value.budgets),
+        budgets=budgets(value.budgets) if with_budgets else (),
         replayed=value.replayed,
     )
 

@@ -90,8 +90,8 @@ async def test_a_batch_reads_its_own_holds_and_budgets(
             before = await read_so_far()
             placed = await connection.fetch(
                 "SELECT * FROM authorize_together("
-                "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid], '{1}', '{1}', '{1}',"
-                " '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
+                "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
+                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
                 organization_id,
                 hold_id,
             )
