@@ -8,7 +8,7 @@ CREATE FUNCTION all_were_moved(p_moved bigint, p_budgets bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF p_moved <> p_budgets THEN
-        RAISE EXCEPTION 'of % budgets % passed the guard', p_budgets, p_moved;
+        RAISE EXCEPTION '% budgets had to be moved, and % were', p_budgets, p_moved;
     END IF;
     RETURN true;
 END

@@ -89,11 +89,11 @@ BEGIN
         CROSS JOIN LATERAL unnest(c.budget_keys) WITH ORDINALITY AS k (budget_key, place)
         CROSS JOIN LATERAL limit_in_force(
             c.organization_id, c.has_limits, c.monthly_quota_nano_usd, c.workflow_limit_nano_usd, k.budget_key) AS l
-        CROSS JOIN LATERAL (
+        LEFT JOIN LATERAL (
             SELECT * FROM budgets AS budget
             WHERE budget.organization_id = c.organization_id AND budget.budget_key = k.budget_key
             OFFSET 0
-        ) AS b
+        ) AS b ON true
         WINDOW up_to AS (PARTITION BY c.organization_id, k.budget_key ORDER BY c.item ROWS UNBOUNDED PRECEDING)
     ),
     -- From here on it must succeed.
@@ -141,6 +141,7 @@ BEGIN
             unguarded_nano_usd = b.unguarded_nano_usd + c.overage_nano_usd
         FROM changes AS c
         WHERE b.organization_id = c.organization_id AND b.budget_key = c.budget_key
+        RETURNING true
     )
     SELECT
         s.item, s.sequence, s.workflow_id, s.requested_model, s.model,
@@ -149,6 +150,7 @@ BEGIN
         s.budget_key, s.limit_nano_usd, s.budget_spent_nano_usd::bigint, s.budget_held_nano_usd::bigint,
         s.budget_unguarded_nano_usd::bigint
     FROM shared AS s
+    WHERE all_were_moved((SELECT count(*) FROM moved), (SELECT count(*) FROM changes))
     ORDER BY s.item, s.place;
 END
 $$;

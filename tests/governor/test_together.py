@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from governor_service.domain.authorization import (
@@ -216,3 +217,23 @@ async def test_a_set_gets_the_answers_it_would_have_had_in_turn(
     assert 60 < left_out < total - 60
     verify = files("governor_service.store").joinpath("verify.sql").read_text(encoding="utf-8")
     assert await governor.sql(verify) == []
+
+
+async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, database: Database) -> None:
+    """Nothing of it is posted: the figures would no longer be the sum of their entries."""
+    held = await governor.authorize()
+    await governor.sql("DELETE FROM budgets WHERE budget_key LIKE 'month/%'")
+    request = SettleRequest(
+        organization_id=UUID(governor.organization_id),
+        authorization_id=UUID(held.authorization_id),
+        content_hash=b"",
+        served_model="",
+        usage=Usage(input_tokens=1, output_tokens=1),
+        provider_cost_nano_usd=None,
+        provider_generation_id="",
+        author="test",
+    )
+    with pytest.raises(asyncpg.RaiseError, match="2 budgets had to be moved, and 1 were"):
+        await World(database).together.settle([request])
+    assert await governor.entries() == []
+    assert (await governor.workflow_budget()).held_nano_usd == HOLD
