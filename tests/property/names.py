@@ -52,18 +52,18 @@ class Names:
         """The same, naming what its ids mean to the organization that asks."""
         match operation:
             case Settle() | Extend() | Void(by_request=False):
-                return replace(operation, hold=self._resolved("hold", operation.hold, operation.organization))
+                # A hold's id comes from its request_id alone: to any organization it names the hold of its
+                # own that has this request, also one that is yet to come.
+                is_known = ("hold", operation.hold) in self._known
+                owner = operation.organization if is_known else NOBODY
+                return replace(operation, hold=operation.hold._replace(organization=owner))
             case Adjust():
-                return replace(
-                    operation, entry=self._resolved("entry", operation.entry, operation.organization)
-                )
+                value = self._known.get(("entry", operation.entry))
+                if value is None:
+                    return replace(operation, entry=operation.entry._replace(organization=NOBODY))
+                own = self._names.get(("entry", operation.organization, value), operation.entry)
+                return replace(operation, entry=own)
         return operation
-
-    def _resolved(self, kind: str, name: Any, organization: int) -> Any:
-        value = self._known.get((kind, name))
-        if value is None:
-            return name._replace(organization=NOBODY)
-        return self._names.get((kind, organization, value), name)
 
     def request_id(self, request: int | None) -> str:
         return "" if request is None else self._number("request", request)
