@@ -37,12 +37,15 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off S
 AS $$
 #variable_conflict use_column
 DECLARE
+    v_locked uuid[];
     v_now timestamptz;
     v_month text;
 BEGIN
-    -- The one lock order: organizations, sorted.
-    PERFORM FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
-    ORDER BY o.organization_id FOR UPDATE;
+    -- The one lock order: organizations, sorted. One that is made from here on is not ours to decide for.
+    v_locked := ARRAY(
+        SELECT o.organization_id FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
+        ORDER BY o.organization_id FOR UPDATE
+    );
     v_now := governor_now();
     v_month := month_of(v_now);
 
@@ -91,6 +94,7 @@ BEGIN
             WHERE version.model = a.model AND version.effective_time <= v_now
             ORDER BY version.effective_time DESC LIMIT 1
         ) AS p ON true
+        WHERE a.organization_id = ANY (v_locked)
         OFFSET 0
     ),
     -- A line for each budget of each item, with what the items up to it ask of the budget.

@@ -29,11 +29,14 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off S
 AS $$
 #variable_conflict use_column
 DECLARE
+    v_locked uuid[];
     v_now timestamptz;
 BEGIN
-    -- The one lock order: organizations, sorted.
-    PERFORM FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
-    ORDER BY o.organization_id FOR UPDATE;
+    -- The one lock order: organizations, sorted. One that is made from here on is not ours to decide for.
+    v_locked := ARRAY(
+        SELECT o.organization_id FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
+        ORDER BY o.organization_id FOR UPDATE
+    );
     v_now := governor_now();
 
     RETURN QUERY
@@ -71,7 +74,8 @@ BEGIN
             p, h.held_nano_usd, h.held_nano_usd, false, false, false,
             s.input_tokens, s.cached_input_tokens, s.cache_write_tokens,
             s.output_tokens, s.reasoning_tokens, s.requests, s.provider_cost_nano_usd) AS charge
-        WHERE state_at(h.state, h.expire_time, v_now) = 'PENDING'
+        WHERE s.organization_id = ANY (v_locked)
+            AND state_at(h.state, h.expire_time, v_now) = 'PENDING'
             AND s.settlement_hash IS NOT NULL AND s.served_model IN ('', h.model)
             -- Above a million USD it is no entry.
             AND charge.cost_nano_usd <= 1000000000000000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -237,3 +238,37 @@ async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, 
         await World(database).together.settle([request])
     assert await governor.entries() == []
     assert (await governor.workflow_budget()).held_nano_usd == HOLD
+
+
+async def test_an_organization_that_was_made_since_the_lock_is_left_out(governor: Governor) -> None:
+    """A set decides for whom it has locked, and for nobody else that it happens to see."""
+    organization_id, gate = uuid4(), 7
+    # The clock is read between the lock and the decision: there it waits until we let it go on.
+    await governor.sql(
+        "CREATE OR REPLACE FUNCTION governor_now() RETURNS timestamptz LANGUAGE plpgsql AS"
+        f" 'BEGIN PERFORM pg_advisory_lock({gate}); RETURN clock_timestamp(); END'"
+    )
+    connection = await asyncpg.connect(governor.dsn)
+    try:
+        await connection.execute(f"SELECT pg_advisory_lock({gate})")
+        deciding = asyncio.create_task(
+            governor.sql(
+                "SELECT * FROM authorize_together("
+                "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
+                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
+                organization_id,
+                uuid4(),
+            )
+        )
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        async with asyncio.timeout(10):
+            while not await connection.fetchval(waiting):  # noqa: ASYNC110 - the database has no event for it
+                await asyncio.sleep(0.01)
+        await connection.execute(
+            "INSERT INTO organizations (organization_id, create_time) VALUES ($1, now())", organization_id
+        )
+        await connection.execute(f"SELECT pg_advisory_unlock({gate})")
+        assert await deciding == []
+        assert await governor.sql("SELECT FROM authorizations") == []
+    finally:
+        await connection.close()
