@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from tests.property.operations import (
     Adjust,
@@ -66,22 +66,24 @@ class Names:
         return operation
 
     def request_id(self, request: int | None) -> str:
-        return "" if request is None else self._number("request", request)
+        """They sort as their numbers do: a sweep ends holds of one instant in the order of their requests."""
+        if request is None:
+            return ""
+        value = str(UUID(int=self._namespace.int >> 32 << 32 | request))
+        self.learn("request", request, value)
+        return value
 
     def request(self, request_id: str) -> int:
         number: int = self.named("request", request_id)
         return number
 
-    def _number(self, kind: str, number: int) -> str:
-        value = str(uuid5(self._namespace, f"{kind}/{number}"))
-        self.learn(kind, number, value)
-        return value
-
     def organization_id(self, number: int) -> str:
         return str(self.organizations[number])
 
     def workflow_id(self, number: int) -> str:
-        return self._number("workflow", number)
+        value = str(uuid5(self._namespace, f"workflow/{number}"))
+        self.learn("workflow", number, value)
+        return value
 
     def hold_id(self, name: HoldName) -> str:
         return self._known.get(("hold", name)) or str(uuid5(self._namespace, f"no hold {name}"))
