@@ -21,7 +21,7 @@ from bench.report import as_json, show
 from bench.rig import running_rig
 from bench.run import Bench, Options, Results
 from governor_service.settings import GovernorSettings
-from service_chassis.processes import ProcessEndedError
+from service_chassis.processes.child_process import ProcessEndedError
 
 _BY_DEFAULT = ("P1", "P2", "P3", "P4", "P5", "P9")
 _OF_A_RUNNING_GOVERNOR = ("P1", "P2", "P4", "P5", "P9")

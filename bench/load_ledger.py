@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from service_chassis.queries import load_queries
+from service_chassis.postgres.queries import load_queries
 
 ENTRIES = 5_000_000
 _QUERIES = load_queries(__package__, "load_ledger.sql")

@@ -24,8 +24,8 @@ from bench.cpu import cpu_seconds
 from bench.samples import LoadFailedError, Sample
 from infin8.governor.v1 import budget_service_pb2 as budget_pb2
 from infin8.governor.v1 import budget_service_pb2_grpc
-from service_chassis.embedded_postgres import EmbeddedPostgres
-from service_chassis.processes import ChildProcess
+from service_chassis.postgres.embedded import EmbeddedPostgres
+from service_chassis.processes.child_process import ChildProcess
 
 ORGANIZATIONS = 200
 _ECHO_ANSWER_BYTES = 505  # an Authorization of these calls has 504, a Settlement 506

@@ -6,8 +6,8 @@ from typing import Final
 
 import grpc
 
-from service_chassis.errors import from_rpc_error
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.errors import from_rpc_error
 
 ERROR_DOMAIN: Final = "governor.infin8"
 

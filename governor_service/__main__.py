@@ -30,11 +30,11 @@ from infin8.governor.v1 import (
     ledger_service_pb2_grpc,
     pricing_service_pb2_grpc,
 )
-from service_chassis.database import Database
 from service_chassis.logs import set_up_logs
-from service_chassis.migrate import migrate
-from service_chassis.server import GrpcServer, Service
-from service_chassis.workers import run_workers
+from service_chassis.postgres.database import Database
+from service_chassis.postgres.migrate import migrate
+from service_chassis.processes.workers import run_workers
+from service_chassis.rpc.server import GrpcServer, Service
 
 ERROR_DOMAIN = "governor.infin8"
 

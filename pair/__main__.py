@@ -18,7 +18,7 @@ from pair.make import stopped_by_make
 from pair.run import run
 from pair.serve import serve
 from pair.settings import PairSettings
-from service_chassis.processes import ProcessEndedError
+from service_chassis.processes.child_process import ProcessEndedError
 
 _PROFILE = Path(__file__).parent.parent / "examples" / "organization.json"
 

@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.embedded import EmbeddedPostgres
 
 
 async def _own(data_dir: Path, databases: list[str]) -> None:

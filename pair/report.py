@@ -15,8 +15,8 @@ from rich.table import Table
 from infin8.governor.v1 import budget_pb2, entry_pb2
 from infin8.workflow.v1 import errors_pb2, invocations_pb2, steps_pb2, workflow_pb2
 from pair.account import Account
+from pair.lifecycle import Pair
 from pair.money import usd
-from pair.together import Pair
 
 _WIDTH_WHEN_PIPED = 160
 

@@ -15,9 +15,9 @@ from infin8.workflow.v1 import (
     workflow_service_pb2_grpc,
 )
 from pair.account import Account, account_of
+from pair.lifecycle import Pair, running_pair
 from pair.report import print_json, print_tables
 from pair.settings import PairSettings
-from pair.together import Pair, running_pair
 
 _RUN_SECONDS = 3600  # real models write for minutes, and may be asked again
 _CALL_SECONDS = 30

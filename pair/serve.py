@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pair.lifecycle import running_pair
 from pair.settings import PairSettings
-from pair.together import running_pair
 
 
 async def serve(settings: PairSettings) -> int:

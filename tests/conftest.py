@@ -16,8 +16,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from service_chassis.embedded_postgres import EmbeddedPostgres
-from service_chassis.migrate import migrate
+from service_chassis.postgres.embedded import EmbeddedPostgres
+from service_chassis.postgres.migrate import migrate
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ import uvloop
 
 from governor_client import GovernorClient
 from infin8.workflow.v1 import workflow_service_pb2_grpc
-from service_chassis.database import Database
 from service_chassis.logs import set_up_logs
-from service_chassis.migrate import migrate
-from service_chassis.server import GrpcServer, Service
+from service_chassis.postgres.database import Database
+from service_chassis.postgres.migrate import migrate
+from service_chassis.rpc.server import GrpcServer, Service
 from workflow_service.api.workflow_servicer import WorkflowServicer
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from governor_service.api import parse, render
-from governor_service.app import authorize, end_hold
+from governor_service.app import authorize, settle
 from governor_service.domain.authorization import Hold
 from governor_service.domain.ledger import Settlement
 from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import errors_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from service_chassis.errors import CODES
 from service_chassis.refusal import Refusal, invalid_field
+from service_chassis.rpc.errors import CODES
 
 ITEMS_MAX = 1000
 
@@ -35,7 +35,7 @@ async def settle_items(
     outcomes = await _each(
         items,
         lambda item: parse.settle_request(item, author=author),
-        lambda ready: end_hold.settle_all(holds, ready),
+        lambda ready: settle.settle_all(holds, ready),
     )
     return governor_pb2.BatchSettleResponse(results=[_settle_result(outcome) for outcome in outcomes])
 

@@ -15,9 +15,9 @@ from governor_service.app import freezes, limits, organizations, tiers
 from governor_service.domain.budgets import BudgetScope
 from governor_service.domain.organizations import ChangeRequest
 from infin8.governor.v1 import budget_pb2, budget_service_pb2, budget_service_pb2_grpc
-from service_chassis import fields
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 
 class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):

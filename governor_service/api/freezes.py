@@ -5,8 +5,8 @@ from __future__ import annotations
 from governor_service.api import parse, render
 from governor_service.domain.organizations import Freeze, FreezeTarget
 from infin8.governor.v1 import budget_service_pb2
-from service_chassis import fields
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 
 def freeze_target(request: budget_service_pb2.SetFreezeRequest) -> FreezeTarget:

@@ -7,14 +7,14 @@ from typing import Any
 import grpc
 
 from governor_service.api import batches, parse, postings, render
-from governor_service.app import adjust, authorize, end_hold, extend, record_usage
+from governor_service.app import adjust, authorize, extend, get_authorization, record_usage, settle, void
 from governor_service.domain.authorization import Hold
 from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import authorization_pb2, entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from infin8.governor.v1 import governor_service_pb2_grpc as governor_grpc
-from service_chassis import fields
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
+from service_chassis.rpc import fields
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -42,14 +42,14 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
         return render.authorization(await authorize.authorize(self._holds, parse.hold_request(request)))
 
     async def Settle(self, request: governor_pb2.SettleRequest, context: Context) -> governor_pb2.Settlement:
-        settlement = await end_hold.settle(self._holds, parse.settle_request(request, author=ANONYMOUS))
+        settlement = await settle.settle(self._holds, parse.settle_request(request, author=ANONYMOUS))
         return render.settlement(settlement)
 
     async def Void(
         self, request: governor_pb2.VoidRequest, context: Context
     ) -> authorization_pb2.Authorization:
         organization_id, authorization_id, request_id = parse.hold_target(request)
-        hold = await end_hold.void(
+        hold = await void.void(
             self._holds,
             organization_id,
             authorization_id,
@@ -62,7 +62,7 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
         self, request: governor_pb2.GetAuthorizationRequest, context: Context
     ) -> authorization_pb2.Authorization:
         organization_id, authorization_id, _ = parse.hold_target(request)
-        hold = await end_hold.get_authorization(self._holds, organization_id, authorization_id)
+        hold = await get_authorization.get_authorization(self._holds, organization_id, authorization_id)
         return render.authorization(hold)
 
     async def Extend(

@@ -8,8 +8,8 @@ from governor_service.app import read_ledger
 from governor_service.app import reports as read_reports
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 from infin8.governor.v1 import ledger_service_pb2_grpc as ledger_grpc
-from service_chassis import fields
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
+from service_chassis.rpc import fields
 
 
 class LedgerServicer(ledger_grpc.LedgerServiceServicer):

@@ -16,8 +16,8 @@ from governor_service.domain.organizations import (
     TierTerms,
 )
 from infin8.governor.v1 import budget_service_pb2
-from service_chassis import fields
 from service_chassis.refusal import invalid_field, too_large
+from service_chassis.rpc import fields
 
 
 def organization_change(request: budget_service_pb2.SetOrganizationRequest) -> OrganizationChange:

@@ -31,8 +31,8 @@ from governor_service.domain.pricing import REQUESTS_MAX, TOKENS_MAX, Usage
 from infin8.governor.v1 import authorization_pb2, budget_pb2, budget_service_pb2, entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
-from service_chassis import fields
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 REASON_LENGTH_MAX = 1024
 GENERATION_ID_LENGTH_MAX = 200

@@ -6,8 +6,8 @@ from governor_service.api import parse
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.domain.postings import AdjustRequest, RecordRequest
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from service_chassis import fields
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 
 def record_request(request: governor_pb2.RecordUsageRequest, *, author: str) -> RecordRequest:

@@ -7,8 +7,8 @@ from governor_service.domain.model_names import canonical_model, is_priceable
 from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Price
 from governor_service.price_lists import Listing
 from infin8.governor.v1 import price_pb2, pricing_service_pb2
-from service_chassis import fields
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 MODEL_LENGTH_MAX = 200
 SOURCE_LENGTH_MAX = 1024

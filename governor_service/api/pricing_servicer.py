@@ -13,9 +13,9 @@ from governor_service.app.estimate_cost import estimate_month, estimate_usage
 from governor_service.app.list_prices import get_price, get_price_of_model, list_prices
 from governor_service.app.resolve_model import resolve_model
 from infin8.governor.v1 import price_pb2, pricing_service_pb2, pricing_service_pb2_grpc
-from service_chassis import fields
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

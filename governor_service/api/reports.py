@@ -18,8 +18,8 @@ from governor_service.domain.reports import (
     WorkflowMonthlyCost,
 )
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
-from service_chassis import fields
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 
 def label_key(value: str) -> str | None:

@@ -6,7 +6,7 @@ from governor_service.domain import errors
 from governor_service.domain.ledger import LedgerEntry
 from governor_service.domain.postings import AdjustRequest, PostingAnswer, PostingOutcome
 from governor_service.store import postings
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal, invalid_field
 
 

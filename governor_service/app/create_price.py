@@ -9,7 +9,7 @@ from governor_service.domain import errors
 from governor_service.domain.pricing import Price
 from governor_service.price_lists import Listing
 from governor_service.store import prices
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal, invalid_field
 
 

@@ -9,7 +9,7 @@ from governor_service.app.list_prices import get_price_of_model
 from governor_service.domain.estimates import Estimate, ModelEstimate
 from governor_service.domain.pricing import Usage, rated_cost_nano_usd
 from governor_service.store import estimates
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 
 
 async def estimate_usage(database: Database, model: str, usage: Usage, at_time: datetime | None) -> Estimate:

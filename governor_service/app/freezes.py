@@ -5,7 +5,7 @@ from __future__ import annotations
 from governor_service.domain import errors
 from governor_service.domain.organizations import ChangeRequest, Freeze, FreezeTarget, SetOutcome
 from governor_service.store import freezes
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 
 
 async def set_freeze(

@@ -9,7 +9,7 @@ from governor_service.app.create_price import enter_version
 from governor_service.domain.pricing import Price
 from governor_service.price_lists import Listing
 from governor_service.store import prices
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal
 
 _MODELS_MAX = 1_000_000

@@ -8,7 +8,7 @@ from uuid import UUID
 from governor_service.domain import errors
 from governor_service.domain.budgets import BudgetName, BudgetPeriod, BudgetScope, BudgetStatus
 from governor_service.store import budgets
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 
 
 async def get_budget(

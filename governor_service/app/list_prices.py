@@ -6,7 +6,7 @@ from uuid import UUID
 from governor_service.domain.model_names import canonical_model
 from governor_service.domain.pricing import Price
 from governor_service.store.prices import price_at_time, price_by_id, prices_at_time
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 
 

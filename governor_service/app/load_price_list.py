@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from governor_service.price_lists import read_price_list
 from governor_service.store.prices import insert_prices_if_empty
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 
 EFFECTIVE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 """Early enough for any usage that is recorded afterwards."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from governor_service.domain import errors
 from governor_service.domain.organizations import ChangeRequest, Organization, OrganizationChange, SetOutcome
 from governor_service.store import organizations
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 
 
 async def get_organization(database: Database, organization_id: UUID) -> Organization:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from governor_service.domain.ledger import EntryFilter, LedgerEntry
 from governor_service.store import ledger
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 
 
 async def list_entries(

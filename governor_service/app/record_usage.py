@@ -7,7 +7,7 @@ from governor_service.domain.ledger import LedgerEntry
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.domain.postings import PostingAnswer, PostingOutcome, RecordRequest
 from governor_service.store import postings
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal, invalid_field, too_large
 
 

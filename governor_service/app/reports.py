@@ -11,7 +11,7 @@ from uuid import UUID
 from governor_service.domain.ledger import WorkflowCost
 from governor_service.domain.reports import Margin, MonthlyCost, TopWorkflows, TopWorkflowsPage
 from governor_service.store import reports
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 
 
 async def get_workflow_cost(database: Database, organization_id: UUID, workflow_id: UUID) -> WorkflowCost:

@@ -3,7 +3,7 @@
 from governor_service.domain.model_names import Resolution, canonical_model
 from governor_service.domain.pricing import Price
 from governor_service.store.prices import price_at_time
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 
 
 async def resolve_model(database: Database, model_id: str) -> tuple[Resolution, Price | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from governor_service.domain import errors
 from governor_service.domain.organizations import ChangeRequest, SetOutcome, Tier, TierTerms
 from governor_service.store import tiers
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 
 
 async def list_tiers(database: Database, *, after_tier: str, limit: int) -> list[Tier]:

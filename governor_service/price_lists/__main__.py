@@ -36,7 +36,7 @@ from governor_service.app.import_prices import (
     write_changes,
 )
 from governor_service.price_lists import Listing, genai_prices_listings, openrouter_listings, write_price_list
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 from service_chassis.settings import DatabaseSettings
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from governor_service.domain.budgets import BudgetName, BudgetScope, BudgetStatus
 from governor_service.store import records
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "budgets.sql")
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from governor_service.domain.estimates import ModelEstimate
 from governor_service.store.prices import price_by_id
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "estimates.sql")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from governor_service.domain.organizations import ChangeRequest, Freeze, FreezeTarget, SetOutcome
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "freezes.sql")
 

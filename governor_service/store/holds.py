@@ -24,11 +24,11 @@ from governor_service.domain.ledger import SettleAnswer, SettleRequest
 from governor_service.settings import BatchSettings
 from governor_service.store import records
 from governor_service.store.group_commit import GroupCommit, Lanes
-from governor_service.store.in_turn import InTurn, by_organization
 from governor_service.store.prices import KnownPrices
-from governor_service.store.together import Together
-from service_chassis.database import Connection, Database
-from service_chassis.queries import load_queries
+from governor_service.store.sequential import SequentialDecisions, by_organization
+from governor_service.store.set_based import SetBasedDecisions
+from service_chassis.postgres.database import Connection, Database
+from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "holds.sql")
 
@@ -47,17 +47,17 @@ class HoldStore:
     def __init__(self, database: Database, settings: BatchSettings) -> None:
         self._database = database
         prices = KnownPrices()
-        together, in_turn = Together(database, prices), InTurn(database, prices)
+        set_based, sequential = SetBasedDecisions(database, prices), SequentialDecisions(database, prices)
         cut = settings.batch_scope == "organization"
         lanes = Lanes(settings.batch_lanes)
         self._authorizing: GroupCommit[HoldRequest, AuthorizeAnswer] = GroupCommit(
-            [by_organization(in_turn.authorize)] if cut else [together.authorize, in_turn.authorize],
+            [by_organization(sequential.authorize)] if cut else [set_based.authorize, sequential.authorize],
             lanes=lanes,
             items_max=settings.batch_items_max,
             waiters_max=settings.batch_waiters_max,
         )
         self._settling: GroupCommit[SettleRequest, SettleAnswer] = GroupCommit(
-            [by_organization(in_turn.settle)] if cut else [together.settle, in_turn.settle],
+            [by_organization(sequential.settle)] if cut else [set_based.settle, sequential.settle],
             lanes=lanes,
             items_max=settings.batch_items_max,
             waiters_max=settings.batch_waiters_max,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from governor_service.domain.ledger import EntryFilter, LedgerEntry
 from governor_service.store import records
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "ledger.sql")
 

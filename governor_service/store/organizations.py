@@ -6,8 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from governor_service.domain.organizations import ChangeRequest, Organization, OrganizationChange, SetOutcome
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "organizations.sql")
 

@@ -6,8 +6,8 @@ import asyncpg
 
 from governor_service.domain.postings import AdjustRequest, PostingAnswer, PostingOutcome, RecordRequest
 from governor_service.store import records
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "postings.sql")
 

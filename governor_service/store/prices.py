@@ -10,7 +10,7 @@ from asyncpg import Connection, Record
 
 from governor_service.domain.pricing import Price
 from governor_service.price_lists import Listing
-from service_chassis.queries import load_queries
+from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "prices.sql")
 

@@ -16,8 +16,8 @@ from governor_service.domain.reports import (
     WorkflowMonthlyCost,
 )
 from governor_service.store import records
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "reports.sql")
 

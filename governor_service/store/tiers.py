@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from governor_service.domain.organizations import ChangeRequest, SetOutcome, Tier, TierTerms
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 
 QUERIES = load_queries(__package__, "tiers.sql")
 

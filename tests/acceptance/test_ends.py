@@ -78,10 +78,10 @@ def test_a_pair_killed_at_work_keeps_its_books(scratch_dir: Path) -> None:
 def test_a_process_that_dies_takes_the_pair_with_it(scratch_dir: Path, name: str) -> None:
     """The pair stops as a whole, says which process it was, and exits with 1."""
     modules = {
-        "governor": "service_chassis.child governor_service",
-        "workflow": "service_chassis.child workflow_service ",
-        "simulator": "service_chassis.child workflow_service.simulator",
-        "postgres": "service_chassis.child pair.postgres",
+        "governor": "service_chassis.processes.child governor_service",
+        "workflow": "service_chassis.processes.child workflow_service ",
+        "simulator": "service_chassis.processes.child workflow_service.simulator",
+        "postgres": "service_chassis.processes.child pair.postgres",
     }
     with served_pair(scratch_dir / f"dies-{name}") as pair:
         # SIGTERM, so that the owner of PostgreSQL can stop its server.

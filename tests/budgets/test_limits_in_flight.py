@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from infin8.governor.v1 import authorization_pb2, budget_pb2
-from service_chassis.errors import from_rpc_error
+from service_chassis.rpc.errors import from_rpc_error
 from tests.budgets.conftest import HOLD, set_freeze, set_label_budget, set_organization, set_tier
 from tests.governor.conftest import Governor, new_id
 

@@ -14,9 +14,9 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from service_chassis.deadline import seconds_left
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from service_chassis.refusal import Refusal, invalid_field
-from service_chassis.server import GrpcServer, Service
+from service_chassis.rpc.server import GrpcServer, Service
 
 NAME = "chassis.test.Tiny"
 DOMAIN = "tiny.infin8"

@@ -8,12 +8,12 @@ import time
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-from service_chassis.postmaster import Postmaster
+from service_chassis.postgres.postmaster import Postmaster
 
 OWNER = """
 import asyncio, concurrent.futures.thread, encodings.idna, os, sys
 from pathlib import Path
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.embedded import EmbeddedPostgres
 
 if len(sys.argv) > 2:  # the interpreter itself may lie where only root gets to
     uid, gid = int(sys.argv[2]), int(sys.argv[3])

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from service_chassis.database import Connection, Database
 from service_chassis.deadline import set_deadline
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.database import Connection, Database
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from service_chassis.refusal import Refusal
 from service_chassis.settings import DatabaseSettings
 from tests.chassis.processes import children_of, processes_of

@@ -9,9 +9,9 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from service_chassis.errors import from_rpc_error
 from service_chassis.refusal import FieldViolation, Refusal
-from service_chassis.server import MESSAGE_BYTES_MAX
+from service_chassis.rpc.errors import from_rpc_error
+from service_chassis.rpc.server import MESSAGE_BYTES_MAX
 from tests.chassis.callers import asking, stream, unary, unary_call
 from tests.chassis.conftest import DOMAIN, NAME, Tiny
 

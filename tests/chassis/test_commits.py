@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from service_chassis.database import Connection, Database, TransactionRolledBack
+from service_chassis.postgres.database import Connection, Database, TransactionRolledBack
 from service_chassis.refusal import Refusal, invalid_field
 from service_chassis.settings import DatabaseSettings
 
@@ -96,7 +96,9 @@ async def test_a_cancelled_caller_does_not_stop_a_transaction(
     database: Database, governor_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller goes away in the middle: the transaction ends as it would have, and close() waits for it."""
-    monkeypatch.setattr("service_chassis.database._CLOSE_TIMEOUT_SECONDS", 0.01)  # for connections left over
+    monkeypatch.setattr(
+        "service_chassis.postgres.database._CLOSE_TIMEOUT_SECONDS", 0.01
+    )  # for connections left over
     begun = asyncio.Event()
     go_on = asyncio.Event()
 

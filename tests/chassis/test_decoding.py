@@ -9,8 +9,8 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service_chassis.decoding import decode
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.decoding import decode
 
 MARK = "MARK"
 

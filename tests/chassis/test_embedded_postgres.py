@@ -12,9 +12,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from service_chassis import embedded_postgres, unprivileged
-from service_chassis.embedded_postgres import EmbeddedPostgres
-from service_chassis.postmaster import Postmaster
+from service_chassis.postgres import embedded as embedded_postgres
+from service_chassis.postgres import unprivileged
+from service_chassis.postgres.embedded import EmbeddedPostgres
+from service_chassis.postgres.postmaster import Postmaster
 from tests.chassis.processes import (
     let_stop,
     owner_of,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from infin8.governor.v1.errors_pb2 import ErrorReason as GovernorReason
 from infin8.workflow.v1.errors_pb2 import ErrorReason as WorkflowReason
-from service_chassis.errors import CODES, DETAILS_KEY, from_rpc_error, to_rpc_status
 from service_chassis.refusal import FieldViolation, QuotaViolation, Refusal
+from service_chassis.rpc.errors import CODES, DETAILS_KEY, from_rpc_error, to_rpc_status
 
 DOMAIN = "governor.infin8"
 

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infin8.workflow.v1.steps_pb2 import Step
-from service_chassis import fields
 from service_chassis.refusal import Refusal
+from service_chassis.rpc import fields
 
 CANONICAL = "0f0e0d0c-0b0a-4908-8706-050403020100"
 

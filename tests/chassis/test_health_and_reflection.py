@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from service_chassis.server import GrpcServer, Service
+from service_chassis.rpc.server import GrpcServer, Service
 from tests.chassis.callers import health
 from tests.chassis.conftest import DOMAIN, NAME, Tiny
 

@@ -50,7 +50,7 @@ async def test_a_line_names_the_call_it_was_written_in(
     """By its method, and by the correlation id that the caller gets."""
     set_up_logs(LogSettings(), service="governor")
     # One of its own, since a logger keeps how it was set up at its first line.
-    monkeypatch.setattr("service_chassis.calls._log", structlog.get_logger())
+    monkeypatch.setattr("service_chassis.rpc.calls._log", structlog.get_logger())
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await unary(channel, asking("raise"))
     (line,) = lines(capsys)

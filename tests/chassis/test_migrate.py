@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service_chassis.embedded_postgres import EmbeddedPostgres
-from service_chassis.migrate import MigrationEdited, migrate
+from service_chassis.postgres.embedded import EmbeddedPostgres
+from service_chassis.postgres.migrate import MigrationEdited, migrate
 from tests.conftest import cloned
 
 FILES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service_chassis.queries import Queries
+from service_chassis.postgres.queries import Queries
 
 SOURCE = """-- What this file is about.
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from service_chassis.database import Connection, Database
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.database import Connection, Database
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from service_chassis.refusal import Refusal
 from service_chassis.settings import DatabaseSettings
 from tests.chassis.processes import processes_of

@@ -10,9 +10,9 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from service_chassis.errors import from_rpc_error
 from service_chassis.refusal import Refusal
-from service_chassis.server import GrpcServer, Service
+from service_chassis.rpc.errors import from_rpc_error
+from service_chassis.rpc.server import GrpcServer, Service
 from tests.chassis.callers import asking, health, stream, stream_call, unary, watch_health
 from tests.chassis.conftest import DOMAIN, NAME, Tiny
 

@@ -15,8 +15,8 @@ import pytest
 from governor_client import SyncGovernedCall, SyncGovernorClient
 from infin8.governor.v1 import governor_service_pb2
 from infin8.governor.v1.authorization_pb2 import Authorization
-from service_chassis.errors import CODES, DETAILS_KEY, to_rpc_status
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.errors import CODES, DETAILS_KEY, to_rpc_status
 
 SERVICE = governor_service_pb2.DESCRIPTOR.services_by_name["GovernorService"]
 ORGANIZATION = UUID("7d0b8c1e-6f6a-4b52-9a51-0c1f7e1f9a11")

@@ -20,7 +20,7 @@ from infin8.governor.v1.budget_service_pb2_grpc import BudgetServiceStub
 from infin8.governor.v1.entry_pb2 import EntryFlag, EntryKind, LedgerEntry
 from infin8.governor.v1.ledger_service_pb2 import ListEntriesRequest
 from infin8.governor.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 from tests.executor.examples import ICP, INPUTS
 from workflow_service.app.execute_step import StepExecutor

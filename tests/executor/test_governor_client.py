@@ -22,8 +22,8 @@ from infin8.governor.v1.governor_service_pb2_grpc import (
     GovernorServiceServicer,
     add_GovernorServiceServicer_to_server,
 )
-from service_chassis.errors import to_rpc_status
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.errors import to_rpc_status
 
 Answer = Callable[[Any], Awaitable[None]]
 

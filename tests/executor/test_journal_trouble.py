@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 from tests.executor.conftest import Bench
 from workflow_service.app import end_call

@@ -29,8 +29,8 @@ from infin8.governor.v1 import (
     pricing_service_pb2_grpc,
 )
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from service_chassis.errors import from_rpc_error
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.errors import from_rpc_error
 
 SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
 

@@ -9,7 +9,7 @@ import pytest
 
 from infin8.governor.v1 import authorization_pb2, budget_pb2, budget_service_pb2, errors_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from service_chassis.errors import from_rpc_error
+from service_chassis.rpc.errors import from_rpc_error
 from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
 
 HOLD = 2_400_000

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from infin8.governor.v1 import budget_pb2, budget_service_pb2, entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
-from service_chassis.errors import from_rpc_error
+from service_chassis.rpc.errors import from_rpc_error
 from tests.governor.conftest import Governor, new_id, refusal
 
 BAD_IDS = [

@@ -14,7 +14,7 @@ from governor_service.settings import GovernorSettings
 from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import authorization_pb2, entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from tests.governor.conftest import Governor, new_id, refusal
 
 HOLD = 2_400_000

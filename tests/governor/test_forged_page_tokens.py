@@ -6,8 +6,8 @@ import pytest
 
 from governor_service.api import parse
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
-from service_chassis import fields
 from service_chassis.refusal import Refusal
+from service_chassis.rpc import fields
 from tests.governor.conftest import Governor, new_id
 
 

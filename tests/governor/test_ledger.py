@@ -10,7 +10,7 @@ import pytest
 
 from infin8.governor.v1 import entry_pb2
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from tests.governor.conftest import MINI, Governor, new_id, refusal
 
 USAGE = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)

@@ -18,7 +18,7 @@ import pytest
 from infin8.governor.v1 import entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from infin8.governor.v1.governor_service_pb2_grpc import GovernorServiceStub
-from service_chassis.processes import ChildProcess
+from service_chassis.processes.child_process import ChildProcess
 from tests.governor.conftest import SONAR, new_id
 
 PROCESSES = 3

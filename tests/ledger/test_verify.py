@@ -18,7 +18,7 @@ import grpc
 import pytest
 
 from infin8.governor.v1 import budget_pb2, budget_service_pb2, entry_pb2
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from tests.governor.conftest import MINI, SONAR, Governor, new_id
 from tests.ledger.conftest import USAGE, adjust, record, violations
 

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from infin8.governor.v1 import entry_pb2, price_pb2
 from infin8.governor.v1.pricing_service_pb2 import CreatePriceRequest, GetPriceRequest, ListPricesRequest
-from service_chassis.errors import from_rpc_error
+from service_chassis.rpc.errors import from_rpc_error
 from tests.governor.conftest import MINI, SONAR, Governor, governor, new_id, refusal
 
 __all__ = ["governor"]

@@ -11,7 +11,7 @@ import pytest
 
 from governor_service.app.load_price_list import load_price_list
 from governor_service.price_lists import NAMES, read_price_list
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 
 

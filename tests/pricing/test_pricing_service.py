@@ -22,10 +22,10 @@ from infin8.governor.v1.pricing_service_pb2_grpc import (
     PricingServiceStub,
     add_PricingServiceServicer_to_server,
 )
-from service_chassis.database import Database
-from service_chassis.errors import from_rpc_error
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
-from service_chassis.server import GrpcServer, Service
+from service_chassis.rpc.errors import from_rpc_error
+from service_chassis.rpc.server import GrpcServer, Service
 from service_chassis.settings import DatabaseSettings
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from tests.property.choices import Program
 from tests.property.model import Model
 from tests.property.operations import Answer, CreatePrice, HoldName, Operation, Refused, Settled, Sweep, Swept

@@ -27,11 +27,11 @@ from infin8.governor.v1 import (
 )
 from infin8.governor.v1.governor_service_pb2 import ListAuthorizationsRequest
 from infin8.governor.v1.ledger_service_pb2 import ListEntriesRequest
-from service_chassis.database import Database
-from service_chassis.embedded_postgres import EmbeddedPostgres
-from service_chassis.errors import from_rpc_error
+from service_chassis.postgres.database import Database
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from service_chassis.refusal import Refusal
-from service_chassis.server import GrpcServer
+from service_chassis.rpc.errors import from_rpc_error
+from service_chassis.rpc.server import GrpcServer
 from tests.property.books import DEFAULT_TIER, RETENTION
 from tests.property.operations import (
     Entry,

@@ -15,9 +15,9 @@ from google.protobuf.message import Message
 
 from infin8.workflow.v1 import steps_pb2, workflow_pb2, workflow_service_pb2
 from infin8.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
-from service_chassis.database import Database
-from service_chassis.errors import from_rpc_error
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.errors import from_rpc_error
 from workflow_service.__main__ import serving
 from workflow_service.app.run_step import Executor
 from workflow_service.domain.states import Step

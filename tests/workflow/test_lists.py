@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from service_chassis.fields import encode_page_token
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.fields import encode_page_token
 from tests.workflow.service import Client, state_name
 
 OTHER_ORGANIZATION = "0a4e5b1e-94a9-4fd5-9d2b-3f0e6f1f2c3d"

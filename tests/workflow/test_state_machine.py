@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from infin8.workflow.v1 import workflow_pb2
-from service_chassis.embedded_postgres import EmbeddedPostgres
+from service_chassis.postgres.embedded import EmbeddedPostgres
 from tests.workflow.service import Client, state_name
 from workflow_service.domain.states import (
     ADVANCES,

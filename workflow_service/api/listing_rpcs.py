@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grpc
 
 from infin8.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from workflow_service.api import parse, render
 from workflow_service.api.paging import Paging, Position, time_position
 from workflow_service.app import read_workflows

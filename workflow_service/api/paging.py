@@ -9,8 +9,8 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from service_chassis import fields
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 
 _PAGE_BYTES_MAX: Final = 3 * 1024 * 1024  # a message of 4 MiB is the most that clients take by default
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

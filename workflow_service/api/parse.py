@@ -13,8 +13,8 @@ from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
 
 from infin8.workflow.v1 import errors_pb2, steps_pb2, workflow_pb2, workflow_service_pb2
-from service_chassis import fields
 from service_chassis.refusal import invalid_field
+from service_chassis.rpc import fields
 from workflow_service.app.read_workflows import DATA_BYTES_MAX
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step, WorkflowState

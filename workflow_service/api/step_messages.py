@@ -9,8 +9,8 @@ from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
 
 from infin8.workflow.v1 import steps_pb2, workflow_service_pb2
-from service_chassis import fields
 from service_chassis.refusal import FieldViolation, Refusal, invalid_field
+from service_chassis.rpc import fields
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
     RESULT_TYPES,

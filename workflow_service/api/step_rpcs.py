@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from infin8.workflow.v1 import workflow_pb2, workflow_service_pb2, workflow_service_pb2_grpc
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from workflow_service.api import parse, render
 from workflow_service.api.step_messages import step_result
 from workflow_service.app.claim_step import claim_step, heartbeat_step

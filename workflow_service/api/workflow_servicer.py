@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from workflow_service.api.lifecycle_rpcs import LifecycleRpcs
 from workflow_service.api.listing_rpcs import ListingRpcs
 from workflow_service.api.step_rpcs import StepRpcs

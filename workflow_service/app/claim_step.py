@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal
 from workflow_service.app.once import Move, once, workflow_from_json, workflow_to_json
 from workflow_service.domain.refusals import lease_lost, state_conflict, workflow_not_found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from workflow_service.app.claim_step import lost_lease, step_input
 from workflow_service.app.once import Answer, workflow_to_json
 from workflow_service.domain.error_class import ErrorClass

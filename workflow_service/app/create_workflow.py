@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from workflow_service.app.once import Answer, take_request_id, workflow_from_json, workflow_to_json
 from workflow_service.domain.workflow import Profile, PublishTarget
 from workflow_service.store import request_ids, workflows

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from workflow_service.domain.refusals import (
     illegal_transition,
     request_id_reused,

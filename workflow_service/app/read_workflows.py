@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import invalid_field
 from workflow_service.domain.refusals import workflow_not_found
 from workflow_service.domain.states import WorkflowState

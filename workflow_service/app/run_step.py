@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from service_chassis.database import Database
+from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 from workflow_service.app.claim_step import claim, heartbeat_step
 from workflow_service.app.complete_step import complete_step, fail_step

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from workflow_service.app.claim_step import claim
 from workflow_service.app.once import Answer, Move, once, workflow_from_json, workflow_to_json
 from workflow_service.app.run_step import Runs, StepRunner, shutting_down

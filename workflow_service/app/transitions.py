@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from service_chassis.database import Connection, Database
+from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal, invalid_field
 from workflow_service.app.once import Answer, Move, once, workflow_from_json, workflow_to_json
 from workflow_service.domain.states import (

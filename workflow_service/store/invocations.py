@@ -15,8 +15,8 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
-from service_chassis.database import Connection, Database
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection, Database
+from service_chassis.postgres.queries import load_queries
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
 

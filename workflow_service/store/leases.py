@@ -12,8 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
-from service_chassis.database import Connection
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection
+from service_chassis.postgres.queries import load_queries
 from workflow_service.domain.states import WorkflowState
 from workflow_service.domain.steps import IcpResult
 from workflow_service.domain.workflow import LastError, Workflow

@@ -15,10 +15,10 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from service_chassis.deadline import set_deadline
-from service_chassis.decoding import decode
-from service_chassis.errors import CODES, DETAILS_KEY, to_rpc_status
 from service_chassis.logs import name_call
 from service_chassis.refusal import Refusal, invalid_field
+from service_chassis.rpc.decoding import decode
+from service_chassis.rpc.errors import CODES, DETAILS_KEY, to_rpc_status
 
 CORRELATION_KEY = "x-correlation-id"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")

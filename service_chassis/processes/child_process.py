@@ -30,8 +30,8 @@ class ChildProcess:
     async def start(cls, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> Self:
         """Returns once it says that it is ready. ProcessEndedError if it ends instead, or takes too long."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service_chassis.child", module, *arguments),
-            stdin=asyncio.subprocess.PIPE,  # see service_chassis.child
+            *(sys.executable, "-m", "service_chassis.processes.child", module, *arguments),
+            stdin=asyncio.subprocess.PIPE,  # see service_chassis.processes.child
             stdout=asyncio.subprocess.PIPE,
             env=dict(environment),
             start_new_session=True,

@@ -1,6 +1,6 @@
 """Batches decided as sets: one statement for the many holds and settlements that stand in nobody's way.
 
-What is left out is answered None, and has changed nothing: `in_turn` decides it.
+What is left out is answered None, and has changed nothing: `sequential` decides it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from governor_service.domain.ledger import (
 from governor_service.domain.pricing import Usage
 from governor_service.store import records
 from governor_service.store.prices import KnownPrices
-from service_chassis.database import Connection, Database
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection, Database
+from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "holds.sql")
 
 Answer = TypeVar("Answer")
 
 
-class Together:
+class SetBasedDecisions:
     """Takes the decisions of a batch as a set, in one statement."""
 
     def __init__(self, database: Database, prices: KnownPrices) -> None:

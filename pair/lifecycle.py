@@ -19,7 +19,7 @@ from typing import NoReturn
 from pydantic import SecretStr
 
 from pair.settings import PairSettings
-from service_chassis.processes import ChildProcess, ProcessEndedError
+from service_chassis.processes.child_process import ChildProcess, ProcessEndedError
 
 # A child is told what concerns it: no other service's database, and the provider's key where it is used.
 _SECRETS = ("GOVERNOR_DATABASE_URL", "WORKFLOW_DATABASE_URL", "OPENROUTER_API_KEY")

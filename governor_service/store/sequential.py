@@ -25,8 +25,8 @@ from governor_service.domain.authorization import (
 from governor_service.domain.ledger import SettleAnswer, SettleOutcome, SettleRequest
 from governor_service.store import records
 from governor_service.store.prices import KnownPrices
-from service_chassis.database import Connection, Database
-from service_chassis.queries import load_queries
+from service_chassis.postgres.database import Connection, Database
+from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "holds.sql")
 
@@ -34,7 +34,7 @@ Item = TypeVar("Item", HoldRequest, SettleRequest)
 Answer = TypeVar("Answer")
 
 
-class InTurn:
+class SequentialDecisions:
     """Takes the decisions of a batch one after the other, in one transaction."""
 
     def __init__(self, database: Database, prices: KnownPrices) -> None:

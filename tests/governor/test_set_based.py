@@ -24,10 +24,10 @@ from governor_service.domain.authorization import (
 from governor_service.domain.ledger import SettleAnswer, SettleRequest, idempotency_key
 from governor_service.domain.pricing import Usage
 from governor_service.settings import GovernorSettings
-from governor_service.store.in_turn import InTurn
 from governor_service.store.prices import KnownPrices
-from governor_service.store.together import Together
-from service_chassis.database import Database
+from governor_service.store.sequential import SequentialDecisions
+from governor_service.store.set_based import SetBasedDecisions
+from service_chassis.postgres.database import Database
 from tests.governor.conftest import MINI, SONAR, Governor
 
 ORGANIZATIONS, WORKFLOWS = 8, 2
@@ -57,7 +57,10 @@ class World:
 
     def __post_init__(self) -> None:
         prices = KnownPrices()
-        self.together, self.in_turn = Together(self.database, prices), InTurn(self.database, prices)
+        self.set_based, self.sequential = (
+            SetBasedDecisions(self.database, prices),
+            SequentialDecisions(self.database, prices),
+        )
 
     def id(self, name: str) -> UUID:
         return self.ids.setdefault(name, uuid4())
@@ -175,16 +178,16 @@ def outcomes(dice: random.Random, asked: Sequence[tuple[int, str, dict[str, Any]
 async def finished(
     answers: Sequence[Answer | None],
     requests: Sequence[Request],
-    in_turn: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]],
+    sequential: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]],
 ) -> tuple[list[Answer], list[int]]:
     """All the answers, once what a set has left out is decided in turn; and the places of that."""
     left = [place for place, answer in enumerate(answers) if answer is None]
-    later = iter(await in_turn([requests[place] for place in left]))
+    later = iter(await sequential([requests[place] for place in left]))
     return [next(later) if answer is None else answer for answer in answers], left
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_a_set_gets_the_answers_it_would_have_had_in_turn(
+async def test_a_set_gets_the_answers_it_would_have_had_one_by_one(
     governor: Governor, database: Database, seed: int
 ) -> None:
     """All of an organization's holds are placed as a set, or none of them is."""
@@ -196,22 +199,24 @@ async def test_a_set_gets_the_answers_it_would_have_had_in_turn(
     for turn in range(3):
         asked = [(organization, f"{turn} {request}", call) for organization, request, call in calls(dice, 40)]
         holds = [world.hold(*each) for each in asked]
-        granted, left = await finished(await world.together.authorize(holds), holds, world.in_turn.authorize)
+        granted, left = await finished(
+            await world.set_based.authorize(holds), holds, world.sequential.authorize
+        )
         assert {asked[place][0] for place in left}.isdisjoint(
             asked[place][0] for place in range(len(asked)) if place not in left
         )
-        expected = await other.in_turn.authorize([other.hold(*each) for each in asked])
+        expected = await other.sequential.authorize([other.hold(*each) for each in asked])
         assert [world.seen(answer) for answer in granted] == [other.seen(answer) for answer in expected]
         left_out += len(left)
 
         ended = outcomes(dice, asked)
         settlements = [world.settlement(*each) for each in ended]
         settled, left = await finished(
-            await world.together.settle(settlements), settlements, world.in_turn.settle
+            await world.set_based.settle(settlements), settlements, world.sequential.settle
         )
         # In the order in which the set and what it left out were decided: so sequences are the same.
         order = [place for place in range(len(ended)) if place not in left] + left
-        ends = await other.in_turn.settle([other.settlement(*ended[place]) for place in order])
+        ends = await other.sequential.settle([other.settlement(*ended[place]) for place in order])
         assert [world.seen(settled[place]) for place in order] == [other.seen(answer) for answer in ends]
         left_out += len(left)
         total += 2 * len(asked)
@@ -235,7 +240,7 @@ async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, 
         author="test",
     )
     with pytest.raises(asyncpg.RaiseError, match="2 budgets had to be moved, and 1 were"):
-        await World(database).together.settle([request])
+        await World(database).set_based.settle([request])
     assert await governor.entries() == []
     assert (await governor.workflow_budget()).held_nano_usd == HOLD
 

@@ -1,12 +1,10 @@
-"""Settle and Void: how a hold ends."""
+"""Settle: ends a hold with what its call really used."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from governor_service.domain import errors
-from governor_service.domain.authorization import Hold, VoidOutcome
 from governor_service.domain.ledger import SettleAnswer, Settlement, SettleOutcome, SettleRequest
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.store.holds import HoldStore
@@ -41,24 +39,3 @@ def _outcome(request: SettleRequest, answer: SettleAnswer) -> Settlement | Refus
             assert answer.hold_state is not None
             entry_id = answer.entry.entry_id if answer.entry else None
             return errors.authorization_not_pending(answer.hold_state, request.authorization_id, entry_id)
-
-
-async def void(
-    holds: HoldStore, organization_id: UUID, authorization_id: UUID, *, request_id: UUID | None, reason: str
-) -> Hold:
-    """Gives a hold back whole. With its request_id it also stops an Authorize that is still on its way."""
-    answer = await holds.void(organization_id, authorization_id, request_id=request_id, reason=reason)
-    if answer.hold is None:
-        raise errors.authorization_not_found()
-    if answer.outcome is VoidOutcome.AUTHORIZATION_NOT_PENDING:
-        ended = answer.hold.authorization
-        raise errors.authorization_not_pending(ended.state, ended.authorization_id, ended.entry_id)
-    return answer.hold
-
-
-async def get_authorization(holds: HoldStore, organization_id: UUID, authorization_id: UUID) -> Hold:
-    """One hold of the organization's."""
-    hold = await holds.find(organization_id, authorization_id)
-    if hold is None:
-        raise errors.authorization_not_found()
-    return hold

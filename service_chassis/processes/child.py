@@ -1,4 +1,4 @@
-"""`python -m service_chassis.child MODULE [ARGUMENT…]` runs a module that ends when its parent does.
+"""`python -m service_chassis.processes.child MODULE [ARGUMENT…]` runs a module that ends with its parent.
 
 The parent holds the other end of stdin and writes nothing. The kernel closes it however the parent ends,
 `kill -9` included; then this process gets the SIGTERM that the parent could not send.

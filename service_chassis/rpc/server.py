@@ -13,8 +13,8 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
-from service_chassis.calls import CallGuard, GuardedHandlers
-from service_chassis.reflection import add_reflection
+from service_chassis.rpc.calls import CallGuard, GuardedHandlers
+from service_chassis.rpc.reflection import add_reflection
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _LAST_CALLS_SECONDS = 2.0

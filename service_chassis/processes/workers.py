@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from service_chassis.processes import ChildProcess, ProcessEndedError
+from service_chassis.processes.child_process import ChildProcess, ProcessEndedError
 
 
 async def run_workers(

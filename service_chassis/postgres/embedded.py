@@ -35,8 +35,8 @@ from types import MappingProxyType
 import asyncpg
 import structlog
 
-from service_chassis.postmaster import Postmaster, forget_reused_pid
-from service_chassis.unprivileged import Account, account_for
+from service_chassis.postgres.postmaster import Postmaster, forget_reused_pid
+from service_chassis.postgres.unprivileged import Account, account_for
 
 FALLBACK_PARENT = Path("/var/lib/infin8-postgres")
 """Where root's clusters go when the account of the server cannot enter the data directory."""
