@@ -1,4 +1,4 @@
-"""Enters versions of prices. What has been in force stays (migrations/governor/0012_price_versions.sql)."""
+"""Enters versions of prices. What was in force stays (functions/75_create_price.sql)."""
 
 from __future__ import annotations
 

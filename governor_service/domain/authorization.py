@@ -42,7 +42,7 @@ class ExpiryAction(StrEnum):
 
 
 class AuthorizeOutcome(StrEnum):
-    """How the database answers a request for a hold (migrations/governor/0004_authorize.sql)."""
+    """How the database answers a request for a hold (migrations/governor/functions/40_authorize.sql)."""
 
     GRANTED = "GRANTED"
     REPLAYED = "REPLAYED"
@@ -56,7 +56,7 @@ class AuthorizeOutcome(StrEnum):
 
 
 class VoidOutcome(StrEnum):
-    """How the database answers a Void (migrations/governor/0005_end_holds.sql)."""
+    """How the database answers a Void (migrations/governor/functions/51_void.sql)."""
 
     VOIDED = "VOIDED"
     UNCHANGED = "UNCHANGED"
@@ -65,7 +65,7 @@ class VoidOutcome(StrEnum):
 
 
 class ExtendOutcome(StrEnum):
-    """How the database answers an Extend (migrations/governor/0013_expiry.sql)."""
+    """How the database answers an Extend (migrations/governor/functions/52_extend.sql)."""
 
     EXTENDED = "EXTENDED"
     AUTHORIZATION_NOT_FOUND = "AUTHORIZATION_NOT_FOUND"

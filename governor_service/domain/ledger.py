@@ -41,7 +41,7 @@ class EntryFlag(StrEnum):
 
 
 class SettleOutcome(StrEnum):
-    """How the database answers a settlement (migrations/governor/0005_end_holds.sql)."""
+    """How the database answers a settlement (migrations/governor/functions/50_settle.sql)."""
 
     SETTLED = "SETTLED"
     REPLAYED = "REPLAYED"

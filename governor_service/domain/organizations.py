@@ -13,7 +13,7 @@ ALLOWED_MODELS_MAX = 1000
 
 
 class SetOutcome(StrEnum):
-    """How the database answers a change (migrations/governor/0009_tiers.sql)."""
+    """How the database answers a change (functions/72_set_tier.sql and the two after it)."""
 
     SET = "SET"
     REPLAYED = "REPLAYED"

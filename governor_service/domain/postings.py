@@ -13,7 +13,7 @@ from governor_service.domain.pricing import Usage
 
 
 class PostingOutcome(StrEnum):
-    """How the database answers RecordUsage and Adjust (migrations/governor/0008_postings.sql)."""
+    """How the database answers RecordUsage and Adjust (functions/60_record_usage.sql, 61_adjust.sql)."""
 
     RECORDED = "RECORDED"
     ADJUSTED = "ADJUSTED"

@@ -1,7 +1,7 @@
 """What a model costs, what a usage of it comes to, and how much of it a given amount pays for.
 
-The database decides, with the functions of the same names in `migrations/governor/0001_prices.sql`; these are
-their model, and a test holds the two together.
+The database decides, with the functions of the same names in `migrations/governor/functions/20_rating.sql`;
+these are their model, and a test compares the two.
 """
 
 from collections.abc import Iterator

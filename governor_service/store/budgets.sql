@@ -43,5 +43,7 @@ SELECT EXISTS (SELECT FROM budget_limits WHERE organization_id = $1 AND budget_k
 SELECT month_of(governor_now());
 
 -- name: set_budget
--- Sets a limit; see migrations/governor/0006_limits.sql.
-SELECT set_budget($1, $2, $3, $4, $5, $6);
+-- Sets a limit; see migrations/governor/functions/71_set_budget.sql.
+SELECT set_budget(
+    p_organization_id => $1, p_request_id => $2, p_content_hash => $3,
+    p_budget_key => $4, p_limit_nano_usd => $5, p_author => $6);

@@ -1,3 +1,6 @@
 -- name: set_freeze
--- Freezes something or lifts that; see migrations/governor/0009_tiers.sql.
-SELECT outcome, answer FROM set_freeze(coalesce($1::uuid, every_organization()), $2, $3, $4, $5, $6, $7);
+-- Freezes something or lifts that; see migrations/governor/functions/74_set_freeze.sql.
+SELECT outcome, answer
+FROM set_freeze(
+    p_organization_id => coalesce($1::uuid, every_organization()), p_request_id => $2, p_content_hash => $3,
+    p_model => $4, p_frozen => $5, p_reason => $6, p_author => $7);

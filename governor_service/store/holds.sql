@@ -1,42 +1,103 @@
--- name: authorize_together
--- Places the holds that stand in nobody's way, as a set; see migrations/governor/0015_authorize_together.sql.
-SELECT * FROM authorize_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+-- name: authorize_set_based
+-- Places the holds that can be decided as one set; see migrations/governor/functions/40_authorize.sql.
+SELECT
+    item, price_id, held_nano_usd, month, create_time,
+    budget_key, limit_nano_usd, budget_spent_nano_usd, budget_held_nano_usd, budget_unguarded_nano_usd
+FROM authorize_set_based(
+    p_organization_ids => $1,
+    p_authorization_ids => $2, p_request_ids => $3, p_request_hashes => $4, p_workflow_ids => $5,
+    p_input_tokens_max => $6, p_output_tokens_max => $7, p_requests_max => $8,
+    p_hold_durations => $9, p_on_expiry => $10, p_labels => $11,
+    p_candidates => $12);
 
--- name: authorize_holds
--- Places holds for one organization; see migrations/governor/0004_authorize.sql.
-SELECT * FROM authorize_holds($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+-- name: authorize_sequential
+-- Places holds for one organization, one after the other; see migrations/governor/functions/40_authorize.sql.
+SELECT
+    item, outcome, authorization_id, state, entry_id, model, price_id, output_tokens_max, held_nano_usd,
+    downgrade_reason, month, create_time, expire_time,
+    budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+FROM authorize_sequential(
+    p_organization_id => $1,
+    p_authorization_ids => $2, p_request_ids => $3, p_request_hashes => $4, p_workflow_ids => $5,
+    p_input_tokens_max => $6, p_output_tokens_max => $7, p_requests_max => $8,
+    p_hold_durations => $9, p_on_expiry => $10, p_labels => $11,
+    p_candidates => $12, p_output_tokens_min => $13);
 
--- name: authorize_batch
--- Places holds for several organizations; see migrations/governor/0007_batches.sql.
-SELECT * FROM authorize_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+-- name: authorize_sequential_batch
+-- The same for several organizations.
+SELECT
+    item, outcome, authorization_id, state, entry_id, model, price_id, output_tokens_max, held_nano_usd,
+    downgrade_reason, month, create_time, expire_time,
+    budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+FROM authorize_sequential_batch(
+    p_organization_ids => $1, p_ends => $2,
+    p_authorization_ids => $3, p_request_ids => $4, p_request_hashes => $5, p_workflow_ids => $6,
+    p_input_tokens_max => $7, p_output_tokens_max => $8, p_requests_max => $9,
+    p_hold_durations => $10, p_on_expiry => $11, p_labels => $12,
+    p_candidates => $13, p_output_tokens_min => $14);
 
 -- name: check_budget
 -- Tells what would be granted, from one snapshot.
-SELECT * FROM check_budget($1, $2, $3, $4, $5, $6, $7, $8);
+SELECT
+    outcome, model, output_tokens_max, held_nano_usd,
+    budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+FROM check_budget(
+    p_organization_id => $1, p_workflow_id => $2, p_labels => $3, p_models => $4,
+    p_input_tokens_max => $5, p_output_tokens_max => $6, p_output_tokens_min => $7, p_requests_max => $8);
 
--- name: settle_together
--- Settles live holds by what their granted models used, as a set; see migrations/governor/0016_settle_together.sql.
-SELECT * FROM settle_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+-- name: settle_set_based
+-- Settles the plain settlements of a batch as one set; see migrations/governor/functions/50_settle.sql.
+SELECT
+    item, sequence, workflow_id, requested_model, model,
+    cost_nano_usd, rated_cost_nano_usd, held_nano_usd, overage_nano_usd,
+    price_id, flags, labels, month, created_at,
+    budget_key, limit_nano_usd, budget_spent_nano_usd, budget_held_nano_usd, budget_unguarded_nano_usd
+FROM settle_set_based(
+    p_organization_ids => $1,
+    p_authorization_ids => $2, p_settlement_hashes => $3, p_served_models => $4,
+    p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7,
+    p_output_tokens => $8, p_reasoning_tokens => $9, p_requests => $10,
+    p_provider_costs_nano_usd => $11, p_provider_generation_ids => $12, p_authors => $13);
 
--- name: settle_holds
--- Settles holds of one organization; see migrations/governor/0005_end_holds.sql.
-SELECT * FROM settle_holds($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+-- name: settle_sequential
+-- Settles holds of one organization, one after the other; see migrations/governor/functions/50_settle.sql.
+SELECT
+    item, outcome, hold_state, entry,
+    budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+FROM settle_sequential(
+    p_organization_id => $1,
+    p_authorization_ids => $2, p_settlement_hashes => $3, p_served_models => $4,
+    p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7,
+    p_output_tokens => $8, p_reasoning_tokens => $9, p_requests => $10,
+    p_provider_costs_nano_usd => $11, p_provider_generation_ids => $12, p_authors => $13,
+    p_true_up_keys => $14);
 
--- name: settle_batch
--- Settles holds of several organizations; see migrations/governor/0007_batches.sql.
-SELECT * FROM settle_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+-- name: settle_sequential_batch
+-- The same for several organizations.
+SELECT
+    item, outcome, hold_state, entry,
+    budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+FROM settle_sequential_batch(
+    p_organization_ids => $1, p_ends => $2,
+    p_authorization_ids => $3, p_settlement_hashes => $4, p_served_models => $5,
+    p_input_tokens => $6, p_cached_input_tokens => $7, p_cache_write_tokens => $8,
+    p_output_tokens => $9, p_reasoning_tokens => $10, p_requests => $11,
+    p_provider_costs_nano_usd => $12, p_provider_generation_ids => $13, p_authors => $14,
+    p_true_up_keys => $15);
 
 -- name: void
 -- Voids one hold; with its request_id, also one that is still on its way.
-SELECT void_hold($1, $2, $3, $4);
+SELECT void_hold(p_organization_id => $1, p_authorization_id => $2, p_request_id => $3, p_reason => $4);
 
 -- name: find_hold
 -- Looks one hold up.
-SELECT * FROM find_hold($1, $2);
+SELECT
+    hold, budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+FROM find_hold(p_organization_id => $1, p_authorization_id => $2);
 
 -- name: extend
 -- Sets a later expire_time on a live hold.
-SELECT extend_hold($1, $2, $3, $4);
+SELECT extend_hold(p_organization_id => $1, p_authorization_id => $2, p_expire_time => $3, p_longest => $4);
 
 -- name: list_authorizations
 -- An organization's holds after a position, oldest first, narrowed by whatever is given.
@@ -52,8 +113,9 @@ LIMIT $7;
 
 -- name: organizations_to_sweep
 -- Organizations with holds whose retention time is over.
-SELECT organizations_to_sweep($1, $2);
+SELECT organizations_to_sweep(p_retention => $1, p_limit => $2);
 
 -- name: sweep
--- Ends holds of one organization whose retention time is over; see migrations/governor/0013_expiry.sql.
-SELECT released_holds, charged_holds FROM sweep_holds($1, $2, $3, $4);
+-- Ends holds of one organization whose retention time is over; see migrations/governor/functions/53_sweep.sql.
+SELECT released_holds, charged_holds
+FROM sweep_holds(p_organization_id => $1, p_retention => $2, p_limit => $3, p_author => $4);

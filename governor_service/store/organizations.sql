@@ -9,5 +9,8 @@ LEFT JOIN organizations AS o USING (organization_id)
 WHERE o.is_set_up OR NOT denies_unknown_organizations();
 
 -- name: set_organization
--- Sets an organization's tier and overrides; see migrations/governor/0009_tiers.sql.
-SELECT outcome, answer FROM set_organization($1, $2, $3, $4, $5, $6, $7, $8);
+-- Sets an organization's tier and overrides; see migrations/governor/functions/73_set_organization.sql.
+SELECT outcome, answer
+FROM set_organization(
+    p_organization_id => $1, p_request_id => $2, p_content_hash => $3, p_fields => $4, p_tier => $5,
+    p_workflow_limit_nano_usd => $6, p_monthly_quota_nano_usd => $7, p_author => $8);

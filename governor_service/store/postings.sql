@@ -1,7 +1,15 @@
 -- name: record_usage
--- Charges usage without a hold; see migrations/governor/0008_postings.sql.
-SELECT outcome, entry FROM record_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+-- Charges usage without a hold; see migrations/governor/functions/60_record_usage.sql.
+SELECT outcome, entry
+FROM record_usage(
+    p_organization_id => $1, p_idempotency_key => $2, p_request_hash => $3, p_workflow_id => $4, p_served_model => $5,
+    p_input_tokens => $6, p_cached_input_tokens => $7, p_cache_write_tokens => $8,
+    p_output_tokens => $9, p_reasoning_tokens => $10, p_requests => $11,
+    p_provider_cost_nano_usd => $12, p_labels => $13, p_occurred_time => $14, p_author => $15);
 
 -- name: adjust_entry
--- Corrects an entry by another; see migrations/governor/0008_postings.sql.
-SELECT outcome, entry FROM adjust_entry($1, $2, $3, $4, $5, $6, $7);
+-- Corrects an entry by another; see migrations/governor/functions/61_adjust.sql.
+SELECT outcome, entry
+FROM adjust_entry(
+    p_organization_id => $1, p_idempotency_key => $2, p_request_hash => $3, p_entry_id => $4,
+    p_corrected_cost_nano_usd => $5, p_reason => $6, p_author => $7);

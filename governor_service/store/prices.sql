@@ -32,8 +32,13 @@ LIMIT $4
 SELECT lock_price_book()
 
 -- name: create_price
--- Enters a version; see migrations/governor/0012_price_versions.sql.
-SELECT outcome, price_id FROM create_price($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+-- Enters a version; see migrations/governor/functions/75_create_price.sql.
+SELECT outcome, price_id
+FROM create_price(
+    p_request_id => $1, p_content_hash => $2, p_model => $3, p_effective_time => $4,
+    p_input_nano_usd_per_mtok => $5, p_cached_input_nano_usd_per_mtok => $6, p_cache_write_nano_usd_per_mtok => $7,
+    p_output_nano_usd_per_mtok => $8, p_reasoning_nano_usd_per_mtok => $9, p_request_nano_usd => $10,
+    p_source => $11, p_author => $12)
 
 -- name: insert_prices_if_empty
 -- Fills an empty price book with listings, all from one time on; leaves a book that holds anything alone.

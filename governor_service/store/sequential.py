@@ -24,6 +24,7 @@ from governor_service.domain.authorization import (
 )
 from governor_service.domain.ledger import SettleAnswer, SettleOutcome, SettleRequest
 from governor_service.store import records
+from governor_service.store.batch_arguments import authorize_arguments, settle_arguments
 from governor_service.store.prices import KnownPrices
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.postgres.queries import load_queries
@@ -114,12 +115,13 @@ async def _decide(
     items: Sequence[Item],
     arguments: Callable[[Sequence[Item]], tuple[Sequence[Any], ...]],
 ) -> list[asyncpg.Record]:
-    """The rows of `{name}_holds` for one organization, of `{name}_batch` for several, in the items' order."""
+    """The rows of `{name}_sequential` for one organization, of `{name}_sequential_batch` for several, in the
+    items' order."""
     groups = _grouped(items)
     places = [place for _, group in groups for place in group]
     sorted_items = [items[place] for place in places]
     if len(groups) == 1:
-        rows = await connection.fetch(_QUERIES[f"{name}_holds"], groups[0][0], *arguments(sorted_items))
+        rows = await connection.fetch(_QUERIES[f"{name}_sequential"], groups[0][0], *arguments(sorted_items))
     else:
         ends, end = [], 0
         for _, group in groups:
@@ -127,7 +129,7 @@ async def _decide(
             ends.append(end)
         organizations = [organization_id for organization_id, _ in groups]
         rows = await connection.fetch(
-            _QUERIES[f"{name}_batch"], organizations, ends, *arguments(sorted_items)
+            _QUERIES[f"{name}_sequential_batch"], organizations, ends, *arguments(sorted_items)
         )
     found = dict(zip(places, rows, strict=True))
     return [found[place] for place in range(len(items))]
@@ -144,40 +146,11 @@ def _grouped(items: Sequence[Item]) -> list[tuple[UUID, list[int]]]:
 
 
 def _authorize_arguments(requests: Sequence[HoldRequest]) -> tuple[Sequence[Any], ...]:
-    calls = [request.call for request in requests]
-    return (
-        [request.authorization_id for request in requests],
-        [request.request_id for request in requests],
-        [request.content_hash for request in requests],
-        [call.workflow_id for call in calls],
-        [call.input_tokens_max for call in calls],
-        [call.output_tokens_max for call in calls],
-        [call.output_tokens_min for call in calls],
-        [call.requests_max for call in calls],
-        [request.hold_duration for request in requests],
-        [request.on_expiry.value for request in requests],
-        [call.labels for call in calls],
-        ["\n".join(call.models) for call in calls],
-    )
+    return *authorize_arguments(requests), [request.call.output_tokens_min for request in requests]
 
 
 def _settle_arguments(requests: Sequence[SettleRequest]) -> tuple[Sequence[Any], ...]:
-    usages = [request.usage for request in requests]
-    return (
-        [request.authorization_id for request in requests],
-        [request.content_hash if request.usage else None for request in requests],
-        [request.true_up_key for request in requests],
-        [request.served_model for request in requests],
-        [usage.input_tokens if usage else 0 for usage in usages],
-        [usage.cached_input_tokens if usage else 0 for usage in usages],
-        [usage.cache_write_tokens if usage else 0 for usage in usages],
-        [usage.output_tokens if usage else 0 for usage in usages],
-        [usage.reasoning_tokens if usage else 0 for usage in usages],
-        [usage.requests if usage else 0 for usage in usages],
-        [request.provider_cost_nano_usd for request in requests],
-        [request.provider_generation_id for request in requests],
-        [request.author for request in requests],
-    )
+    return *settle_arguments(requests), [request.true_up_key for request in requests]
 
 
 def _settle_answer(row: asyncpg.Record) -> SettleAnswer:

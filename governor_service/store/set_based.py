@@ -1,4 +1,4 @@
-"""Batches decided as sets: one statement for the many holds and settlements that stand in nobody's way.
+"""Batches decided as sets: one statement for all holds and settlements whose order does not matter.
 
 What is left out is answered None, and has changed nothing: `sequential` decides it.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
-from uuid import UUID
 
 import asyncpg
 
@@ -30,8 +29,8 @@ from governor_service.domain.ledger import (
     SettleOutcome,
     SettleRequest,
 )
-from governor_service.domain.pricing import Usage
 from governor_service.store import records
+from governor_service.store.batch_arguments import authorize_arguments, settle_arguments
 from governor_service.store.prices import KnownPrices
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.postgres.queries import load_queries
@@ -52,39 +51,25 @@ class SetBasedDecisions:
         """One answer a request, in their order: a hold that was placed, or None."""
 
         async def work(connection: Connection) -> list[AuthorizeAnswer | None]:
-            calls = [request.call for request in requests]
-            ids = [request.authorization_id for request in requests]
             rows = await connection.fetch(
-                _QUERIES["authorize_together"],
-                [call.organization_id for call in calls],
-                ids,
-                [request.request_id for request in requests],
-                [request.content_hash for request in requests],
-                [call.workflow_id for call in calls],
-                [call.input_tokens_max for call in calls],
-                [call.output_tokens_max for call in calls],
-                [call.requests_max for call in calls],
-                [request.hold_duration for request in requests],
-                [request.on_expiry.value for request in requests],
-                [call.labels for call in calls],
-                ["\n".join(call.models) for call in calls],
+                _QUERIES["authorize_set_based"],
+                [request.organization_id for request in requests],
+                *authorize_arguments(requests),
             )
             await self._prices.read(connection, {row["price_id"] for row in rows})
             return _answers(
                 len(requests),
                 rows,
-                lambda place, lines: self._hold(requests[place], ids[place], lines),
+                lambda place, lines: self._hold(requests[place], lines),
             )
 
         return await self._database.write(work, is_one_statement=True)
 
-    def _hold(
-        self, request: HoldRequest, authorization_id: UUID, lines: Sequence[asyncpg.Record]
-    ) -> AuthorizeAnswer:
+    def _hold(self, request: HoldRequest, lines: Sequence[asyncpg.Record]) -> AuthorizeAnswer:
         call, row = request.call, lines[0]
         authorization = Authorization(
             organization_id=call.organization_id,
-            authorization_id=authorization_id,
+            authorization_id=request.authorization_id,
             request_id=request.request_id,
             workflow_id=call.workflow_id,
             state=AuthorizationState.PENDING,
@@ -109,29 +94,14 @@ class SetBasedDecisions:
         """One answer a request, in their order: a settlement, or None."""
 
         async def work(connection: Connection) -> list[SettleAnswer | None]:
-            usages = [request.usage or _NO_USAGE for request in requests]
             rows = await connection.fetch(
-                _QUERIES["settle_together"],
+                _QUERIES["settle_set_based"],
                 [request.organization_id for request in requests],
-                [request.authorization_id for request in requests],
-                [request.content_hash if request.usage else None for request in requests],
-                [request.served_model for request in requests],
-                [usage.input_tokens for usage in usages],
-                [usage.cached_input_tokens for usage in usages],
-                [usage.cache_write_tokens for usage in usages],
-                [usage.output_tokens for usage in usages],
-                [usage.reasoning_tokens for usage in usages],
-                [usage.requests for usage in usages],
-                [request.provider_cost_nano_usd for request in requests],
-                [request.provider_generation_id for request in requests],
-                [request.author for request in requests],
+                *settle_arguments(requests),
             )
             return _answers(len(requests), rows, lambda place, lines: _settlement(requests[place], lines))
 
         return await self._database.write(work, is_one_statement=True)
-
-
-_NO_USAGE = Usage(input_tokens=0, output_tokens=0, requests=0)
 
 
 def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> SettleAnswer:

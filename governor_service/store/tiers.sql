@@ -3,5 +3,9 @@
 SELECT to_jsonb(t) AS tier FROM tiers AS t WHERE t.tier > $1 ORDER BY t.tier LIMIT $2;
 
 -- name: set_tier
--- Makes or replaces a tier; see migrations/governor/0009_tiers.sql.
-SELECT outcome, answer FROM set_tier($1, $2, $3, $4, $5, $6, $7, $8, $9);
+-- Makes or replaces a tier; see migrations/governor/functions/72_set_tier.sql.
+SELECT outcome, answer
+FROM set_tier(
+    p_request_id => $1, p_content_hash => $2, p_tier => $3,
+    p_workflow_limit_nano_usd => $4, p_monthly_quota_nano_usd => $5, p_allowed_models => $6,
+    p_downgrade_threshold_percent => $7, p_subscription_price_nano_usd => $8, p_author => $9);

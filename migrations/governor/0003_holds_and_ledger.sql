@@ -1,20 +1,21 @@
 -- Holds (`authorizations`) and the append-only ledger.
 
--- Non-key indexes below are partial on what is always true and only their own queries say. On a table that is empty,
--- every index that begins with organization_id looks equally good to the planner, and a plan is kept long after: a
--- look-up by key would read all of an organization's rows.
+-- The indexes below, apart from keys, are partial: their condition is always true, and only the queries that they are
+-- made for repeat it. On an empty table the planner finds every index that begins with organization_id equally good,
+-- and a session keeps its plan: without the condition, a look-up by key could read all rows of an organization.
 
 CREATE DOMAIN expiry_action AS text CHECK (VALUE IN ('RELEASE', 'CHARGE'));
 CREATE DOMAIN authorization_state AS text CHECK (VALUE IN ('PENDING', 'SETTLED', 'VOIDED', 'EXPIRED'));
+CREATE DOMAIN entry_kind AS text CHECK (VALUE IN ('USAGE', 'UNKNOWN', 'ADJUSTMENT'));
 
 CREATE TABLE authorizations (
     organization_id uuid NOT NULL,
-    -- A UUIDv5 of its request_id: a look-up by either is one by key.
+    -- A UUIDv5 of its request_id: a look-up by either is a look-up by key.
     authorization_id uuid NOT NULL,
     request_id uuid NOT NULL,
     -- A hash of the request as sent. NULL: voided by request_id before it was ever authorized.
     request_hash bytea,
-    -- SUSPENSE is PENDING past its expire_time: running out needs no write (see state_at).
+    -- SUSPENSE is PENDING after expire_time: running out needs no write (see the function state_at).
     state authorization_state NOT NULL,
     workflow_id uuid,
     requested_model text,
@@ -31,7 +32,7 @@ CREATE TABLE authorizations (
     labels jsonb NOT NULL DEFAULT '{}',
     -- The UTC month that it counts in, as 2026-11.
     month text,
-    -- The budgets it was placed on, sorted: ending it moves exactly these.
+    -- The budgets that it was placed on: ending it moves exactly these.
     budget_keys text[] NOT NULL DEFAULT '{}',
     create_time timestamptz NOT NULL,
     expire_time timestamptz NOT NULL,
@@ -41,7 +42,7 @@ CREATE TABLE authorizations (
     entry_id uuid,
     -- The ADJUSTMENT that brought an UNKNOWN entry to its true cost.
     true_up_entry_id uuid,
-    -- A hash of the usage it was settled with. NULL while SETTLED: the outcome is unknown.
+    -- A hash of the usage that it was settled with. NULL while SETTLED: the outcome is unknown.
     settlement_hash bytea,
     PRIMARY KEY (organization_id, authorization_id),
     CHECK (
@@ -56,19 +57,15 @@ CREATE TABLE authorizations (
         OR (state = 'VOIDED' AND request_hash IS NULL AND model IS NULL AND held_nano_usd = 0)
     )
 ) WITH (fillfactor = 70);
-
--- The state that a hold is in at a time.
-CREATE FUNCTION state_at(p_state text, p_expire_time timestamptz, p_now timestamptz) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN p_state = 'PENDING' AND p_expire_time <= p_now THEN 'SUSPENSE' ELSE p_state END;
-
-CREATE DOMAIN entry_kind AS text CHECK (VALUE IN ('USAGE', 'UNKNOWN', 'ADJUSTMENT'));
+CREATE INDEX authorizations_live ON authorizations (expire_time, organization_id) WHERE state = 'PENDING';
+CREATE INDEX authorizations_by_age ON authorizations (organization_id, create_time, authorization_id)
+WHERE create_time > '-infinity';
 
 CREATE TABLE ai_usage_ledger (
     organization_id uuid NOT NULL,
     -- The authorization's id for settlements, else a UUIDv5 of the method and its request_id.
     idempotency_key uuid NOT NULL,
-    -- An entry's id is its idempotency key: one name for one effect.
+    -- An entry's id is its idempotency key: one effect has one name.
     id uuid NOT NULL GENERATED ALWAYS AS (idempotency_key) STORED,
     -- Dense within the organization.
     sequence bigint NOT NULL,
@@ -97,12 +94,29 @@ CREATE TABLE ai_usage_ledger (
     price_id uuid,
     flags text[] NOT NULL DEFAULT '{}',
     labels jsonb NOT NULL DEFAULT '{}',
-    -- The UTC month that it counts in, as 2026-11: its hold's.
+    -- The UTC month that it counts in, as 2026-11: the month of its hold.
     month text NOT NULL,
     adjusts_entry_id uuid,
     reason text NOT NULL DEFAULT '',
     author text NOT NULL,
     created_at timestamptz NOT NULL,
+    -- When it happened, for usage that had no hold.
+    occurred_at timestamptz,
+    -- The budgets that an entry without a hold moved. NULL where there was a hold, which has its own list.
+    budget_keys text[],
+    -- A hash of the request that posted it. NULL for settlements: their hold has it.
+    request_hash bytea,
+    -- The UTC day that it counts in, always one of its month: the day on which it was posted or, without a hold, on
+    -- which the usage occurred. An entry that is posted after the month's end counts in the month's last day, one that
+    -- is posted before its beginning in the first.
+    -- One flat expression: every INSERT would plan and inline functions of ours.
+    day date NOT NULL GENERATED ALWAYS AS (greatest(
+        make_date(left(month, 4)::integer, right(month, 2)::integer, 1),
+        least(
+            (coalesce(occurred_at, created_at) AT TIME ZONE 'UTC')::date,
+            (make_date(left(month, 4)::integer, right(month, 2)::integer, 1) + interval '1 month - 1 day')::date
+        )
+    )) STORED,
     PRIMARY KEY (organization_id, idempotency_key),
     CHECK (
         sequence > 0
@@ -113,23 +127,11 @@ CREATE TABLE ai_usage_ledger (
             -- What an entry releases of its hold is never negative: cost + released = held + overage.
             AND cost_nano_usd BETWEEN 0 AND held_nano_usd + overage_nano_usd
         END
-    )
+    ),
+    CHECK (num_nonnulls(authorization_id, budget_keys) = 1),
+    CHECK ((occurred_at IS NOT NULL) = (authorization_id IS NULL AND kind = 'USAGE'))
 );
 CREATE UNIQUE INDEX ai_usage_ledger_sequences ON ai_usage_ledger (organization_id, sequence) WHERE sequence > 0;
 CREATE INDEX ai_usage_ledger_by_workflow ON ai_usage_ledger (workflow_id, organization_id, sequence);
 CREATE INDEX ai_usage_ledger_adjustments ON ai_usage_ledger (organization_id, adjusts_entry_id)
 WHERE adjusts_entry_id IS NOT NULL;
-
-CREATE TRIGGER ai_usage_ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ai_usage_ledger
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-ALTER TABLE ai_usage_ledger ENABLE ALWAYS TRIGGER ai_usage_ledger_is_append_only;
-
--- A hold as callers see it, with its price.
-CREATE VIEW authorizations_with_price AS
-SELECT
-    a.organization_id, a.authorization_id, a.request_id, a.workflow_id,
-    state_at(a.state, a.expire_time, governor_now()) AS state,
-    a.model, a.input_tokens_max, a.output_tokens_max, a.requests_max, a.held_nano_usd, a.downgrade_reason,
-    a.on_expiry, a.labels, a.month, a.budget_keys, a.create_time, a.expire_time, a.entry_id, to_jsonb(p) AS price
-FROM authorizations AS a
-LEFT JOIN prices AS p ON p.price_id = a.price_id;

@@ -106,59 +106,6 @@ CREATE INDEX intent_workflows_newest ON intent_workflows (organization_id, creat
 CREATE INDEX intent_workflows_newest_by_state
     ON intent_workflows (organization_id, state, create_time DESC, id DESC);
 
-CREATE FUNCTION guard_workflow() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP = 'INSERT' THEN
-        IF (NEW.state, NEW.version, NEW.lease_epoch) <> ('CREATED', 1, 0) THEN
-            RAISE check_violation USING MESSAGE = 'a workflow begins in CREATED, at version 1 and epoch 0';
-        END IF;
-        RETURN NEW;
-    END IF;
-
-    IF (NEW.organization_id, NEW.id) <> (OLD.organization_id, OLD.id) THEN
-        RAISE check_violation USING MESSAGE = 'a workflow keeps its id and its organization';
-    END IF;
-    IF NEW.state = OLD.state THEN
-        IF NEW.version <> OLD.version THEN
-            RAISE check_violation USING MESSAGE = 'only a transition changes the version';
-        END IF;
-    ELSE
-        IF NOT EXISTS (
-            SELECT FROM legal_transitions
-            WHERE from_state = OLD.state AND to_state = NEW.state
-        ) THEN
-            RAISE check_violation USING MESSAGE = format('illegal transition from %s to %s', OLD.state, NEW.state);
-        END IF;
-        IF NEW.version <> OLD.version + 1 THEN
-            RAISE check_violation USING MESSAGE = 'a transition raises the version by one';
-        END IF;
-    END IF;
-    -- A new lease is a new token at the next epoch; nothing else moves the epoch.
-    IF NEW.lease_epoch <> OLD.lease_epoch
-        + (NEW.lease_token IS NOT NULL AND NEW.lease_token IS DISTINCT FROM OLD.lease_token)::integer
-    THEN
-        RAISE check_violation USING MESSAGE = 'the epoch grows by one at each new lease, and only there';
-    END IF;
-    RETURN NEW;
-END
-$$;
-
-CREATE TRIGGER guard_workflow BEFORE INSERT OR UPDATE ON intent_workflows
-FOR EACH ROW EXECUTE FUNCTION guard_workflow();
-ALTER TABLE intent_workflows ENABLE ALWAYS TRIGGER guard_workflow;
-
-CREATE FUNCTION refuse_change() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE insufficient_privilege USING MESSAGE = format('%s only grows: %s is refused', TG_TABLE_NAME, TG_OP);
-END
-$$;
-
-CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON legal_transitions
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-ALTER TABLE legal_transitions ENABLE ALWAYS TRIGGER refuse_change;
-
 -- The history: one row for each version after the first.
 CREATE TABLE workflow_transitions (
     organization_id uuid NOT NULL,
@@ -180,10 +127,6 @@ CREATE TABLE workflow_transitions (
     CONSTRAINT lease_is_whole CHECK ((epoch IS NULL) = (lease_token IS NULL))
 );
 COMMENT ON TABLE workflow_transitions IS 'How each workflow got where it stands; only grows.';
-
-CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON workflow_transitions
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-ALTER TABLE workflow_transitions ENABLE ALWAYS TRIGGER refuse_change;
 
 -- What COMPETITOR found and SEED_REVIEW decided. keyword_key is the keyword without regard to case and spacing.
 CREATE TABLE workflow_keywords (

@@ -53,7 +53,7 @@ async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection:
     async def true_up(authorization_id: str) -> int:
         async with connection.transaction():
             outcome = await connection.fetchval(
-                "SELECT outcome FROM settle_holds("
+                "SELECT outcome FROM settle_sequential("
                 "$1, ARRAY[$2::uuid], ARRAY['\\x01'::bytea], ARRAY[$3::uuid], ARRAY[''],"
                 " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}')",
                 UUID(governor.organization_id),
@@ -89,14 +89,14 @@ async def test_a_batch_reads_its_own_holds_and_budgets(
         async with connection.transaction():
             before = await read_so_far()
             placed = await connection.fetch(
-                "SELECT * FROM authorize_together("
+                "SELECT * FROM authorize_set_based("
                 "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
                 " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
                 organization_id,
                 hold_id,
             )
             settled = await connection.fetch(
-                "SELECT * FROM settle_together(ARRAY[$1::uuid], ARRAY[$2::uuid], '{a}', ARRAY[''],"
+                "SELECT * FROM settle_set_based(ARRAY[$1::uuid], ARRAY[$2::uuid], '{a}', ARRAY[''],"
                 " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}')",
                 organization_id,
                 hold_id,

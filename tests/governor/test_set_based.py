@@ -258,7 +258,7 @@ async def test_an_organization_that_was_made_since_the_lock_is_left_out(governor
         await connection.execute(f"SELECT pg_advisory_lock({gate})")
         deciding = asyncio.create_task(
             governor.sql(
-                "SELECT * FROM authorize_together("
+                "SELECT * FROM authorize_set_based("
                 "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
                 " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
                 organization_id,

@@ -1,9 +1,9 @@
--- The document's four functions, for those who already call them from SQL. They take part in the same budgets, locks and
--- ledger as the RPCs. Amounts are exact numeric USD; what is finer than a nano-dollar counts as a whole one.
+-- The four functions for those who call the governor from SQL. They take part in the same budgets, locks and ledger as
+-- the RPCs. Amounts are exact numeric USD; a fraction of a nano-dollar counts as a whole one.
 
--- The canonical name of a model id: governor_service/domain/model_names.py says what is taken off and why, and is this
--- function's twin for names in ASCII. No other name has a price.
-CREATE FUNCTION canonical_model(p_model_id text) RETURNS text
+-- The canonical name of a model id. governor_service/domain/model_names.py does the same for names in ASCII and explains
+-- each rule; only such names have a price.
+CREATE OR REPLACE FUNCTION canonical_model(p_model_id text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     c_space CONSTANT text := E' \t\n\r\f\v\x1c\x1d\x1e\x1f';
@@ -31,7 +31,7 @@ END
 $$;
 
 -- An amount of USD as a charge in nano-USD. Refuses NULL, NaN, what is negative and what one entry does not take.
-CREATE FUNCTION charge_nano_usd(p_parameter text, p_usd numeric) RETURNS bigint
+CREATE OR REPLACE FUNCTION charge_nano_usd(p_parameter text, p_usd numeric) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
     -- NaN and infinity are above every number.
@@ -43,19 +43,17 @@ END
 $$;
 
 -- What a workflow has cost its organization so far, in USD.
-CREATE FUNCTION workflow_total(p_organization_id uuid, p_workflow_id uuid) RETURNS numeric
-LANGUAGE sql STABLE
-RETURN coalesce((
-    SELECT b.spent_nano_usd FROM budgets AS b
-    WHERE b.organization_id = p_organization_id AND b.budget_key = 'workflow/' || p_workflow_id
-), 0) * 0.000000001;
+CREATE OR REPLACE FUNCTION workflow_total(p_organization_id uuid, p_workflow_id uuid) RETURNS numeric
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce((
+        SELECT b.spent_nano_usd FROM budgets AS b
+        WHERE b.organization_id = p_organization_id AND b.budget_key = 'workflow/' || p_workflow_id
+    ), 0) * 0.000000001
+$$;
 
--- Callers of these functions know workflows without their organizations.
-CREATE INDEX budgets_by_workflow ON budgets (budget_key) WHERE budget_key ^@ 'workflow/';
-
--- Whether a workflow's cost, with what is held for calls in flight and p_additional_cost, stays within p_max_cost. Reads
--- only: it binds nobody, where Authorize does. Should several organizations know the workflow, all of them count.
-CREATE FUNCTION check_workflow_cost_limit(
+-- Whether a workflow's cost, with what is held for calls in flight and p_additional_cost, stays within p_max_cost. It
+-- only reads and holds nothing, unlike Authorize. If several organizations know the workflow, all of them count.
+CREATE OR REPLACE FUNCTION check_workflow_cost_limit(
     p_workflow_id uuid, p_additional_cost numeric, p_max_cost numeric DEFAULT 1.00
 ) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
@@ -76,7 +74,7 @@ $$;
 -- Posts what a call cost and returns the workflow's new total in USD. p_cost stands as the provider's cost: the greater
 -- of it and the rated cost is charged, and a model without a price costs p_cost. The same key with the same content
 -- charges nothing more, and returns the total as it is by now; with other content it is an error.
-CREATE FUNCTION record_usage_and_increment(
+CREATE OR REPLACE FUNCTION record_usage_and_increment(
     p_workflow_id uuid, p_organization_id uuid, p_model text, p_prompt_tokens int, p_completion_tokens int,
     p_cost numeric, p_idempotency_key uuid DEFAULT gen_random_uuid()
 ) RETURNS numeric
@@ -118,7 +116,7 @@ $$;
 
 -- Adds a cost to a workflow that exactly one organization knows, by an entry of its own that names no model, and
 -- returns the workflow's new total in USD.
-CREATE FUNCTION increment_workflow_cost(p_workflow_id uuid, p_additional_cost numeric) RETURNS numeric
+CREATE OR REPLACE FUNCTION increment_workflow_cost(p_workflow_id uuid, p_additional_cost numeric) RETURNS numeric
 LANGUAGE plpgsql AS $$
 DECLARE
     v_cost_nano_usd CONSTANT bigint := charge_nano_usd('p_additional_cost', p_additional_cost);
@@ -145,14 +143,15 @@ END
 $$;
 
 -- What an organization has spent in this UTC month, in USD.
-CREATE FUNCTION get_organization_monthly_ai_cost(p_organization_id uuid) RETURNS numeric
-LANGUAGE sql VOLATILE
-RETURN coalesce((
-    SELECT b.spent_nano_usd FROM budgets AS b
-    WHERE b.organization_id = p_organization_id AND b.budget_key = 'month/' || month_of(governor_now())
-), 0) * 0.000000001;
+CREATE OR REPLACE FUNCTION get_organization_monthly_ai_cost(p_organization_id uuid) RETURNS numeric
+LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce((
+        SELECT b.spent_nano_usd FROM budgets AS b
+        WHERE b.organization_id = p_organization_id AND b.budget_key = 'month/' || month_of(governor_now())
+    ), 0) * 0.000000001
+$$;
 
--- For those who look with \df+.
+-- For people who look with \df+.
 COMMENT ON FUNCTION check_workflow_cost_limit IS
     'Whether spent + held + p_additional_cost <= p_max_cost, in USD. Reads only; only Authorize binds.';
 COMMENT ON FUNCTION record_usage_and_increment IS

@@ -1,28 +1,14 @@
 -- CreatePrice: new versions in the price book.
 --
--- A version begins now, in the future, or at a past time when its model had no price yet: what has once been in force
--- stays in force for its time. So whatever was rated as of a time, a hold, an entry or an estimate, would be rated
--- with the same version again. Holds and entries keep the id of their version besides.
+-- A version begins now, in the future, or at a past time when its model had no price yet. A version that was in force
+-- stays in force for its time: whatever was rated as of a time would be rated with the same version again.
 
--- The request_ids that versions were entered under. The price book is the operator's: no organization is part of the
--- key.
-CREATE TABLE price_requests (
-    request_id uuid PRIMARY KEY,
-    content_hash bytea NOT NULL,
-    price_id uuid NOT NULL,
-    create_time timestamptz NOT NULL
-);
-CREATE TRIGGER price_requests_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON price_requests
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-ALTER TABLE price_requests ENABLE ALWAYS TRIGGER price_requests_are_append_only;
-
--- Whoever writes to the price book holds this, so that one writer at a time decides what is new. It ends with the
--- transaction. Decisions about money never wait for it: they read the versions that are committed.
-CREATE FUNCTION lock_price_book() RETURNS void
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    SELECT pg_advisory_xact_lock(hashtextextended('governor.prices', 0));
-END;
+-- One writer at a time: every transaction that writes to the price book takes this lock first and keeps it until it
+-- ends. Decisions about money never wait for it: they read the versions that are committed.
+CREATE OR REPLACE FUNCTION lock_price_book() RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('governor.prices', 0))
+$$;
 
 -- Enters a version of a canonical model's price. p_effective_time NULL: now. p_request_id NULL: it cannot be replayed.
 -- Answers
@@ -30,7 +16,7 @@ END;
 --   REQUEST_ID_REUSED        the id stands for other content;
 --   SAME_INSTANT             the model has a version that begins then;
 --   ALREADY_IN_FORCE         the time has passed, and the model had a price then.
-CREATE FUNCTION create_price(
+CREATE OR REPLACE FUNCTION create_price(
     p_request_id uuid, p_content_hash bytea,
     p_model text, p_effective_time timestamptz,
     p_input_nano_usd_per_mtok bigint, p_cached_input_nano_usd_per_mtok bigint, p_cache_write_nano_usd_per_mtok bigint,

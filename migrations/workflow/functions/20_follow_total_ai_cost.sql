@@ -3,7 +3,7 @@
 --
 -- The figure is the governor's own total where it told one. Parallel calls write theirs down in any order and what is
 -- spent only grows, so the greatest stands; a correction alone may lower it.
-CREATE FUNCTION follow_total_ai_cost() RETURNS trigger
+CREATE OR REPLACE FUNCTION follow_total_ai_cost() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
     v_previous_nano_usd bigint;
@@ -33,7 +33,3 @@ BEGIN
     RETURN NULL;
 END
 $$;
-
-CREATE TRIGGER follow_total_ai_cost AFTER INSERT OR UPDATE OF cost_nano_usd ON model_invocations
-FOR EACH ROW EXECUTE FUNCTION follow_total_ai_cost();
-ALTER TABLE model_invocations ENABLE ALWAYS TRIGGER follow_total_ai_cost;

@@ -1,7 +1,23 @@
--- Holds that ran out are ended in one order, whatever their rows' places.
+-- The sweeper: ends holds that nobody ended, after the retention time.
 
--- Ends holds of one organization whose retention time is over, at most p_limit: released, or settled as unknown, as
--- their on_expiry says. Any number of sweepers may run at once: one that finds the organization locked leaves it.
+-- Organizations with holds whose retention time is over, at most p_limit.
+CREATE OR REPLACE FUNCTION organizations_to_sweep(p_retention interval, p_limit integer) RETURNS SETOF uuid
+LANGUAGE sql STABLE AS $$
+    SELECT due.organization_id
+    FROM (
+        SELECT a.organization_id FROM authorizations AS a
+        -- A subquery: a volatile expression cannot use an index, and every live hold would be read.
+        WHERE a.state = 'PENDING' AND a.expire_time <= (SELECT governor_now() - p_retention)
+        ORDER BY a.expire_time
+        LIMIT p_limit * 100
+    ) AS due
+    GROUP BY due.organization_id
+    LIMIT p_limit
+$$;
+
+-- Ends holds of one organization whose retention time is over, at most p_limit: as their on_expiry says, each is
+-- released or settled as unknown. Any number of sweepers may run at once: a sweeper skips an organization that is
+-- locked.
 CREATE OR REPLACE FUNCTION sweep_holds(p_organization_id uuid, p_retention interval, p_limit integer, p_author text)
 RETURNS TABLE (released_holds integer, charged_holds integer)
 LANGUAGE plpgsql AS $$
@@ -19,7 +35,8 @@ BEGIN
             SELECT * FROM authorizations AS a
             WHERE a.organization_id = p_organization_id AND a.state = 'PENDING'
                 AND a.expire_time <= v_now - p_retention
-            -- Those of one instant by their requests, so that no accident orders the ledger.
+            -- Holds of the same instant are ordered by request_id, so that the order of the ledger does not depend on
+            -- where rows are stored.
             ORDER BY a.expire_time, a.request_id
             LIMIT p_limit
         LOOP
@@ -36,7 +53,7 @@ BEGIN
 
         charged_holds := cardinality(v_charged);
         IF charged_holds > 0 THEN
-            PERFORM settle_holds(
+            PERFORM settle_sequential(
                 p_organization_id, v_charged,
                 array_fill(NULL::bytea, ARRAY[charged_holds]), array_fill(NULL::uuid, ARRAY[charged_holds]),
                 array_fill(''::text, ARRAY[charged_holds]),

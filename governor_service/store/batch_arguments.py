@@ -1,0 +1,49 @@
+"""The columns of a batch, in the order in which the queries of holds.sql number them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from governor_service.domain.authorization import HoldRequest
+from governor_service.domain.ledger import SettleRequest
+from governor_service.domain.pricing import Usage
+
+_NO_USAGE = Usage(input_tokens=0, output_tokens=0, requests=0)
+
+
+def authorize_arguments(requests: Sequence[HoldRequest]) -> tuple[Sequence[Any], ...]:
+    """p_authorization_ids … p_candidates of authorize_set_based and authorize_sequential."""
+    calls = [request.call for request in requests]
+    return (
+        [request.authorization_id for request in requests],
+        [request.request_id for request in requests],
+        [request.content_hash for request in requests],
+        [call.workflow_id for call in calls],
+        [call.input_tokens_max for call in calls],
+        [call.output_tokens_max for call in calls],
+        [call.requests_max for call in calls],
+        [request.hold_duration for request in requests],
+        [request.on_expiry.value for request in requests],
+        [call.labels for call in calls],
+        ["\n".join(call.models) for call in calls],
+    )
+
+
+def settle_arguments(requests: Sequence[SettleRequest]) -> tuple[Sequence[Any], ...]:
+    """p_authorization_ids … p_authors of settle_set_based and settle_sequential."""
+    usages = [request.usage or _NO_USAGE for request in requests]
+    return (
+        [request.authorization_id for request in requests],
+        [request.content_hash if request.usage else None for request in requests],
+        [request.served_model for request in requests],
+        [usage.input_tokens for usage in usages],
+        [usage.cached_input_tokens for usage in usages],
+        [usage.cache_write_tokens for usage in usages],
+        [usage.output_tokens for usage in usages],
+        [usage.reasoning_tokens for usage in usages],
+        [usage.requests for usage in usages],
+        [request.provider_cost_nano_usd for request in requests],
+        [request.provider_generation_id for request in requests],
+        [request.author for request in requests],
+    )

@@ -1,0 +1,59 @@
+-- Organizations: their lock, and what their tier, overrides and freezes say.
+
+-- Stands for every organization in tables that are keyed by organization, where a row belongs to nobody. No
+-- organization has this id.
+CREATE OR REPLACE FUNCTION every_organization() RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT '00000000-0000-0000-0000-000000000000'::uuid
+$$;
+
+-- Whether the session's setting says that organizations have to be set up before they may spend
+-- (GOVERNOR_UNKNOWN_ORGANIZATIONS=deny).
+CREATE OR REPLACE FUNCTION denies_unknown_organizations() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(current_setting('governor.unknown_organizations', true) = 'deny', false)
+$$;
+
+-- Locks an organization and returns its last sequence. An organization that has no row yet gets one, with the default
+-- tier; with p_makes_row false, nothing is locked instead, and the answer is NULL.
+CREATE OR REPLACE FUNCTION lock_organization(p_organization_id uuid, p_makes_row boolean DEFAULT true) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_last_sequence bigint;
+BEGIN
+    SELECT last_sequence INTO v_last_sequence FROM organizations
+    WHERE organization_id = p_organization_id FOR UPDATE;
+    IF NOT FOUND AND p_makes_row THEN
+        INSERT INTO organizations (organization_id, create_time) VALUES (p_organization_id, governor_now())
+        ON CONFLICT DO NOTHING;
+        SELECT last_sequence INTO v_last_sequence FROM organizations
+        WHERE organization_id = p_organization_id FOR UPDATE;
+    END IF;
+    RETURN v_last_sequence;
+END
+$$;
+
+-- The terms of an organization; those of the default tier, where it has no row.
+CREATE OR REPLACE FUNCTION terms_of(p_organization_id uuid) RETURNS organization_terms
+LANGUAGE sql STABLE AS $$
+    SELECT (
+        coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd),
+        coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd),
+        t.allowed_models,
+        t.downgrade_threshold_percent,
+        EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = p_organization_id),
+        CASE
+            WHEN denies_unknown_organizations() AND o.is_set_up IS NOT TRUE THEN 'ORGANIZATION_UNKNOWN'
+            WHEN '' = ANY (frozen.models) THEN 'FROZEN'
+        END,
+        frozen.models
+    )::organization_terms
+    FROM (VALUES (p_organization_id)) AS asked (organization_id)
+    LEFT JOIN organizations AS o USING (organization_id)
+    JOIN tiers AS t ON t.tier = coalesce(o.tier, 'default')
+    CROSS JOIN (
+        SELECT ARRAY(
+            SELECT f.model FROM freezes AS f WHERE f.organization_id IN (p_organization_id, every_organization())
+        ) AS models
+    ) AS frozen
+$$;

@@ -1,0 +1,106 @@
+-- Budgets: which of them a call is placed on, the limit in force on each, and where they stand.
+
+-- The keys of the budgets of these labels that a limit has been set for, sorted.
+CREATE OR REPLACE FUNCTION label_budgets(p_organization_id uuid, p_labels jsonb, p_month text) RETURNS text[]
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(DISTINCT asked.budget_key ORDER BY asked.budget_key), '{}')
+    FROM jsonb_each_text(p_labels) AS label
+    CROSS JOIN LATERAL (VALUES
+        ('label/lifetime/', 'label/lifetime/'),
+        ('label/month/standing/', 'label/month/' || p_month || '/'),
+        ('label/month/' || p_month || '/', 'label/month/' || p_month || '/')
+    ) AS prefix (limit_key, budget_key)
+    CROSS JOIN LATERAL (
+        SELECT prefix.limit_key || label.key || '=' || label.value AS limit_key,
+            prefix.budget_key || label.key || '=' || label.value AS budget_key
+    ) AS asked
+    WHERE EXISTS (
+        SELECT FROM budget_limits AS l
+        WHERE l.organization_id = p_organization_id AND l.budget_key = asked.limit_key
+    )
+$$;
+
+-- The keys of the budgets that a call of this workflow with these labels is placed on in a month, sorted.
+-- p_has_limits: whether any limit has been set for one of the organization's budgets.
+CREATE OR REPLACE FUNCTION budget_keys_for(
+    p_organization_id uuid, p_has_limits boolean, p_workflow_id uuid, p_labels jsonb, p_month text
+) RETURNS text[]
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN p_has_limits AND p_labels <> '{}' THEN label_budgets(p_organization_id, p_labels, p_month)
+            ELSE '{}' END
+        || ARRAY['month/' || p_month, 'workflow/' || p_workflow_id]
+$$;
+
+-- The limit of a budget that has none of its own: what the organization's override or its tier says.
+CREATE OR REPLACE FUNCTION default_limit(
+    p_budget_key text, p_monthly_quota_nano_usd bigint, p_workflow_limit_nano_usd bigint
+) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN starts_with(p_budget_key, 'month/') THEN p_monthly_quota_nano_usd
+        WHEN starts_with(p_budget_key, 'workflow/') THEN p_workflow_limit_nano_usd
+    END
+$$;
+
+-- The limit in force on a budget, or NULL where there is none: its own for its period, else its standing one, else
+-- the default. It is a table of one row, since the planner inlines it only as such.
+CREATE OR REPLACE FUNCTION limit_in_force(
+    p_organization_id uuid, p_has_limits boolean, p_monthly_quota_nano_usd bigint, p_workflow_limit_nano_usd bigint,
+    p_budget_key text
+) RETURNS TABLE (limit_nano_usd bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        CASE WHEN p_has_limits THEN coalesce(
+            (
+                SELECT own.limit_nano_usd FROM budget_limits AS own
+                WHERE own.organization_id = p_organization_id AND own.budget_key = p_budget_key
+            ),
+            (
+                SELECT standing.limit_nano_usd FROM budget_limits AS standing
+                WHERE standing.organization_id = p_organization_id AND standing.budget_key
+                    = regexp_replace(p_budget_key, '^((?:label/)?month/)[0-9]{4}-[0-9]{2}', '\1standing')
+            )
+        ) END,
+        default_limit(p_budget_key, p_monthly_quota_nano_usd, p_workflow_limit_nano_usd)
+    )
+$$;
+
+-- Where budgets stand, in the order of their keys: zeros for a budget that has no row yet.
+CREATE OR REPLACE FUNCTION budget_figures(
+    p_organization_id uuid, p_terms organization_terms, p_budget_keys text[],
+    OUT limits_nano_usd bigint[], OUT spent_nano_usd bigint[], OUT held_nano_usd bigint[],
+    OUT unguarded_nano_usd bigint[], OUT lacks_account boolean
+)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    v_budget record;
+BEGIN
+    limits_nano_usd := '{}';
+    lacks_account := false;
+    -- One look-up by key for each: to start a join of so few rows costs more than the look-ups.
+    FOR i IN 1 .. cardinality(p_budget_keys) LOOP
+        SELECT l.limit_nano_usd, b.spent_nano_usd, b.held_nano_usd, b.unguarded_nano_usd, b.budget_key INTO v_budget
+        FROM limit_in_force(
+            p_organization_id, p_terms.has_limits, p_terms.monthly_quota_nano_usd, p_terms.workflow_limit_nano_usd,
+            p_budget_keys[i]) AS l
+        LEFT JOIN budgets AS b ON b.organization_id = p_organization_id AND b.budget_key = p_budget_keys[i];
+        lacks_account := lacks_account OR v_budget.budget_key IS NULL;
+        limits_nano_usd[i] := v_budget.limit_nano_usd;
+        spent_nano_usd[i] := coalesce(v_budget.spent_nano_usd, 0);
+        held_nano_usd[i] := coalesce(v_budget.held_nano_usd, 0);
+        unguarded_nano_usd[i] := coalesce(v_budget.unguarded_nano_usd, 0);
+    END LOOP;
+END
+$$;
+
+-- Raises an error where fewer budgets were moved than had to be: a hold has lost one of its budgets.
+CREATE OR REPLACE FUNCTION all_were_moved(p_moved bigint, p_budgets bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF p_moved <> p_budgets THEN
+        RAISE EXCEPTION '% budgets had to be moved, and % were', p_budgets, p_moved;
+    END IF;
+    RETURN true;
+END
+$$;

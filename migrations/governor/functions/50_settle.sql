@@ -1,0 +1,447 @@
+-- Settle: how a hold ends with what its call really used.
+--
+--   charge_of                 what a settlement charges, and its flags: the pure part
+--   settle_set_based          settles the plain settlements of a batch, of any organizations, as one set
+--   settle_sequential         settles holds of one organization one after the other: every case there is
+--   settle_sequential_batch   the same for several organizations
+--
+-- The sweeper (53_sweep.sql) settles as unknown through settle_sequential.
+
+-- What a settlement charges, and its flags.
+-- p_price rates it (NULL: the served model has none); p_held_nano_usd is what was held, p_live_nano_usd is the part of
+-- it that is still to be released (0 after a release). It is a table of one row, since the planner inlines it only as
+-- such.
+CREATE OR REPLACE FUNCTION charge_of(
+    p_price prices, p_held_nano_usd bigint, p_live_nano_usd bigint,
+    p_is_unknown boolean, p_is_drift boolean, p_is_late boolean,
+    p_input_tokens bigint, p_cached_input_tokens bigint, p_cache_write_tokens bigint,
+    p_output_tokens bigint, p_reasoning_tokens bigint, p_requests bigint, p_provider_cost_nano_usd bigint
+) RETURNS TABLE (cost_nano_usd numeric, rated_cost_nano_usd numeric, overage_nano_usd numeric, flags text[])
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT charge.nano_usd, rated.nano_usd, overage.nano_usd, array_remove(ARRAY[
+        CASE WHEN p_is_drift THEN 'MODEL_DRIFT' END,
+        CASE WHEN (p_price).price_id IS NULL THEN 'UNPRICED_MODEL' END,
+        CASE WHEN overage.nano_usd > 0 THEN 'OVERAGE' END,
+        CASE WHEN p_is_late THEN 'LATE' END,
+        CASE WHEN (p_price).price_id IS NOT NULL AND NOT p_is_unknown
+            AND abs(p_provider_cost_nano_usd - rated.nano_usd) > greatest(1000, rated.nano_usd * 0.01)
+            THEN 'PROVIDER_VARIANCE' END,
+        CASE WHEN p_is_unknown THEN 'UNKNOWN_OUTCOME' END
+    ], NULL)
+    FROM (
+        SELECT CASE WHEN (p_price).price_id IS NOT NULL AND NOT p_is_unknown THEN
+            rated_cost_nano_usd(p_price, p_input_tokens, p_cached_input_tokens, p_cache_write_tokens,
+                p_output_tokens, p_reasoning_tokens, p_requests)
+            ELSE 0 END AS nano_usd
+        -- OFFSET 0, here and below: computed once, not once for each mention.
+        OFFSET 0
+    ) AS rated
+    CROSS JOIN LATERAL (
+        -- Where nothing can be rated, the hold is the cost.
+        SELECT greatest(
+            CASE WHEN (p_price).price_id IS NOT NULL AND NOT p_is_unknown THEN rated.nano_usd ELSE p_held_nano_usd END,
+            p_provider_cost_nano_usd) AS nano_usd
+        OFFSET 0
+    ) AS charge
+    CROSS JOIN LATERAL (SELECT greatest(charge.nano_usd - p_live_nano_usd, 0) AS nano_usd) AS overage
+$$;
+
+-- Settles the plain settlements of a batch as a set: the hold is live, the usage is known, and the granted model served.
+-- Settlements do not depend on each other, so that each plain one is part of the set. All others are left out;
+-- settle_sequential decides them.
+--
+-- Item i of the arrays is one settlement, of any organization; a hash of NULL says that the outcome is unknown.
+-- p_served_models are canonical, '' for the granted one. Answers a row for each budget of each hold that was settled,
+-- with what the entry does not have from the request, and the budget as it stands after that entry. An item that was
+-- left out has no row and has changed nothing.
+--
+-- The statement, by its CTEs:
+--   charged    each plain settlement with its hold, its charge, its sequence and its organization's terms
+--   shared     a line for each budget of each item, with the running figures of the budget after that item
+--   posted     writes the ledger entries
+--   ended      marks the holds SETTLED
+--   counted    moves the last sequence of each organization
+--   changes    what all items together change in each budget
+--   moved      applies that to the budgets
+CREATE OR REPLACE FUNCTION settle_set_based(
+    p_organization_ids uuid[],
+    p_authorization_ids uuid[], p_settlement_hashes bytea[], p_served_models text[],
+    p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
+    p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
+)
+RETURNS TABLE (
+    item integer, sequence bigint, workflow_id uuid, requested_model text, model text,
+    cost_nano_usd bigint, rated_cost_nano_usd bigint, held_nano_usd bigint, overage_nano_usd bigint,
+    price_id uuid, flags text[], labels jsonb, month text, created_at timestamptz,
+    budget_key text, limit_nano_usd bigint, budget_spent_nano_usd bigint, budget_held_nano_usd bigint,
+    budget_unguarded_nano_usd bigint
+)
+LANGUAGE plpgsql
+-- Every table is read by its whole key, whatever its size was when a session made its plan. For the same reason
+-- look-ups have OFFSET 0: the planner then neither joins them by a part of the key nor hashes them as a whole.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_locked uuid[];
+    v_now timestamptz;
+BEGIN
+    -- The one lock order: organizations, sorted by id. Settlements of an organization that is made after this are left
+    -- out, since its row is not locked.
+    v_locked := ARRAY(
+        SELECT o.organization_id FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
+        ORDER BY o.organization_id FOR UPDATE
+    );
+    v_now := governor_now();
+
+    RETURN QUERY
+    WITH charged AS (
+        SELECT
+            s.item::integer AS item, s.organization_id, s.authorization_id,
+            h.workflow_id, h.requested_model, h.model, h.price_id, h.held_nano_usd::bigint AS held_nano_usd,
+            h.labels, h.month, h.budget_keys,
+            charge.cost_nano_usd::bigint AS cost_nano_usd, charge.rated_cost_nano_usd::bigint AS rated_cost_nano_usd,
+            charge.overage_nano_usd::bigint AS overage_nano_usd, charge.flags,
+            o.last_sequence + row_number() OVER (PARTITION BY s.organization_id ORDER BY s.item) AS sequence,
+            coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
+            coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,
+            EXISTS (
+                SELECT FROM budget_limits AS l WHERE l.organization_id = s.organization_id OFFSET 0
+            ) AS has_limits
+        FROM unnest(
+            p_organization_ids, p_authorization_ids, p_settlement_hashes, p_served_models,
+            p_input_tokens, p_cached_input_tokens, p_cache_write_tokens,
+            p_output_tokens, p_reasoning_tokens, p_requests, p_provider_costs_nano_usd
+        ) WITH ORDINALITY AS s (
+            organization_id, authorization_id, settlement_hash, served_model,
+            input_tokens, cached_input_tokens, cache_write_tokens,
+            output_tokens, reasoning_tokens, requests, provider_cost_nano_usd, item
+        )
+        JOIN organizations AS o ON o.organization_id = s.organization_id
+        JOIN tiers AS t ON t.tier = o.tier
+        CROSS JOIN LATERAL (
+            SELECT * FROM authorizations AS hold
+            WHERE hold.organization_id = s.organization_id AND hold.authorization_id = s.authorization_id
+            OFFSET 0
+        ) AS h
+        JOIN prices AS p ON p.price_id = h.price_id
+        CROSS JOIN LATERAL charge_of(
+            p, h.held_nano_usd, h.held_nano_usd, false, false, false,
+            s.input_tokens, s.cached_input_tokens, s.cache_write_tokens,
+            s.output_tokens, s.reasoning_tokens, s.requests, s.provider_cost_nano_usd) AS charge
+        WHERE s.organization_id = ANY (v_locked)
+            AND state_at(h.state, h.expire_time, v_now) = 'PENDING'
+            AND s.settlement_hash IS NOT NULL AND s.served_model IN ('', h.model)
+            -- No entry is above a million USD.
+            AND charge.cost_nano_usd <= 1000000000000000
+            -- No earlier item settles the same hold.
+            AND array_position(p_authorization_ids, s.authorization_id) = s.item
+    ),
+    shared AS MATERIALIZED (
+        SELECT
+            c.*, k.budget_key, k.place, l.limit_nano_usd,
+            b.spent_nano_usd + sum(c.cost_nano_usd) OVER up_to AS budget_spent_nano_usd,
+            b.held_nano_usd - sum(c.held_nano_usd) OVER up_to AS budget_held_nano_usd,
+            b.unguarded_nano_usd + sum(c.overage_nano_usd) OVER up_to AS budget_unguarded_nano_usd
+        FROM charged AS c
+        CROSS JOIN LATERAL unnest(c.budget_keys) WITH ORDINALITY AS k (budget_key, place)
+        CROSS JOIN LATERAL limit_in_force(
+            c.organization_id, c.has_limits, c.monthly_quota_nano_usd, c.workflow_limit_nano_usd, k.budget_key) AS l
+        LEFT JOIN LATERAL (
+            SELECT * FROM budgets AS budget
+            WHERE budget.organization_id = c.organization_id AND budget.budget_key = k.budget_key
+            OFFSET 0
+        ) AS b ON true
+        WINDOW up_to AS (PARTITION BY c.organization_id, k.budget_key ORDER BY c.item ROWS UNBOUNDED PRECEDING)
+    ),
+    -- From here on it must succeed.
+    posted AS (
+        INSERT INTO ai_usage_ledger (
+            organization_id, idempotency_key, sequence, kind, workflow_id, authorization_id,
+            requested_model, granted_model, model,
+            prompt_tokens, cached_input_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, requests,
+            cost_nano_usd, rated_cost_nano_usd, provider_cost_nano_usd, provider_generation_id,
+            held_nano_usd, overage_nano_usd, price_id, flags, labels, month, author, created_at
+        )
+        SELECT
+            s.organization_id, s.authorization_id, s.sequence, 'USAGE', s.workflow_id, s.authorization_id,
+            s.requested_model, s.model, s.model,
+            p_input_tokens[s.item], p_cached_input_tokens[s.item], p_cache_write_tokens[s.item],
+            p_output_tokens[s.item], p_reasoning_tokens[s.item], p_requests[s.item],
+            s.cost_nano_usd, s.rated_cost_nano_usd,
+            p_provider_costs_nano_usd[s.item], p_provider_generation_ids[s.item],
+            s.held_nano_usd, s.overage_nano_usd, s.price_id, s.flags, s.labels, s.month, p_authors[s.item], v_now
+        FROM shared AS s
+        WHERE s.place = 1
+    ),
+    ended AS (
+        UPDATE authorizations AS a
+        SET state = 'SETTLED', end_time = v_now, entry_id = s.authorization_id,
+            settlement_hash = p_settlement_hashes[s.item]
+        FROM shared AS s
+        WHERE s.place = 1 AND a.organization_id = s.organization_id AND a.authorization_id = s.authorization_id
+    ),
+    counted AS (
+        UPDATE organizations AS o SET last_sequence = newest.sequence
+        FROM (SELECT s.organization_id, max(s.sequence) AS sequence FROM shared AS s GROUP BY s.organization_id) AS newest
+        WHERE o.organization_id = newest.organization_id
+    ),
+    changes AS (
+        SELECT s.organization_id, s.budget_key, sum(s.cost_nano_usd) AS cost_nano_usd,
+            sum(s.held_nano_usd) AS held_nano_usd, sum(s.overage_nano_usd) AS overage_nano_usd
+        FROM shared AS s
+        GROUP BY s.organization_id, s.budget_key
+    ),
+    moved AS (
+        UPDATE budgets AS b SET
+            spent_nano_usd = b.spent_nano_usd + c.cost_nano_usd,
+            held_nano_usd = b.held_nano_usd - c.held_nano_usd,
+            unguarded_nano_usd = b.unguarded_nano_usd + c.overage_nano_usd
+        FROM changes AS c
+        WHERE b.organization_id = c.organization_id AND b.budget_key = c.budget_key
+        RETURNING true
+    )
+    SELECT
+        s.item, s.sequence, s.workflow_id, s.requested_model, s.model,
+        s.cost_nano_usd, s.rated_cost_nano_usd, s.held_nano_usd, s.overage_nano_usd,
+        s.price_id, s.flags, s.labels, s.month, v_now,
+        s.budget_key, s.limit_nano_usd, s.budget_spent_nano_usd::bigint, s.budget_held_nano_usd::bigint,
+        s.budget_unguarded_nano_usd::bigint
+    FROM shared AS s
+    WHERE all_were_moved((SELECT count(*) FROM moved), (SELECT count(*) FROM changes))
+    ORDER BY s.item, s.place;
+END
+$$;
+
+-- Settles holds of one organization. Item i of the arrays is one settlement; items are decided in order. A settlement
+-- hash of NULL says that the outcome is unknown; its token counts are then 0. p_served_models are canonical, '' for the
+-- granted one. p_true_up_keys[i] is the idempotency key of the adjustment, should the item bring an unknown outcome to
+-- its true cost. Answers one row an item, with its outcome:
+--   SETTLED, REPLAYED            the ledger entry, and the hold's budgets as they stand now;
+--   AUTHORIZATION_NOT_FOUND      the organization has no such hold;
+--   AUTHORIZATION_NOT_PENDING    `hold_state` and `entry` tell how it ended;
+--   COST_TOO_LARGE               above what one entry takes: the hold stays as it is.
+--
+-- Steps: lock the organization; then, for each item,
+--   1. find the hold and the state that it is in;
+--   2. tell a replay or a refusal from a settlement, and compute the charge of the latter;
+--   3. for a settlement: post the entry, move each budget, end the hold;
+--      otherwise: answer with the entry that stands and the budgets' figures;
+-- and at last move the organization's last sequence.
+CREATE OR REPLACE FUNCTION settle_sequential(
+    p_organization_id uuid,
+    p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
+    p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
+    p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
+)
+RETURNS TABLE (
+    item integer, outcome text, hold_state text, entry jsonb,
+    budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
+    budgets_unguarded_nano_usd bigint[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    c_cost_max_nano_usd CONSTANT bigint := 1000000000000000;
+    v_now timestamptz;
+    v_terms organization_terms;
+    v_last_sequence bigint;
+    v_sequence bigint;
+    v_hold authorizations;
+    v_is_unknown boolean;
+    v_is_true_up boolean;
+    v_served_model text;
+    v_price prices;
+    v_charge record;
+    v_live_nano_usd bigint;
+    v_cost_nano_usd numeric;
+    v_overage_nano_usd numeric;
+    v_entry_id uuid;
+    v_account record;
+BEGIN
+    SELECT o.last_sequence INTO v_last_sequence FROM organizations AS o
+    WHERE o.organization_id = p_organization_id FOR UPDATE;
+    v_sequence := v_last_sequence;
+    v_now := governor_now();
+    v_terms := terms_of(p_organization_id);
+
+    FOR i IN 1 .. cardinality(p_authorization_ids) LOOP
+        item := i;
+        outcome := NULL;
+        hold_state := NULL;
+        entry := NULL;
+        budget_keys := NULL;
+        limits_nano_usd := NULL;
+        budgets_spent_nano_usd := NULL;
+        budgets_held_nano_usd := NULL;
+        budgets_unguarded_nano_usd := NULL;
+        v_is_unknown := p_settlement_hashes[i] IS NULL;
+
+        -- 1.
+        SELECT * INTO v_hold FROM authorizations AS a
+        WHERE a.organization_id = p_organization_id AND a.authorization_id = p_authorization_ids[i];
+        IF NOT FOUND THEN
+            outcome := 'AUTHORIZATION_NOT_FOUND';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        hold_state := state_at(v_hold.state, v_hold.expire_time, v_now);
+        budget_keys := v_hold.budget_keys;
+        v_entry_id := v_hold.entry_id;
+        v_is_true_up := hold_state = 'SETTLED' AND v_hold.settlement_hash IS NULL AND NOT v_is_unknown;
+
+        -- 2.
+        IF hold_state = 'SETTLED' AND NOT v_is_true_up THEN
+            outcome := CASE
+                WHEN v_is_unknown OR v_hold.settlement_hash = p_settlement_hashes[i] THEN 'REPLAYED'
+                ELSE 'AUTHORIZATION_NOT_PENDING'
+            END;
+            -- The entry that this very content was answered with.
+            IF NOT v_is_unknown AND outcome = 'REPLAYED' THEN
+                v_entry_id := coalesce(v_hold.true_up_entry_id, v_hold.entry_id);
+            END IF;
+        ELSIF hold_state IN ('VOIDED', 'EXPIRED') AND (v_is_unknown OR v_hold.model IS NULL) THEN
+            -- A hold that was released has no unknown outcome, and one that was never placed has no outcome at all.
+            outcome := 'AUTHORIZATION_NOT_PENDING';
+        ELSE
+            -- The granted model is rated with the price its hold was placed with, another with its price at that time.
+            v_served_model := coalesce(nullif(p_served_models[i], ''), v_hold.model);
+            IF v_served_model = v_hold.model THEN
+                SELECT * INTO v_price FROM prices AS p WHERE p.price_id = v_hold.price_id;
+            ELSE
+                v_price := price_at(v_served_model, v_hold.create_time);
+            END IF;
+            v_live_nano_usd := CASE WHEN hold_state IN ('PENDING', 'SUSPENSE') THEN v_hold.held_nano_usd ELSE 0 END;
+            SELECT c.cost_nano_usd, c.rated_cost_nano_usd, c.overage_nano_usd, c.flags INTO v_charge
+            FROM charge_of(
+                v_price, v_hold.held_nano_usd, v_live_nano_usd, v_is_unknown, v_served_model <> v_hold.model,
+                hold_state IN ('SUSPENSE', 'VOIDED', 'EXPIRED'),
+                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_provider_costs_nano_usd[i]) AS c;
+            IF v_charge.cost_nano_usd > c_cost_max_nano_usd THEN
+                outcome := 'COST_TOO_LARGE';
+            END IF;
+        END IF;
+
+        -- 3.
+        IF outcome IS NULL THEN
+            -- From here on it must succeed.
+            outcome := 'SETTLED';
+            v_cost_nano_usd := v_charge.cost_nano_usd;
+            v_overage_nano_usd := v_charge.overage_nano_usd;
+            v_entry_id := v_hold.authorization_id;
+            IF v_is_true_up THEN
+                -- Two look-ups by key: the planner may make one look-up with OR a scan of the whole ledger.
+                SELECT v_cost_nano_usd - e.cost_nano_usd INTO v_cost_nano_usd FROM ai_usage_ledger AS e
+                WHERE e.organization_id = p_organization_id AND e.idempotency_key = v_hold.entry_id;
+                SELECT v_cost_nano_usd - coalesce(sum(e.cost_nano_usd), 0) INTO v_cost_nano_usd
+                FROM ai_usage_ledger AS e
+                WHERE e.organization_id = p_organization_id AND e.adjusts_entry_id = v_hold.entry_id;
+                v_overage_nano_usd := greatest(v_cost_nano_usd, 0);
+                v_charge.flags := array_remove(v_charge.flags, 'OVERAGE')
+                    || CASE WHEN v_overage_nano_usd > 0 THEN ARRAY['OVERAGE'] ELSE '{}' END;
+                v_entry_id := p_true_up_keys[i];
+            END IF;
+
+            v_sequence := v_sequence + 1;
+            INSERT INTO ai_usage_ledger AS e (
+                organization_id, idempotency_key, sequence, kind, workflow_id, authorization_id,
+                requested_model, granted_model, model,
+                prompt_tokens, cached_input_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, requests,
+                cost_nano_usd, rated_cost_nano_usd, provider_cost_nano_usd, provider_generation_id,
+                held_nano_usd, overage_nano_usd, price_id, flags, labels, month,
+                adjusts_entry_id, reason, author, created_at
+            ) VALUES (
+                p_organization_id, v_entry_id, v_sequence,
+                CASE WHEN v_is_true_up THEN 'ADJUSTMENT' WHEN v_is_unknown THEN 'UNKNOWN' ELSE 'USAGE' END,
+                v_hold.workflow_id, v_hold.authorization_id,
+                v_hold.requested_model, v_hold.model, v_served_model,
+                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i],
+                v_cost_nano_usd, v_charge.rated_cost_nano_usd, p_provider_costs_nano_usd[i],
+                p_provider_generation_ids[i],
+                v_live_nano_usd, v_overage_nano_usd, v_price.price_id, v_charge.flags, v_hold.labels, v_hold.month,
+                CASE WHEN v_is_true_up THEN v_hold.entry_id END,
+                CASE WHEN v_is_true_up THEN 'the outcome became known' ELSE '' END,
+                p_authors[i], v_now
+            ) RETURNING to_jsonb(e) INTO entry;
+
+            FOR b IN 1 .. cardinality(budget_keys) LOOP
+                UPDATE budgets AS account SET
+                    spent_nano_usd = account.spent_nano_usd + v_cost_nano_usd,
+                    held_nano_usd = account.held_nano_usd - v_live_nano_usd,
+                    unguarded_nano_usd = account.unguarded_nano_usd + v_overage_nano_usd
+                FROM limit_in_force(
+                    p_organization_id, v_terms.has_limits, v_terms.monthly_quota_nano_usd,
+                    v_terms.workflow_limit_nano_usd, budget_keys[b]) AS l
+                WHERE account.organization_id = p_organization_id AND account.budget_key = budget_keys[b]
+                RETURNING account.spent_nano_usd, account.held_nano_usd, account.unguarded_nano_usd, l.limit_nano_usd
+                INTO v_account;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'authorization % of organization % has lost a budget',
+                        v_hold.authorization_id, p_organization_id;
+                END IF;
+                limits_nano_usd[b] := v_account.limit_nano_usd;
+                budgets_spent_nano_usd[b] := v_account.spent_nano_usd;
+                budgets_held_nano_usd[b] := v_account.held_nano_usd;
+                budgets_unguarded_nano_usd[b] := v_account.unguarded_nano_usd;
+            END LOOP;
+
+            UPDATE authorizations AS a SET
+                state = 'SETTLED',
+                end_time = coalesce(a.end_time, v_now),
+                entry_id = coalesce(a.entry_id, v_entry_id),
+                true_up_entry_id = CASE WHEN v_is_true_up THEN v_entry_id END,
+                settlement_hash = p_settlement_hashes[i]
+            WHERE a.organization_id = p_organization_id AND a.authorization_id = v_hold.authorization_id;
+        ELSE
+            SELECT to_jsonb(e) INTO entry FROM ai_usage_ledger AS e
+            WHERE e.organization_id = p_organization_id AND e.idempotency_key = v_entry_id;
+            SELECT f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd
+            INTO limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
+            FROM budget_figures(p_organization_id, v_terms, budget_keys) AS f;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+
+    IF v_sequence > v_last_sequence THEN
+        UPDATE organizations AS o SET last_sequence = v_sequence WHERE o.organization_id = p_organization_id;
+    END IF;
+END
+$$;
+
+-- Settles holds of several organizations in one transaction. Items are grouped by organization: those of
+-- p_organization_ids[k] end at p_ends[k]. The organizations are distinct and sorted, so that two batches lock them in
+-- the same order. Where each organization lives on a shard of its own, the service calls settle_sequential instead.
+CREATE OR REPLACE FUNCTION settle_sequential_batch(
+    p_organization_ids uuid[], p_ends integer[],
+    p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
+    p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
+    p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
+)
+RETURNS TABLE (
+    item integer, outcome text, hold_state text, entry jsonb,
+    budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
+    budgets_unguarded_nano_usd bigint[]
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    a integer := 1;
+    z integer;
+BEGIN
+    FOR k IN 1 .. cardinality(p_organization_ids) LOOP
+        z := p_ends[k];
+        RETURN QUERY SELECT * FROM settle_sequential(
+            p_organization_ids[k],
+            p_authorization_ids[a:z], p_settlement_hashes[a:z], p_true_up_keys[a:z], p_served_models[a:z],
+            p_input_tokens[a:z], p_cached_input_tokens[a:z], p_cache_write_tokens[a:z],
+            p_output_tokens[a:z], p_reasoning_tokens[a:z], p_requests[a:z],
+            p_provider_costs_nano_usd[a:z], p_provider_generation_ids[a:z], p_authors[a:z]);
+        a := z + 1;
+    END LOOP;
+END
+$$;

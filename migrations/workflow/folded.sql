@@ -1,0 +1,11 @@
+-- Brings a database of the earlier three files to what the files up to this one make of an empty database:
+-- through: 0002_invocations.sql
+--
+-- The runner applies it, instead of those files, where exactly these are recorded:
+-- folded: 0001_workflows.sql 0cc6425709c69c33276d3704c9b77b2ba26f6162403eab35f5fe71cfcd6c5a3b
+-- folded: 0002_invocations.sql 5c1b7ebe6179dcddb53cb54fc6a54233aaee1af6f1b0c1877fadde84588a13ee
+-- folded: 0003_total_cost.sql db28c5399998709ea1e60fefd91a39cd1b84a3b9827da42afdc648f69e11e606
+
+-- Nothing is left to do: only functions have moved, to the folder `functions`, and all of them belong to triggers,
+-- which stay until they are replaced in place.
+SELECT 'nothing';

@@ -1,0 +1,19 @@
+-- All triggers. They come last, since the tables stay locked from here to the end of the transaction.
+--
+-- CREATE OR REPLACE makes a trigger an ordinary one, which a replica does not fire: ENABLE ALWAYS has to follow.
+
+CREATE OR REPLACE TRIGGER guard_workflow BEFORE INSERT OR UPDATE ON intent_workflows
+FOR EACH ROW EXECUTE FUNCTION guard_workflow();
+ALTER TABLE intent_workflows ENABLE ALWAYS TRIGGER guard_workflow;
+
+CREATE OR REPLACE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON legal_transitions
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE legal_transitions ENABLE ALWAYS TRIGGER refuse_change;
+
+CREATE OR REPLACE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON workflow_transitions
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE workflow_transitions ENABLE ALWAYS TRIGGER refuse_change;
+
+CREATE OR REPLACE TRIGGER follow_total_ai_cost AFTER INSERT OR UPDATE OF cost_nano_usd ON model_invocations
+FOR EACH ROW EXECUTE FUNCTION follow_total_ai_cost();
+ALTER TABLE model_invocations ENABLE ALWAYS TRIGGER follow_total_ai_cost;

@@ -1,0 +1,128 @@
+"""A database that the earlier, longer history made goes on: the same schema, every row, every open hold."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+import asyncpg
+import pytest
+
+from infin8.governor.v1 import authorization_pb2
+from service_chassis.postgres.embedded import EmbeddedPostgres
+from service_chassis.postgres.migrate import MigrationEdited, migrate
+from tests.budgets.conftest import at_time, serving
+from tests.governor.conftest import MINI, Governor, refusal
+from tests.ledger.conftest import HOLD, USAGE, flags, violations
+from tests.migrations.conftest import fetch, restored, schema_of
+
+THE_DUMP_WAS_MADE = "2026-11-27T23:14:00+00:00"  # its holds run out ten minutes later
+
+
+def named(name: str) -> str:
+    """The id that something of this name has in the dumps."""
+    return str(uuid5(NAMESPACE_URL, name))
+
+
+@pytest.mark.parametrize("service", ["governor", "workflow"])
+async def test_it_comes_to_the_schema_of_a_new_database(
+    postgres: EmbeddedPostgres, request: pytest.FixtureRequest, service: str
+) -> None:
+    """Tables, constraints, indexes, functions, triggers, and what the runner has recorded."""
+    request.getfixturevalue(f"{service}_template")
+    new = await schema_of(postgres.dsn(f"{service}_template", role=service))
+    async with restored(postgres, service) as dsn:
+        assert await migrate(dsn, files(f"migrations.{service}")) == ["functions"]
+        assert await schema_of(dsn) == new
+        assert await migrate(dsn, files(f"migrations.{service}")) == []
+
+
+@pytest.mark.parametrize("service", ["governor", "workflow"])
+async def test_it_keeps_every_row(postgres: EmbeddedPostgres, service: str) -> None:
+    """Of every table but the runner's own."""
+    async with restored(postgres, service) as dsn:
+        tables = [
+            table
+            for (table,) in await fetch(
+                dsn, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+            )
+            if table != "schema_migrations"
+        ]
+        rows = {table: await fetch(dsn, f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables}
+        assert rows["ai_usage_ledger" if service == "governor" else "model_invocations"]
+        await migrate(dsn, files(f"migrations.{service}"))
+        for table in tables:
+            assert await fetch(dsn, f"SELECT t::text FROM {table} AS t ORDER BY 1") == rows[table], table
+
+
+async def test_open_holds_are_settled(postgres: EmbeddedPostgres) -> None:
+    """By usage, as unknown, and with another model; replays still answer, and no invariant is broken."""
+    async with (
+        restored(postgres, "governor") as dsn,
+        serving(at_time(dsn, THE_DUMP_WAS_MADE)) as governor,
+    ):
+        governor.organization_id, governor.workflow_id = named("organization 0"), named("workflow 0")
+        assert await violations(governor) == []
+        assert (await governor.workflow_budget()).held_nano_usd > 2 * HOLD
+        for request, usage, served in (
+            ("open 0", USAGE, ""),
+            ("open unknown 0", None, ""),
+            ("open drift 0", USAGE, "perplexity/sonar"),
+        ):
+            settled = await governor.settle(await hold_of(governor, request), usage, served_model=served)
+            assert "LATE" not in flags(settled.entry)
+        assert settled.entry.granted_model == MINI
+        assert (await governor.workflow_budget()).held_nano_usd == 0
+        again = await governor.settle(await hold_of(governor, "settled 0"), USAGE)
+        assert again.replayed
+        assert await violations(governor) == []
+        refused = await refusal(governor.authorize(models=[MINI]))
+        assert refused.reason == "FROZEN"
+        assert (await governor.authorize()).held_nano_usd == HOLD
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await governor.sql("DELETE FROM ai_usage_ledger")
+
+
+async def hold_of(governor: Governor, request: str) -> authorization_pb2.Authorization:
+    (row,) = await governor.sql(
+        "SELECT authorization_id FROM authorizations WHERE organization_id = $1 AND request_id = $2",
+        governor.organization_id,
+        named(request),
+    )
+    return authorization_pb2.Authorization(authorization_id=str(row["authorization_id"]))
+
+
+async def test_a_workflow_goes_on(postgres: EmbeddedPostgres) -> None:
+    """A call that was open is settled, its workflow's total follows, and the guards stand."""
+    async with restored(postgres, "workflow") as dsn:
+        await migrate(dsn, files("migrations.workflow"))
+        await fetch(
+            dsn,
+            "UPDATE model_invocations SET state = 'SETTLED', respond_time = now(), end_time = now(),"
+            " entry_id = authorization_id, cost_nano_usd = 7",
+        )
+        assert await fetch(dsn, "SELECT total_ai_cost_nano_usd FROM intent_workflows") == [(7,)]
+        with pytest.raises(asyncpg.CheckViolationError, match="illegal transition"):
+            await fetch(dsn, "UPDATE intent_workflows SET state = 'COMPLETED', version = version + 1")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only grows"):
+            await fetch(dsn, "DELETE FROM workflow_transitions")
+
+
+async def test_an_unfinished_earlier_history_is_refused(postgres: EmbeddedPostgres) -> None:
+    """One that stopped half-way, or had other content, is not what the folded files stand for."""
+    async with restored(postgres, "governor") as dsn:
+        await fetch(dsn, "DELETE FROM schema_migrations WHERE name = '0017_sweep_in_order.sql'")
+        with pytest.raises(MigrationEdited, match="0001_prices"):
+            await migrate(dsn, files("migrations.governor"))
+
+
+def test_the_dumps_are_of_the_history_that_was_folded() -> None:
+    """So that the tests above cannot pass on some other database."""
+    for service, number in (("governor", 17), ("workflow", 3)):
+        dump = Path(__file__).with_name(f"{service}_before_folding.sql").read_text("utf-8")
+        folded = (files(f"migrations.{service}") / "folded.sql").read_text("utf-8")
+        lines = [line.split()[2:] for line in folded.splitlines() if line.startswith("-- folded: ")]
+        assert len(lines) == number
+        for name, digest in lines:
+            assert f"'{name}', '{digest}'" in dump
