@@ -260,7 +260,7 @@ DECLARE
     v_cost_nano_usd numeric;
     v_overage_nano_usd numeric;
     v_entry_id uuid;
-    v_account record;
+    v_account budgets;
 BEGIN
     SELECT o.last_sequence INTO v_last_sequence FROM organizations AS o
     WHERE o.organization_id = p_organization_id FOR UPDATE;
@@ -369,22 +369,18 @@ BEGIN
                 p_authors[i], v_now
             ) RETURNING to_jsonb(e) INTO entry;
 
+            limits_nano_usd := limits_in_force(p_organization_id, v_terms, budget_keys);
             FOR b IN 1 .. cardinality(budget_keys) LOOP
                 UPDATE budgets AS account SET
                     spent_nano_usd = account.spent_nano_usd + v_cost_nano_usd,
                     held_nano_usd = account.held_nano_usd - v_live_nano_usd,
                     unguarded_nano_usd = account.unguarded_nano_usd + v_overage_nano_usd
-                FROM limit_in_force(
-                    p_organization_id, v_terms.has_limits, v_terms.monthly_quota_nano_usd,
-                    v_terms.workflow_limit_nano_usd, budget_keys[b]) AS l
                 WHERE account.organization_id = p_organization_id AND account.budget_key = budget_keys[b]
-                RETURNING account.spent_nano_usd, account.held_nano_usd, account.unguarded_nano_usd, l.limit_nano_usd
-                INTO v_account;
+                RETURNING account.* INTO v_account;
                 IF NOT FOUND THEN
                     RAISE EXCEPTION 'authorization % of organization % has lost a budget',
                         v_hold.authorization_id, p_organization_id;
                 END IF;
-                limits_nano_usd[b] := v_account.limit_nano_usd;
                 budgets_spent_nano_usd[b] := v_account.spent_nano_usd;
                 budgets_held_nano_usd[b] := v_account.held_nano_usd;
                 budgets_unguarded_nano_usd[b] := v_account.unguarded_nano_usd;
