@@ -16,6 +16,7 @@ from infin8.governor.v1.governor_service_pb2 import (
     UnknownOutcome,
     VoidRequest,
 )
+from service_chassis.text import as_free_text
 
 TIMEOUT_SECONDS_DEFAULT: Final = 10.0
 
@@ -96,7 +97,10 @@ def settle_request(
 
 
 def void_request(organization_id: UUID | str, request_id: UUID | str, reason: str) -> VoidRequest:
-    return VoidRequest(organization_id=str(organization_id), request_id=str(request_id), reason=reason)
+    """`reason` may be any text: it is shortened and cleaned, since a hold is not to stay for what it says."""
+    return VoidRequest(
+        organization_id=str(organization_id), request_id=str(request_id), reason=as_free_text(reason)
+    )
 
 
 def get_authorization_request(organization_id: UUID, request_id: UUID) -> GetAuthorizationRequest:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_MESSAGE_LENGTH_MAX: Final = 400
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,22 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure 
 
 def invalid_field(field: str, description: str) -> Refusal:
     """INVALID_FIELD: what stands in the field can never be accepted."""
-    return Refusal("INVALID_FIELD", f"{field}: {description}", fields=[FieldViolation(field, description)])
+    return bad_fields([FieldViolation(field, description)], [])
 
 
 def too_large(field: str, description: str) -> Refusal:
     """VALUE_TOO_LARGE: the figure is well formed and above its stated bound."""
-    return Refusal("VALUE_TOO_LARGE", f"{field}: {description}", fields=[FieldViolation(field, description)])
+    return bad_fields([], [FieldViolation(field, description)])
+
+
+def bad_fields(invalid: Sequence[FieldViolation], too_large: Sequence[FieldViolation]) -> Refusal:
+    """INVALID_FIELD that names every bad field; VALUE_TOO_LARGE where none is worse than that."""
+    violations = [*invalid, *too_large]
+    message = ""
+    for count, violation in enumerate(violations):
+        said = f"{violation.field}: {violation.description}"
+        if count and len(message) + len(said) > _MESSAGE_LENGTH_MAX:
+            message += f"; and {len(violations) - count} more fields"
+            break
+        message += f"; {said}" if count else said
+    return Refusal("INVALID_FIELD" if invalid else "VALUE_TOO_LARGE", message, fields=violations)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from governor_service.api import parse, render
+from governor_service.api import render
+from governor_service.api.holds import hold_request, settle_request
 from governor_service.app import authorize, settle
 from governor_service.domain.authorization import Hold
 from governor_service.domain.ledger import Settlement
@@ -25,7 +26,7 @@ Result = TypeVar("Result")
 async def authorize_items(
     holds: HoldStore, items: Sequence[governor_pb2.AuthorizeRequest]
 ) -> governor_pb2.BatchAuthorizeResponse:
-    outcomes = await _each(items, parse.hold_request, lambda ready: authorize.authorize_all(holds, ready))
+    outcomes = await _each(items, hold_request, lambda ready: authorize.authorize_all(holds, ready))
     return governor_pb2.BatchAuthorizeResponse(results=[_authorize_result(outcome) for outcome in outcomes])
 
 
@@ -34,7 +35,7 @@ async def settle_items(
 ) -> governor_pb2.BatchSettleResponse:
     outcomes = await _each(
         items,
-        lambda item: parse.settle_request(item, author=author),
+        lambda item: settle_request(item, author=author),
         lambda ready: settle.settle_all(holds, ready),
     )
     return governor_pb2.BatchSettleResponse(results=[_settle_result(outcome) for outcome in outcomes])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from governor_service.api import parse, render
 from governor_service.domain.organizations import Freeze, FreezeTarget
 from infin8.governor.v1 import budget_service_pb2
-from service_chassis.refusal import invalid_field
-from service_chassis.rpc import fields
+from service_chassis.content_hash import content_hash
+from service_chassis.rpc.fields import Fields
 
 
-def freeze_target(request: budget_service_pb2.SetFreezeRequest) -> FreezeTarget:
+def freeze_target(fields: Fields, request: budget_service_pb2.SetFreezeRequest) -> FreezeTarget:
     """What to freeze, or to lift the freeze of."""
     match request.WhichOneof("target"):
         case "organization_id":
@@ -17,18 +17,20 @@ def freeze_target(request: budget_service_pb2.SetFreezeRequest) -> FreezeTarget:
                 organization_id=fields.required_uuid("organization_id", request.organization_id)
             )
         case "model":
-            return FreezeTarget(model=parse.model("model", request.model))
+            return FreezeTarget(model=parse.model(fields, "model", request.model))
         case "everything":
             if not request.everything:
-                raise invalid_field("everything", "is true or unset")
-            return FreezeTarget()
+                fields.invalid("everything", "is true or unset")
         case _:
-            raise invalid_field("target", "organization_id, model or everything is required")
+            fields.invalid("target", "organization_id, model or everything is required")
+    return FreezeTarget()
 
 
-def freeze_reason(request: budget_service_pb2.SetFreezeRequest) -> str:
-    """Required for lifting, too."""
-    return fields.text("reason", request.reason, max_length=parse.REASON_LENGTH_MAX, multiline=True)
+def freeze_content_hash(target: FreezeTarget, *, frozen: bool, reason: str) -> bytes:
+    """Tells a replay of a `request_id` from its reuse. `allow_unpriced` changes nothing of what is frozen."""
+    return content_hash(
+        organization_id=target.organization_id, model=target.model, frozen=frozen, reason=reason
+    )
 
 
 def freeze_message(value: Freeze) -> budget_service_pb2.Freeze:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import grpc
 
 from governor_service.api import batches, parse, postings, render
+from governor_service.api import holds as requests
 from governor_service.app import adjust, authorize, extend, get_authorization, record_usage, settle, void
 from governor_service.domain.authorization import Hold
 from governor_service.store.holds import HoldStore
@@ -14,7 +17,8 @@ from infin8.governor.v1 import authorization_pb2, entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from infin8.governor.v1 import governor_service_pb2_grpc as governor_grpc
 from service_chassis.postgres.database import Database
-from service_chassis.rpc import fields
+from service_chassis.rpc.fields import Fields
+from service_chassis.rpc.paging import Paging
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,62 +36,65 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
     async def CheckBudget(
         self, request: governor_pb2.CheckBudgetRequest, context: Context
     ) -> governor_pb2.CheckBudgetResponse:
-        call = parse.planned_call(request)
-        parse.hold_terms(request)
-        return render.budget_check(await self._holds.check_budget(call))
+        return render.budget_check(await self._holds.check_budget(requests.budget_check(request)))
 
     async def Authorize(
         self, request: governor_pb2.AuthorizeRequest, context: Context
     ) -> authorization_pb2.Authorization:
-        return render.authorization(await authorize.authorize(self._holds, parse.hold_request(request)))
+        return render.authorization(await authorize.authorize(self._holds, requests.hold_request(request)))
 
     async def Settle(self, request: governor_pb2.SettleRequest, context: Context) -> governor_pb2.Settlement:
-        settlement = await settle.settle(self._holds, parse.settle_request(request, author=ANONYMOUS))
+        settlement = await settle.settle(self._holds, requests.settle_request(request, author=ANONYMOUS))
         return render.settlement(settlement)
 
     async def Void(
         self, request: governor_pb2.VoidRequest, context: Context
     ) -> authorization_pb2.Authorization:
-        organization_id, authorization_id, request_id = parse.hold_target(request)
+        with Fields() as fields:
+            target = requests.hold_target(fields, request)
+            reason = parse.reason(fields, "reason", request.reason, required=False)
         hold = await void.void(
             self._holds,
-            organization_id,
-            authorization_id,
-            request_id=request_id,
-            reason=fields.text("reason", request.reason, max_length=parse.REASON_LENGTH_MAX, required=False),
+            target.organization_id,
+            target.authorization_id,
+            request_id=target.request_id,
+            reason=reason,
         )
         return render.authorization(hold)
 
     async def GetAuthorization(
         self, request: governor_pb2.GetAuthorizationRequest, context: Context
     ) -> authorization_pb2.Authorization:
-        organization_id, authorization_id, _ = parse.hold_target(request)
-        hold = await get_authorization.get_authorization(self._holds, organization_id, authorization_id)
+        with Fields() as fields:
+            target = requests.hold_target(fields, request)
+        hold = await get_authorization.get_authorization(
+            self._holds, target.organization_id, target.authorization_id
+        )
         return render.authorization(hold)
 
     async def Extend(
         self, request: governor_pb2.ExtendRequest, context: Context
     ) -> authorization_pb2.Authorization:
-        return render.authorization(await extend.extend(self._holds, *parse.extension(request)))
+        asked = requests.extension(request)
+        hold = await extend.extend(
+            self._holds, asked.organization_id, asked.authorization_id, asked.expire_time
+        )
+        return render.authorization(hold)
 
     async def ListAuthorizations(
         self, request: governor_pb2.ListAuthorizationsRequest, context: Context
     ) -> governor_pb2.ListAuthorizationsResponse:
-        wanted = parse.authorization_filter(request)
-        page_size = fields.page_size("page_size", request.page_size)
-        scope = f"ListAuthorizations {wanted}"
-        # One more tells whether there is a next page.
-        found = await self._holds.list(
-            wanted, after=parse.after_authorization(request.page_token, scope), limit=page_size + 1
+        with Fields() as fields:
+            wanted = requests.authorization_filter(fields, request)
+            paging = Paging(fields, request, (datetime, UUID), scope=[wanted])
+        found = await self._holds.list(wanted, after=paging.after or requests.BEFORE_ALL, limit=paging.limit)
+        page = paging.page(
+            found,
+            lambda held: render.authorization(Hold(authorization=held, budgets=())),
+            lambda held: (held.create_time, held.authorization_id),
         )
-        page = found[:page_size]
         return governor_pb2.ListAuthorizationsResponse(
-            authorizations=[
-                render.authorization(Hold(authorization=authorization, budgets=())) for authorization in page
-            ],
-            next_page_token=(
-                parse.authorization_page_token(page[-1], scope) if len(found) > page_size else ""
-            ),
+            authorizations=page.messages, next_page_token=page.next_page_token
         )
 
     async def BatchAuthorize(

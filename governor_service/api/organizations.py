@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from google.protobuf.message import Message
+from collections.abc import Sequence
+from typing import Literal
 
 from governor_service.api import parse, render
 from governor_service.domain.budgets import LIMIT_NANO_USD_MAX
@@ -16,24 +17,24 @@ from governor_service.domain.organizations import (
     TierTerms,
 )
 from infin8.governor.v1 import budget_service_pb2
-from service_chassis.refusal import invalid_field, too_large
-from service_chassis.rpc import fields
+from service_chassis.rpc.fields import Fields
 
 
-def organization_change(request: budget_service_pb2.SetOrganizationRequest) -> OrganizationChange:
+def organization_change(
+    fields: Fields, request: budget_service_pb2.SetOrganizationRequest
+) -> OrganizationChange:
     """What the mask names; without a mask, what is set. What the mask leaves out is not looked at."""
     sent = request.organization
-    organization_id = fields.required_uuid("organization.organization_id", sent.organization_id)
-    named = _fields_to_set(request)
+    named = _fields_to_set(fields, request)
     tier = workflow_limit = monthly_quota = None
     if OrganizationField.TIER in named and sent.tier:
         tier = fields.text("organization.tier", sent.tier, max_length=TIER_LENGTH_MAX)
     if OrganizationField.WORKFLOW_LIMIT in named:
-        workflow_limit = _limit("organization", sent, "workflow_limit_nano_usd")
+        workflow_limit = _limit(fields, "organization", sent, "workflow_limit_nano_usd")
     if OrganizationField.MONTHLY_QUOTA in named:
-        monthly_quota = _limit("organization", sent, "monthly_quota_nano_usd")
+        monthly_quota = _limit(fields, "organization", sent, "monthly_quota_nano_usd")
     return OrganizationChange(
-        organization_id=organization_id,
+        organization_id=fields.required_uuid("organization.organization_id", sent.organization_id),
         fields=named,
         tier=tier,
         workflow_limit_nano_usd=workflow_limit,
@@ -41,7 +42,9 @@ def organization_change(request: budget_service_pb2.SetOrganizationRequest) -> O
     )
 
 
-def _fields_to_set(request: budget_service_pb2.SetOrganizationRequest) -> list[OrganizationField]:
+def _fields_to_set(
+    fields: Fields, request: budget_service_pb2.SetOrganizationRequest
+) -> list[OrganizationField]:
     settable = list(OrganizationField)
     paths = request.update_mask.paths
     if not paths:
@@ -49,16 +52,13 @@ def _fields_to_set(request: budget_service_pb2.SetOrganizationRequest) -> list[O
         return [field for field in settable if field in sent]
     if "*" in paths:
         return settable
-    for path in paths:
-        if path not in settable:
-            raise invalid_field("update_mask", f"names {', '.join(settable)} or *, and nothing else")
+    if not set(paths) <= set(settable):
+        fields.invalid("update_mask", f"names {', '.join(settable)} or *, and nothing else")
     return [field for field in settable if field in paths]
 
 
-def tier_terms(sent: budget_service_pb2.Tier) -> TierTerms:
+def tier_terms(fields: Fields, sent: budget_service_pb2.Tier) -> TierTerms:
     """All of a tier."""
-    if len(sent.allowed_models) > ALLOWED_MODELS_MAX:
-        raise too_large("tier.allowed_models", f"has more than {ALLOWED_MODELS_MAX} models")
     threshold = None
     if sent.HasField("downgrade_threshold_percent"):
         threshold = fields.integer(
@@ -66,14 +66,9 @@ def tier_terms(sent: budget_service_pb2.Tier) -> TierTerms:
         )
     return TierTerms(
         tier=fields.text("tier.tier", sent.tier, max_length=TIER_LENGTH_MAX),
-        workflow_limit_nano_usd=_limit("tier", sent, "workflow_limit_nano_usd"),
-        monthly_quota_nano_usd=_limit("tier", sent, "monthly_quota_nano_usd"),
-        allowed_models=tuple(
-            dict.fromkeys(
-                parse.model(f"tier.allowed_models[{place}]", model)
-                for place, model in enumerate(sent.allowed_models)
-            )
-        ),
+        workflow_limit_nano_usd=_limit(fields, "tier", sent, "workflow_limit_nano_usd"),
+        monthly_quota_nano_usd=_limit(fields, "tier", sent, "monthly_quota_nano_usd"),
+        allowed_models=_allowed_models(fields, sent.allowed_models),
         downgrade_threshold_percent=threshold,
         subscription_price_nano_usd=fields.integer(
             "tier.subscription_price_nano_usd",
@@ -84,7 +79,24 @@ def tier_terms(sent: budget_service_pb2.Tier) -> TierTerms:
     )
 
 
-def _limit(path: str, message: Message, field: str) -> int | None:
+def _allowed_models(fields: Fields, sent: Sequence[str]) -> tuple[str, ...]:
+    """Canonical and distinct."""
+    if len(sent) > ALLOWED_MODELS_MAX:
+        fields.too_large("tier.allowed_models", f"has more than {ALLOWED_MODELS_MAX} models")
+        return ()
+    return tuple(
+        dict.fromkeys(
+            [parse.model(fields, f"tier.allowed_models[{place}]", model) for place, model in enumerate(sent)]
+        )
+    )
+
+
+def _limit(
+    fields: Fields,
+    path: str,
+    message: budget_service_pb2.Organization | budget_service_pb2.Tier,
+    field: Literal["workflow_limit_nano_usd", "monthly_quota_nano_usd"],
+) -> int | None:
     if not message.HasField(field):
         return None
     return fields.integer(f"{path}.{field}", getattr(message, field), minimum=0, maximum=LIMIT_NANO_USD_MAX)

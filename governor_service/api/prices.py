@@ -3,26 +3,17 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from governor_service.api import parse
 from governor_service.domain.model_names import canonical_model, is_priceable
 from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Price
 from governor_service.price_lists import Listing
 from infin8.governor.v1 import price_pb2, pricing_service_pb2
+from service_chassis.content_hash import content_hash
 from service_chassis.refusal import invalid_field
-from service_chassis.rpc import fields
-
-MODEL_LENGTH_MAX = 200
-SOURCE_LENGTH_MAX = 1024
+from service_chassis.rpc.fields import Fields
 
 
-def model_id(path: str, value: str) -> str:
-    """Any variant of a model's id: up to 200 characters, none of them white space."""
-    fields.text(path, value, max_length=MODEL_LENGTH_MAX)
-    if any(character.isspace() for character in value):
-        raise invalid_field(path, "has white space")
-    return value
-
-
-def listing(request: pricing_service_pb2.CreatePriceRequest) -> Listing:
+def listing(fields: Fields, request: pricing_service_pb2.CreatePriceRequest) -> Listing:
     """A price to enter, of the canonical model."""
 
     def component(name: str) -> int:
@@ -32,9 +23,9 @@ def listing(request: pricing_service_pb2.CreatePriceRequest) -> Listing:
     def optional_component(name: str) -> int | None:
         return component(name) if request.HasField(name) else None  # type: ignore[arg-type] # a name of its own
 
-    model = canonical_model(model_id("model", request.model)).model
+    model = canonical_model(parse.model_id(fields, "model", request.model)).model
     if not is_priceable(model):
-        raise invalid_field("model", "is not a model id")
+        fields.invalid("model", "is not a model id")
     try:
         return Listing(
             model=model,
@@ -44,21 +35,30 @@ def listing(request: pricing_service_pb2.CreatePriceRequest) -> Listing:
             output_nano_usd_per_mtok=component("output_nano_usd_per_mtok"),
             reasoning_nano_usd_per_mtok=optional_component("reasoning_nano_usd_per_mtok"),
             request_nano_usd=component("request_nano_usd"),
-            source=fields.text("source", request.source, max_length=SOURCE_LENGTH_MAX, required=False).strip()
-            or "CreatePrice",
+            source=parse.reason(fields, "source", request.source, required=False).strip() or "CreatePrice",
         )
     except ValueError as error:
         # The bounds of each component have been checked: what is left is that everything is free.
         raise invalid_field("input_nano_usd_per_mtok", str(error)) from None
 
 
-def effective_time(request: pricing_service_pb2.CreatePriceRequest) -> datetime | None:
+def effective_time(fields: Fields, request: pricing_service_pb2.CreatePriceRequest) -> datetime | None:
     """From when a price counts; None: from now on."""
     time = fields.timestamp("effective_time", request, "effective_time")
     # asyncpg writes the last microsecond that Python knows as infinity, which is no time.
     if time == datetime.max.replace(tzinfo=UTC):
-        raise invalid_field("effective_time", "is the end of time")
+        fields.invalid("effective_time", "is the end of time")
     return time
+
+
+def price_content_hash(listing: Listing, effective_time: datetime | None) -> bytes:
+    """Tells a replay of a `request_id` from its reuse."""
+    return content_hash(
+        model=listing.model,
+        **dict(listing.components()),
+        effective_time=effective_time,
+        source=listing.source,
+    )
 
 
 @lru_cache(maxsize=4096)

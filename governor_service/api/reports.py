@@ -13,50 +13,18 @@ from governor_service.domain.ledger import ModelCost, WorkflowCost
 from governor_service.domain.reports import (
     Margin,
     MonthlyCost,
-    TopWorkflows,
-    TopWorkflowsPage,
     WorkflowMonthlyCost,
 )
 from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
-from service_chassis.refusal import invalid_field
-from service_chassis.rpc import fields
+from service_chassis.rpc.fields import Fields
 
 
-def label_key(value: str) -> str | None:
+def label_key(fields: Fields, value: str) -> str | None:
     """The key that labels are split by; None: there is no split."""
     if not value:
         return None
     fields.labels("label_key", {value: ""})
     return value
-
-
-def top_workflows_scope(organization_id: UUID, month: date | None) -> str:
-    """What a page token of this list is bound to."""
-    return f"ListTopWorkflows {organization_id} {month}"
-
-
-def after_workflow(page_token: str, scope: str) -> TopWorkflowsPage | None:
-    """Where a page begins; None for the first."""
-    match fields.decode_page_token("page_token", page_token, scope=scope):
-        case None:
-            return None
-        case [str(month), int(cost_nano_usd), str(workflow_id)]:
-            try:
-                return TopWorkflowsPage(
-                    month=date.fromisoformat(month),
-                    cost_nano_usd=cost_nano_usd,
-                    workflow_id=fields.required_uuid("page_token", workflow_id),
-                )
-            except ValueError:
-                pass
-    raise invalid_field("page_token", "is not a page token of this list")
-
-
-def top_workflows_page_token(scope: str, month: date, last: WorkflowMonthlyCost) -> str:
-    """The token of the page that begins after a workflow. It holds the month: a list stays in it."""
-    return fields.encode_page_token(
-        scope=scope, position=[month.isoformat(), last.cost_nano_usd, str(last.workflow_id)]
-    )
 
 
 def workflow_cost(value: WorkflowCost) -> ledger_pb2.WorkflowCost:
@@ -91,24 +59,14 @@ def monthly_cost(value: MonthlyCost) -> ledger_pb2.OrganizationMonthlyCost:
     )
 
 
-def top_workflows(
-    organization_id: UUID, value: TopWorkflows, *, page_size: int, scope: str
-) -> ledger_pb2.ListTopWorkflowsResponse:
-    """A page of at most `page_size`; one more than that in `value` tells that there is another."""
-    page = value.workflows[:page_size]
-    return ledger_pb2.ListTopWorkflowsResponse(
-        workflows=[
-            ledger_pb2.WorkflowMonthlyCost(
-                organization_id=str(organization_id),
-                workflow_id=str(part.workflow_id),
-                cost_nano_usd=part.cost_nano_usd,
-                entries=part.entries,
-            )
-            for part in page
-        ],
-        next_page_token=(
-            top_workflows_page_token(scope, value.month, page[-1]) if len(value.workflows) > page_size else ""
-        ),
+def workflow_monthly_cost(
+    organization_id: UUID, value: WorkflowMonthlyCost
+) -> ledger_pb2.WorkflowMonthlyCost:
+    return ledger_pb2.WorkflowMonthlyCost(
+        organization_id=str(organization_id),
+        workflow_id=str(value.workflow_id),
+        cost_nano_usd=value.cost_nano_usd,
+        entries=value.entries,
     )
 
 

@@ -11,14 +11,13 @@ from service_chassis.refusal import Refusal
 
 
 async def list_prices(
-    database: Database, at_time: datetime | None, *, model_prefix: str, after_model: str, page_size: int
-) -> tuple[list[Price], bool]:
-    """A page of the price of each model as of a time (None: now), by model, and whether there are more."""
+    database: Database, at_time: datetime | None, *, model_prefix: str, after_model: str, limit: int
+) -> list[Price]:
+    """At most `limit` prices, that of each model as of a time (None: now), by model, after a model."""
     async with database.read() as connection:
-        prices = await prices_at_time(
-            connection, at_time, model_prefix=model_prefix, after_model=after_model, limit=page_size + 1
+        return await prices_at_time(
+            connection, at_time, model_prefix=model_prefix, after_model=after_model, limit=limit
         )
-    return prices[:page_size], len(prices) > page_size
 
 
 async def get_price_of_model(database: Database, model_id: str, at_time: datetime | None) -> Price:

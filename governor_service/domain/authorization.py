@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from governor_service.domain.budgets import BudgetStatus
 from governor_service.domain.pricing import Price
+from service_chassis.content_hash import content_hash, labels_content
 
 CANDIDATES_MAX = 10
 HOLD_DURATION_DEFAULT = timedelta(minutes=10)
@@ -94,10 +95,9 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequest:
-    """A request for a hold. `content_hash` tells a replay of `request_id` from its reuse."""
+    """A request for a hold."""
 
     request_id: UUID
-    content_hash: bytes
     call: PlannedCall
     hold_duration: timedelta
     on_expiry: ExpiryAction
@@ -109,6 +109,41 @@ class HoldRequest:
     @property
     def authorization_id(self) -> UUID:
         return authorization_id_of(self.request_id)
+
+    @property
+    def content_hash(self) -> bytes:
+        """Tells a replay of `request_id` from its reuse."""
+        call = self.call
+        return content_hash(
+            workflow_id=call.workflow_id,
+            models="\n".join(call.models),
+            input_tokens_max=call.input_tokens_max,
+            output_tokens_max=call.output_tokens_max,
+            # With all of them is in full, as without a minimum.
+            output_tokens_min=call.output_tokens_min or call.output_tokens_max,
+            requests_max=call.requests_max,
+            hold_duration=self.hold_duration.total_seconds(),
+            on_expiry=self.on_expiry,
+            labels=labels_content(call.labels),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldTarget:
+    """A hold, by its id; `request_id` where it was named by that."""
+
+    organization_id: UUID
+    authorization_id: UUID
+    request_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """A later end of a hold."""
+
+    organization_id: UUID
+    authorization_id: UUID
+    expire_time: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 from governor_service.domain.authorization import AuthorizationState
 from governor_service.domain.budgets import BudgetStatus
 from governor_service.domain.pricing import Usage
+from service_chassis.content_hash import content_hash
 
 _NAMESPACE = UUID("6f0b7a52-9a1c-5d0e-8c43-2f7d1f3a9be1")
 
@@ -18,6 +19,16 @@ _NAMESPACE = UUID("6f0b7a52-9a1c-5d0e-8c43-2f7d1f3a9be1")
 def idempotency_key(method: str, request_id: UUID) -> UUID:
     """The key of the one entry that a request may become, within its organization."""
     return uuid5(_NAMESPACE, f"{method}/{request_id}")
+
+
+def usage_content(usage: Usage | None) -> str:
+    """Usage for `content_hash`; empty where nobody knows it. 0 requests are 1."""
+    if usage is None:
+        return ""
+    return (
+        f"{usage.input_tokens} {usage.cached_input_tokens} {usage.cache_write_tokens} "
+        f"{usage.output_tokens} {usage.reasoning_tokens} {usage.requests or 1}"
+    )
 
 
 class EntryKind(StrEnum):
@@ -54,13 +65,11 @@ class SettleOutcome(StrEnum):
 class SettleRequest:
     """What a call used: `usage` None where nobody knows.
 
-    `served_model` is canonical, empty for the granted one. `content_hash` tells a repeated settlement from a
-    different one.
+    `served_model` is canonical, empty for the granted one.
     """
 
     organization_id: UUID
     authorization_id: UUID
-    content_hash: bytes
     served_model: str
     usage: Usage | None
     provider_cost_nano_usd: int | None
@@ -71,6 +80,18 @@ class SettleRequest:
     def true_up_key(self) -> UUID:
         """The idempotency key of the adjustment that brings an unknown outcome to its true cost."""
         return idempotency_key("TrueUp", self.authorization_id)
+
+    @property
+    def content_hash(self) -> bytes:
+        """Tells a repeated settlement from a different one.
+
+        Without the served model: that the database compares, since it knows the granted one, the default.
+        """
+        return content_hash(
+            usage=usage_content(self.usage),
+            provider_cost_nano_usd=self.provider_cost_nano_usd,
+            provider_generation_id=self.provider_generation_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

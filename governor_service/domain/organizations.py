@@ -8,6 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from service_chassis.content_hash import content_hash
+
+DEFAULT_TIER = "default"
 TIER_LENGTH_MAX = 200
 ALLOWED_MODELS_MAX = 1000
 
@@ -64,6 +67,16 @@ class OrganizationChange:
     workflow_limit_nano_usd: int | None
     monthly_quota_nano_usd: int | None
 
+    @property
+    def content_hash(self) -> bytes:
+        """Tells a replay of a `request_id` from its reuse."""
+        return content_hash(
+            fields="\n".join(self.fields),
+            tier=self.tier or (DEFAULT_TIER if OrganizationField.TIER in self.fields else None),
+            workflow_limit_nano_usd=self.workflow_limit_nano_usd,
+            monthly_quota_nano_usd=self.monthly_quota_nano_usd,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierTerms:
@@ -78,6 +91,18 @@ class TierTerms:
     allowed_models: tuple[str, ...]
     downgrade_threshold_percent: int | None
     subscription_price_nano_usd: int
+
+    @property
+    def content_hash(self) -> bytes:
+        """Tells a replay of a `request_id` from its reuse. The order of the models means nothing."""
+        return content_hash(
+            tier=self.tier,
+            workflow_limit_nano_usd=self.workflow_limit_nano_usd,
+            monthly_quota_nano_usd=self.monthly_quota_nano_usd,
+            allowed_models="\n".join(sorted(self.allowed_models)),
+            downgrade_threshold_percent=self.downgrade_threshold_percent,
+            subscription_price_nano_usd=self.subscription_price_nano_usd,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from governor_service.domain.ledger import LedgerEntry, idempotency_key
+from governor_service.domain.ledger import LedgerEntry, idempotency_key, usage_content
 from governor_service.domain.pricing import Usage
+from service_chassis.content_hash import content_hash, labels_content
 
 
 class PostingOutcome(StrEnum):
@@ -34,7 +35,6 @@ class RecordRequest:
     organization_id: UUID
     workflow_id: UUID
     request_id: UUID
-    content_hash: bytes
     served_model: str
     usage: Usage
     provider_cost_nano_usd: int | None
@@ -47,6 +47,18 @@ class RecordRequest:
         """The id of the entry that it becomes."""
         return idempotency_key("RecordUsage", self.request_id)
 
+    @property
+    def content_hash(self) -> bytes:
+        """Tells a replay of `request_id` from its reuse."""
+        return content_hash(
+            workflow_id=self.workflow_id,
+            served_model=self.served_model,
+            usage=usage_content(self.usage),
+            provider_cost_nano_usd=self.provider_cost_nano_usd,
+            labels=labels_content(self.labels),
+            occurred_time=self.occurred_time,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdjustRequest:
@@ -54,7 +66,6 @@ class AdjustRequest:
 
     organization_id: UUID
     request_id: UUID
-    content_hash: bytes
     entry_id: UUID
     corrected_cost_nano_usd: int
     reason: str
@@ -64,6 +75,15 @@ class AdjustRequest:
     def idempotency_key(self) -> UUID:
         """The id of the adjustment that it becomes."""
         return idempotency_key("Adjust", self.request_id)
+
+    @property
+    def content_hash(self) -> bytes:
+        """Tells a replay of `request_id` from its reuse."""
+        return content_hash(
+            entry_id=self.entry_id,
+            corrected_cost_nano_usd=self.corrected_cost_nano_usd,
+            reason=self.reason,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

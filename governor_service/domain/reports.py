@@ -62,7 +62,7 @@ class WorkflowMonthlyCost:
     entries: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TopWorkflowsPage:
     """Where a page of a month's workflows begins: after this cost and workflow."""
 

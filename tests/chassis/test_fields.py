@@ -5,13 +5,12 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import pytest
-from google.protobuf.api_pb2 import Api
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.context.attribute_context_pb2 import AttributeContext
 from google.rpc.error_details_pb2 import RetryInfo
@@ -19,15 +18,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infin8.workflow.v1.steps_pb2 import Step
-from service_chassis.refusal import Refusal
-from service_chassis.rpc import fields
+from service_chassis.refusal import Refusal, invalid_field
+from service_chassis.rpc.fields import VIOLATIONS_MAX, Fields
 
 CANONICAL = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 
+class Steps(StrEnum):
+    ICP = "ICP"
+
+
 def reason(parse: Callable[..., Any], *arguments: Any, **options: Any) -> str:
-    with pytest.raises(Refusal) as raised:
-        parse("path.to.field", *arguments, **options)
+    with pytest.raises(Refusal) as raised, Fields() as fields:
+        parse(fields, "path.to.field", *arguments, **options)
     assert [violation.field for violation in raised.value.fields] == ["path.to.field"]
     return raised.value.reason
 
@@ -35,13 +38,13 @@ def reason(parse: Callable[..., Any], *arguments: Any, **options: Any) -> str:
 @pytest.mark.parametrize("text", [CANONICAL, CANONICAL.upper()])
 def test_a_uuid_in_canonical_form(text: str) -> None:
     """Upper case is accepted and becomes the same id."""
-    assert fields.required_uuid("id", text) == UUID(CANONICAL)
+    assert Fields().required_uuid("id", text) == UUID(CANONICAL)
 
 
 @given(st.uuids(), st.uuids())
 def test_a_uuid_is_like_any_other(one: UUID, other: UUID) -> None:
     """Nobody who compares, sorts, looks up, writes or stores it sees that it was parsed another way."""
-    parsed = fields.required_uuid("id", str(one))
+    parsed = Fields().required_uuid("id", str(one))
     assert isinstance(parsed, UUID)
     assert (parsed == one, one == parsed, hash(parsed)) == (True, True, hash(one))
     assert (parsed < other, other < parsed) == (one < other, other < one)
@@ -65,20 +68,20 @@ def test_a_uuid_is_like_any_other(one: UUID, other: UUID) -> None:
 )
 def test_a_uuid_in_any_other_form_is_refused(text: str) -> None:
     """Braces, urn, misplaced or missing hyphens, foreign digits, nil."""
-    assert reason(fields.required_uuid, text) == "INVALID_FIELD"
-    assert reason(fields.optional_uuid, text) == "INVALID_FIELD"
+    assert reason(Fields.required_uuid, text) == "INVALID_FIELD"
+    assert reason(Fields.optional_uuid, text) == "INVALID_FIELD"
 
 
 def test_a_missing_uuid() -> None:
     """The empty string is refused where an id is required, and None where it is not."""
-    assert reason(fields.required_uuid, "") == "INVALID_FIELD"
-    assert fields.optional_uuid("id", "") is None
+    assert reason(Fields.required_uuid, "") == "INVALID_FIELD"
+    assert Fields().optional_uuid("id", "") is None
 
 
 @pytest.mark.parametrize("value", ["a", "x" * 10, "Zürich 東京", "שלום", " a "])
 def test_a_text_comes_back_as_sent(value: str) -> None:
     """Any script, at most so many characters."""
-    assert fields.text("name", value, max_length=10) == value
+    assert Fields().text("name", value, max_length=10) == value
 
 
 @pytest.mark.parametrize(
@@ -99,14 +102,16 @@ def test_a_text_comes_back_as_sent(value: str) -> None:
 )
 def test_a_text_that_lies_about_itself_is_refused(value: str) -> None:
     """Nothing, too long, NUL, control and bidirectional characters."""
-    assert reason(fields.text, value, max_length=10) == "INVALID_FIELD"
+    assert reason(Fields.text, value, max_length=10) == "INVALID_FIELD"
 
 
 def test_a_text_of_several_lines() -> None:
     """Line feed and tab where lines are allowed; the other controls nowhere."""
-    assert fields.text("body", "a\n\tb", max_length=10, multiline=True) == "a\n\tb"
-    assert reason(fields.text, "a\rb\0", max_length=10, multiline=True) == "INVALID_FIELD"
-    assert fields.text("note", "", max_length=10, required=False) == ""
+    assert Fields().text("body", "a\n\tb", max_length=10, multiline=True) == "a\n\tb"
+    assert Fields().text("body", "a\r\nb", max_length=10, multiline=True) == "a\r\nb"
+    for control in "\0", "a\rb", "\r", "\x0b", "\x85", "\u202e":
+        assert reason(Fields.text, control, max_length=10, multiline=True) == "INVALID_FIELD"
+    assert Fields().text("note", "", max_length=10, required=False) == ""
 
 
 @pytest.mark.parametrize(
@@ -115,9 +120,9 @@ def test_a_text_of_several_lines() -> None:
 def test_an_integer_has_bounds(value: int, outcome: int | str) -> None:
     """Too little can never be right; too much is OUT_OF_RANGE."""
     if isinstance(outcome, str):
-        assert reason(fields.integer, value, minimum=1, maximum=9) == outcome
+        assert reason(Fields.integer, value, minimum=1, maximum=9) == outcome
     else:
-        assert fields.integer("tokens", value, minimum=1, maximum=9) == outcome
+        assert Fields().integer("tokens", value, minimum=1, maximum=9) == outcome
 
 
 def request_at(seconds: int, nanos: int = 0) -> AttributeContext.Request:
@@ -126,10 +131,10 @@ def request_at(seconds: int, nanos: int = 0) -> AttributeContext.Request:
 
 def test_a_timestamp() -> None:
     """UTC, cut to microseconds; None if unset."""
-    assert fields.timestamp("time", AttributeContext.Request(), "time") is None
-    parsed = fields.timestamp("time", request_at(1_700_000_000, 123_456_999), "time")
+    assert Fields().timestamp("time", AttributeContext.Request(), "time") is None
+    parsed = Fields().timestamp("time", request_at(1_700_000_000, 123_456_999), "time")
     assert parsed == datetime(2023, 11, 14, 22, 13, 20, 123_456, tzinfo=UTC)
-    end = fields.timestamp("time", request_at(253_402_300_799, 999_999_999), "time")
+    end = Fields().timestamp("time", request_at(253_402_300_799, 999_999_999), "time")
     assert end == datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
@@ -147,7 +152,7 @@ def test_a_timestamp() -> None:
 )
 def test_a_timestamp_out_of_range_is_refused(seconds: int, nanos: int) -> None:
     """Before 2000, after 9999, nanos that are none."""
-    assert reason(fields.timestamp, request_at(seconds, nanos), "time") == "INVALID_FIELD"
+    assert reason(Fields.timestamp, request_at(seconds, nanos), "time") == "INVALID_FIELD"
 
 
 DAY = {"minimum": timedelta(seconds=1), "maximum": timedelta(days=1)}
@@ -159,8 +164,8 @@ def retry(seconds: int, nanos: int = 0) -> RetryInfo:
 
 def test_a_duration() -> None:
     """Cut to microseconds; None if unset."""
-    assert fields.duration("hold", RetryInfo(), "retry_delay", **DAY) is None
-    parsed = fields.duration("hold", retry(86_399, 999_999_999), "retry_delay", **DAY)
+    assert Fields().duration("hold", RetryInfo(), "retry_delay", **DAY) is None
+    parsed = Fields().duration("hold", retry(86_399, 999_999_999), "retry_delay", **DAY)
     assert parsed == timedelta(seconds=86_399, microseconds=999_999)
 
 
@@ -177,14 +182,16 @@ def test_a_duration() -> None:
 )
 def test_a_duration_out_of_bounds_is_refused(seconds: int, nanos: int, outcome: str) -> None:
     """Too short or no duration at all is invalid, too long is OUT_OF_RANGE."""
-    assert reason(fields.duration, retry(seconds, nanos), "retry_delay", **DAY) == outcome
+    assert reason(Fields.duration, retry(seconds, nanos), "retry_delay", **DAY) == outcome
 
 
 def test_an_enum_by_name() -> None:
     """Without its prefix; 0 and unknown numbers are refused."""
-    assert fields.enum_name("step", Step.STEP_ICP, Step, "STEP_") == "ICP"
-    assert reason(fields.enum_name, Step.STEP_UNSPECIFIED, Step, "STEP_") == "INVALID_FIELD"
-    assert reason(fields.enum_name, 99, Step, "STEP_") == "INVALID_FIELD"
+    assert Fields().enum("step", Step.STEP_ICP, Step, "STEP_", Steps) is Steps.ICP
+    assert reason(Fields.enum, Step.STEP_UNSPECIFIED, Step, "STEP_", Steps) == "INVALID_FIELD"
+    assert reason(Fields.enum, 99, Step, "STEP_", Steps) == "INVALID_FIELD"
+    assert Fields().optional_enum("step", Step.STEP_UNSPECIFIED, Step, "STEP_", Steps) is None
+    assert reason(Fields.optional_enum, 99, Step, "STEP_", Steps) == "INVALID_FIELD"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +199,7 @@ def test_an_enum_by_name() -> None:
 )
 def test_a_url_comes_back_as_sent(value: str) -> None:
     """http and https."""
-    assert fields.url("url", value, allow_private=False) == value
+    assert Fields().url("url", value, allow_private=False) == value
 
 
 @pytest.mark.parametrize(
@@ -218,7 +225,7 @@ def test_a_url_comes_back_as_sent(value: str) -> None:
 )
 def test_what_is_no_plain_web_address_is_refused(value: str) -> None:
     """Another scheme, no host, credentials, spaces, too long."""
-    assert reason(fields.url, value) == "INVALID_FIELD"
+    assert reason(Fields.url, value) == "INVALID_FIELD"
 
 
 @pytest.mark.parametrize(
@@ -243,13 +250,13 @@ def test_what_is_no_plain_web_address_is_refused(value: str) -> None:
 )
 def test_a_private_address_where_it_is_not_allowed(host: str) -> None:
     """In whatever form it is written."""
-    assert fields.url("url", f"http://{host}/") == f"http://{host}/"
-    assert reason(fields.url, f"http://{host}/", allow_private=False) == "INVALID_FIELD"
+    assert Fields().url("url", f"http://{host}/") == f"http://{host}/"
+    assert reason(Fields.url, f"http://{host}/", allow_private=False) == "INVALID_FIELD"
 
 
 def test_labels() -> None:
     """As sent; an empty value is one."""
-    assert fields.labels("labels", {"team": "a", "note": ""}) == {"team": "a", "note": ""}
+    assert Fields().labels("labels", {"team": "a", "note": ""}) == {"team": "a", "note": ""}
 
 
 @pytest.mark.parametrize(
@@ -266,58 +273,74 @@ def test_labels() -> None:
 )
 def test_labels_out_of_bounds_are_refused(value: dict[str, str]) -> None:
     """More than 16, keys above 64 or with an equals sign, values above 256, above 1 KiB together."""
-    assert reason(fields.labels, value) == "INVALID_FIELD"
+    assert reason(Fields.labels, value) == "INVALID_FIELD"
 
 
-@pytest.mark.parametrize(("value", "outcome"), [(0, 50), (1, 1), (1000, 1000)])
-def test_a_page_size(value: int, outcome: int) -> None:
-    """0 is the default."""
-    assert fields.page_size("page_size", value) == outcome
+def refused(parse: Callable[[Fields], Any]) -> Refusal:
+    with pytest.raises(Refusal) as raised, Fields() as fields:
+        parse(fields)
+    return raised.value
 
 
-def test_a_page_size_out_of_bounds() -> None:
-    """Negative is invalid, above 1,000 is OUT_OF_RANGE."""
-    assert reason(fields.page_size, -1) == "INVALID_FIELD"
-    assert reason(fields.page_size, 1001) == "VALUE_TOO_LARGE"
+def named(refusal: Refusal) -> list[str]:
+    return [violation.field for violation in refusal.fields]
 
 
-@given(
-    st.lists(
-        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
-        | st.integers(-(2**62), 2**62)
+def test_every_bad_field_is_named() -> None:
+    """In one refusal. What is merely too large comes last, and decides only where it is alone."""
+
+    def parse(fields: Fields) -> None:
+        fields.integer("epoch", 11, minimum=1, maximum=10)
+        fields.required_uuid("organization_id", "")
+        fields.text("name", "a\nb", max_length=10)
+        assert fields.required_uuid("workflow_id", CANONICAL) == UUID(CANONICAL)
+        assert (fields.is_bad("name"), fields.is_bad("workflow_id"), fields.all_good) == (True, False, False)
+
+    refusal = refused(parse)
+    assert (refusal.reason, named(refusal)) == ("INVALID_FIELD", ["organization_id", "name", "epoch"])
+    for name in named(refusal):
+        assert name in refusal.message
+
+    refusal = refused(lambda fields: [fields.integer(name, 11, minimum=1, maximum=10) for name in "ab"])
+    assert (refusal.reason, named(refusal)) == ("VALUE_TOO_LARGE", ["a", "b"])
+
+
+def test_a_field_is_named_once() -> None:
+    """By what was noticed first."""
+    refusal = refused(lambda fields: [fields.invalid("a", text) for text in ("is required", "is bad")])
+    assert [(v.field, v.description) for v in refusal.fields] == [("a", "is required")]
+
+
+def test_what_fails_on_a_stand_in_is_not_told() -> None:
+    """The bad field is."""
+    refusal = refused(lambda fields: int(fields.text("name", "", max_length=10)))
+    assert str(refusal) == "INVALID_FIELD: name: is required"
+
+
+def test_a_refusal_in_the_block_is_told_with_the_rest() -> None:
+    """It need not be noted."""
+
+    def parse(fields: Fields) -> None:
+        fields.invalid("name", "is required")
+        raise invalid_field("result", "is required")
+
+    assert named(refused(parse)) == ["name", "result"]
+
+
+def test_without_a_bad_field_nothing_is_hidden() -> None:
+    """Neither the value nor an error of ours."""
+    with Fields() as fields:
+        name = fields.text("name", "a", max_length=10)
+    assert name == "a"
+    with pytest.raises(ZeroDivisionError), Fields():
+        _ = 1 / 0
+
+
+def test_bad_fields_without_end() -> None:
+    """Neither the list nor the message grows with them."""
+    refusal = refused(
+        lambda fields: [fields.invalid(f"items[{place}]", "is bad") for place in range(10 * VIOLATIONS_MAX)]
     )
-)
-def test_a_page_token_comes_back(position: list[str | int]) -> None:
-    """With its scope; with another it is refused."""
-    token = fields.encode_page_token(scope="ListEntries:a", position=position)
-    assert fields.decode_page_token("page_token", token, scope="ListEntries:a") == position
-    assert reason(fields.decode_page_token, token, scope="ListEntries:b") == "INVALID_FIELD"
-
-
-@given(st.text(min_size=1) | st.binary(min_size=1).map(lambda raw: raw.hex()))
-def test_a_page_token_of_somebody_elses_is_refused(token: str) -> None:
-    """Never an exception of another kind."""
-    assert reason(fields.decode_page_token, token, scope="a") == "INVALID_FIELD"
-
-
-@pytest.mark.parametrize("position", [[True], [1.5], [None], [["a"]], ["\0"], ["\ud800"], [2**64]])
-def test_a_page_token_made_up_with_a_right_checksum(position: Any) -> None:
-    """Who computes the checksum gets no further than values that a database can take."""
-    token = fields.encode_page_token(scope="a", position=position)
-    assert reason(fields.decode_page_token, token, scope="a") == "INVALID_FIELD"
-
-
-def test_no_page_token() -> None:
-    """The first page."""
-    assert fields.decode_page_token("page_token", "", scope="a") is None
-
-
-def test_the_content_hash_is_of_the_content() -> None:
-    """The same fields, in whatever order a map was filled, hash alike; another value does not."""
-    one, other = Struct(), Struct()
-    one.update({"a": 1, "b": 2})
-    other.update({"b": 2, "a": 1})
-    assert fields.content_hash(one) == fields.content_hash(other)
-    other.update({"b": 3})
-    assert fields.content_hash(one) != fields.content_hash(other)
-    assert fields.content_hash(Api(name="a")) != fields.content_hash(Api(version="a"))
+    assert len(refusal.fields) == VIOLATIONS_MAX
+    assert len(refusal.message) < 500
+    assert refusal.message.endswith("more fields")

@@ -69,7 +69,6 @@ class World:
         workflow_id = self.id(f"workflow {organization} {call['workflow']}")
         return HoldRequest(
             request_id=self.id(f"request {request}"),
-            content_hash=repr(call).encode(),
             call=PlannedCall(
                 organization_id=self.id(f"organization {organization}"),
                 workflow_id=workflow_id,
@@ -88,7 +87,6 @@ class World:
         return SettleRequest(
             organization_id=self.id(f"organization {organization}"),
             authorization_id=authorization_id_of(self.id(f"request {request}")),
-            content_hash=repr(outcome).encode(),
             provider_generation_id="",
             author="test",
             **outcome,
@@ -232,7 +230,6 @@ async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, 
     request = SettleRequest(
         organization_id=UUID(governor.organization_id),
         authorization_id=UUID(held.authorization_id),
-        content_hash=b"",
         served_model="",
         usage=Usage(input_tokens=1, output_tokens=1),
         provider_cost_nano_usd=None,

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from service_chassis.refusal import Refusal
-from service_chassis.rpc.fields import encode_page_token
+from service_chassis.rpc.paging import encode_page_token
 from tests.workflow.service import Client, state_name
 
 OTHER_ORGANIZATION = "0a4e5b1e-94a9-4fd5-9d2b-3f0e6f1f2c3d"
@@ -109,6 +109,6 @@ async def test_a_token_of_another_shape_is_refused(
     workflow_id = (await client.create()).workflow_id
     scope = f"{method}Request {client.organization_id} {workflow_id}"
     for position in positions:
-        token = encode_page_token(scope=scope, position=position)
+        token = encode_page_token(scope, position)
         with pytest.raises(Refusal, match="INVALID_FIELD: page_token"):
             await client.call(method, workflow_id=workflow_id, page_token=token)

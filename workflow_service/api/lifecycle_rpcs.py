@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import grpc
 
 from infin8.workflow.v1 import workflow_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 from service_chassis.postgres.database import Database
-from service_chassis.rpc import fields
+from service_chassis.rpc.fields import Fields
+from service_chassis.rpc.paging import Paging
 from workflow_service.api import parse, render
-from workflow_service.api.paging import Paging, fitting, time_position
 from workflow_service.app import read_workflows, transitions
 from workflow_service.app.create_workflow import create_workflow
 
@@ -25,87 +27,94 @@ class LifecycleRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def CreateWorkflow(
         self, request: workflow_service_pb2.CreateWorkflowRequest, _context: Context
     ) -> workflow_pb2.Workflow:
+        asked = parse.workflow_to_create(request, allow_private_targets=self._allow_private_targets)
         answer = await create_workflow(
             self._database,
-            parse.request_of(request, required=True),
-            display_name=parse.display_name(request),
-            profile=parse.profile(request),
-            publish_target=parse.publish_target(request, allow_private=self._allow_private_targets),
+            asked.request,
+            display_name=asked.display_name,
+            profile=asked.profile,
+            publish_target=asked.publish_target,
         )
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
     async def GetWorkflow(
         self, request: workflow_service_pb2.GetWorkflowRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        return render.workflow_message(await read_workflows.get_workflow(self._database, *parse.ids(request)))
+        with Fields() as fields:
+            key = parse.workflow_of(fields, request)
+        return render.workflow_message(
+            await read_workflows.get_workflow(self._database, key.organization_id, key.workflow_id)
+        )
 
     async def ListWorkflows(
         self, request: workflow_service_pb2.ListWorkflowsRequest, _context: Context
     ) -> workflow_service_pb2.ListWorkflowsResponse:
-        organization_id = fields.required_uuid("organization_id", request.organization_id)
-        state = parse.state("state", request.state) if request.state else None
-        paging = Paging(request, organization_id, state)
-        page = await read_workflows.list_workflows(
-            self._database,
-            organization_id,
-            state=state,
-            after=paging.time_and_id,
-            page_size=paging.page_size,
+        with Fields() as fields:
+            organization_id = fields.required_uuid("organization_id", request.organization_id)
+            state = parse.state_filter(fields, request)
+            paging = Paging(fields, request, (datetime, UUID), scope=[organization_id, state])
+        found = await read_workflows.list_workflows(
+            self._database, organization_id, state=state, after=paging.after, limit=paging.limit
         )
-        messages = [render.workflow_message(workflow) for workflow in page.items]
-        count = fitting(messages)
-        position = [
-            (time_position(workflow.create_time), str(workflow.workflow_id))
-            for workflow in page.items[count - 1 : count]
-        ]
-        more = page.more or count < len(messages)
+        page = paging.page(
+            found, render.workflow_message, lambda workflow: (workflow.create_time, workflow.workflow_id)
+        )
         return workflow_service_pb2.ListWorkflowsResponse(
-            workflows=messages[:count],
-            next_page_token=paging.next_token(position[0], more=more) if position else "",
+            workflows=page.messages, next_page_token=page.next_page_token
         )
 
     async def UpdateWorkflowData(
         self, request: workflow_service_pb2.UpdateWorkflowDataRequest, _context: Context
     ) -> workflow_pb2.Workflow:
+        with Fields() as fields:
+            key = parse.workflow_of(fields, request)
+            data = parse.workflow_data(fields, request)
         return render.workflow_message(
             await read_workflows.update_workflow_data(
-                self._database, *parse.ids(request), parse.workflow_data(request)
+                self._database, key.organization_id, key.workflow_id, data
             )
         )
 
     async def AdvanceWorkflow(
         self, request: workflow_service_pb2.AdvanceWorkflowRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        _, workflow_id = parse.ids(request)
-        answer = await transitions.advance(
-            self._database, parse.request_of(request), workflow_id, parse.expected_state(request)
-        )
+        with Fields() as fields:
+            workflow_id = fields.required_uuid("workflow_id", request.workflow_id)
+            expected_state = parse.expected_state(fields, request)
+            asked = parse.request_of(fields, request)
+        answer = await transitions.advance(self._database, asked, workflow_id, expected_state)
         return render.workflow_message(answer.workflow)
 
     async def SubmitSeedReview(
         self, request: workflow_service_pb2.SubmitSeedReviewRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        _, workflow_id = parse.ids(request)
+        with Fields() as fields:
+            workflow_id = fields.required_uuid("workflow_id", request.workflow_id)
+            expected_state = parse.expected_state(fields, request)
+            decisions = parse.decisions(fields, request)
+            asked = parse.request_of(
+                fields,
+                request,
+                workflow_id=workflow_id,
+                expected_state=expected_state,
+                approved=parse.approved(decisions),
+            )
         answer = await transitions.submit_seed_review(
-            self._database,
-            parse.request_of(request),
-            workflow_id,
-            parse.expected_state(request),
-            parse.decisions(request),
+            self._database, asked, workflow_id, expected_state, decisions
         )
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
     async def CancelWorkflow(
         self, request: workflow_service_pb2.CancelWorkflowRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        _, workflow_id = parse.ids(request)
-        answer = await transitions.cancel(
-            self._database,
-            parse.request_of(request),
-            workflow_id,
-            parse.expected_state(request),
-            parse.reason(request, required=False),
-        )
+        with Fields() as fields:
+            workflow_id = fields.required_uuid("workflow_id", request.workflow_id)
+            expected_state = parse.expected_state(fields, request)
+            reason = parse.free_text(fields, "reason", request.reason)
+            asked = parse.request_of(
+                fields, request, workflow_id=workflow_id, expected_state=expected_state, reason=reason
+            )
+        answer = await transitions.cancel(self._database, asked, workflow_id, expected_state, reason)
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
     async def GetStateMachine(

@@ -1,10 +1,11 @@
-"""From request messages to what the app takes. Each function raises INVALID_FIELD or VALUE_TOO_LARGE."""
+"""From request messages to what the app takes. Each function notes in `fields` what is wrong."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -13,8 +14,9 @@ from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
 
 from infin8.workflow.v1 import errors_pb2, steps_pb2, workflow_pb2, workflow_service_pb2
-from service_chassis.refusal import invalid_field
-from service_chassis.rpc import fields
+from service_chassis.content_hash import content_hash
+from service_chassis.rpc.fields import Fields
+from service_chassis.text import REASON_LENGTH_MAX
 from workflow_service.app.read_workflows import DATA_BYTES_MAX
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step, WorkflowState
@@ -24,7 +26,6 @@ from workflow_service.store.leases import LeaseKey
 from workflow_service.store.request_ids import Request
 
 NAME_LENGTH_MAX: Final = 200
-REASON_LENGTH_MAX: Final = 1024
 COMPETITOR_URLS_MAX: Final = 10
 DECISIONS_MAX: Final = 1000
 LEASE_DURATION_MAX: Final = timedelta(hours=24)
@@ -36,16 +37,37 @@ ANONYMOUS: Final = "anonymous"
 _PATH_PART: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
 
 
-def ids(message: Any) -> tuple[UUID, UUID]:
+@dataclass(frozen=True, kw_only=True)
+class WorkflowKey:
+    """Which workflow, of which organization."""
+
+    organization_id: UUID
+    workflow_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowToCreate:
+    """What CreateWorkflow asks for."""
+
+    request: Request
+    display_name: str
+    profile: Profile
+    publish_target: PublishTarget
+
+
+def workflow_of(fields: Fields, message: Any) -> WorkflowKey:
     """`organization_id` and `workflow_id`."""
-    return (
-        fields.required_uuid("organization_id", message.organization_id),
-        fields.required_uuid("workflow_id", message.workflow_id),
+    return WorkflowKey(
+        organization_id=fields.required_uuid("organization_id", message.organization_id),
+        workflow_id=fields.required_uuid("workflow_id", message.workflow_id),
     )
 
 
-def request_of(message: Any, *, required: bool = False) -> Request:
-    """Who asks for what; the method is the message's name less `Request`."""
+def request_of(fields: Fields, message: Any, *, required: bool = False, **content: object) -> Request:
+    """Who asks for what; the method is the message's name less `Request`.
+
+    `content` is what the request means, as `content_hash` takes it.
+    """
     request_id = None
     if required:
         request_id = fields.required_uuid("request_id", message.request_id)
@@ -55,23 +77,31 @@ def request_of(message: Any, *, required: bool = False) -> Request:
         organization_id=fields.required_uuid("organization_id", message.organization_id),
         method=message.DESCRIPTOR.name.removesuffix("Request"),
         request_id=request_id,
-        content_hash=fields.content_hash(message),
+        content_hash=content_hash(**content),
         actor=ANONYMOUS,
     )
 
 
-def expected_state(message: Any) -> WorkflowState:
-    return state("expected_state", message.expected_state)
+def expected_state(fields: Fields, message: Any) -> WorkflowState:
+    return fields.enum(
+        "expected_state",
+        message.expected_state,
+        workflow_pb2.WorkflowState,
+        "WORKFLOW_STATE_",
+        WorkflowState,
+    )
 
 
-def state(path: str, value: int) -> WorkflowState:
-    return WorkflowState(fields.enum_name(path, value, workflow_pb2.WorkflowState, "WORKFLOW_STATE_"))
+def state_filter(fields: Fields, message: workflow_service_pb2.ListWorkflowsRequest) -> WorkflowState | None:
+    return fields.optional_enum(
+        "state", message.state, workflow_pb2.WorkflowState, "WORKFLOW_STATE_", WorkflowState
+    )
 
 
-def working_step(message: Any) -> Step:
-    step = Step(fields.enum_name("step", message.step, steps_pb2.Step, "STEP_"))
+def working_step(fields: Fields, message: Any) -> Step:
+    step = fields.enum("step", message.step, steps_pb2.Step, "STEP_", Step)
     if step is Step.SEED_REVIEW:
-        raise invalid_field("step", "is a person's to do, by SubmitSeedReview")
+        fields.invalid("step", "is a person's to do, by SubmitSeedReview")
     return step
 
 
@@ -79,40 +109,60 @@ def wait(message: Any) -> bool:
     return bool(message.wait) if message.HasField("wait") else True
 
 
-def lease_duration(message: Message, *, default: timedelta, minimum: timedelta) -> timedelta:
+def lease_duration(fields: Fields, message: Message, *, default: timedelta, minimum: timedelta) -> timedelta:
     sent = fields.duration(
         "lease_duration", message, "lease_duration", minimum=minimum, maximum=LEASE_DURATION_MAX
     )
     return default if sent is None else sent
 
 
-def lease_key(message: Any) -> LeaseKey:
-    organization_id, workflow_id = ids(message)
+def lease_key(fields: Fields, message: Any) -> LeaseKey:
     return LeaseKey(
-        organization_id=organization_id,
-        workflow_id=workflow_id,
+        organization_id=fields.required_uuid("organization_id", message.organization_id),
+        workflow_id=fields.required_uuid("workflow_id", message.workflow_id),
         lease_token=fields.required_uuid("lease_token", message.lease_token),
         epoch=fields.integer("epoch", message.epoch, minimum=1, maximum=EPOCH_MAX),
     )
 
 
-def display_name(message: workflow_service_pb2.CreateWorkflowRequest) -> str:
-    return fields.text("display_name", message.display_name, max_length=NAME_LENGTH_MAX)
+def workflow_to_create(
+    message: workflow_service_pb2.CreateWorkflowRequest, *, allow_private_targets: bool
+) -> WorkflowToCreate:
+    with Fields() as fields:
+        display_name = fields.text("display_name", message.display_name, max_length=NAME_LENGTH_MAX)
+        profile = _profile(fields, message)
+        target = _publish_target(fields, message, allow_private=allow_private_targets)
+        return WorkflowToCreate(
+            request=request_of(
+                fields,
+                message,
+                required=True,
+                display_name=display_name,
+                organization_name=profile.organization_name,
+                organization_url=profile.organization_url,
+                linkedin_url=profile.linkedin_url,
+                competitor_urls="\n".join(profile.competitor_urls),
+                publish_target=f"{target.kind} {target.location}",
+            ),
+            display_name=display_name,
+            profile=profile,
+            publish_target=target,
+        )
 
 
-def profile(message: workflow_service_pb2.CreateWorkflowRequest) -> Profile:
-    if not message.HasField("profile"):
-        raise invalid_field("profile", "is required")
+def _profile(fields: Fields, message: workflow_service_pb2.CreateWorkflowRequest) -> Profile:
     sent = message.profile
+    if not message.HasField("profile"):
+        fields.invalid("profile", "is required")
     if not sent.competitor_urls:
-        raise invalid_field("profile.competitor_urls", "is required")
+        fields.invalid("profile.competitor_urls", "is required")
     if len(sent.competitor_urls) > COMPETITOR_URLS_MAX:
-        raise invalid_field("profile.competitor_urls", f"has more than {COMPETITOR_URLS_MAX}")
-    competitor_urls = []
-    for index, value in enumerate(sent.competitor_urls):
+        fields.invalid("profile.competitor_urls", f"has more than {COMPETITOR_URLS_MAX}")
+    competitor_urls: list[str] = []
+    for index, value in enumerate(sent.competitor_urls[:COMPETITOR_URLS_MAX]):
         path = f"profile.competitor_urls[{index}]"
         if fields.url(path, value) in competitor_urls:
-            raise invalid_field(path, "stands there twice")
+            fields.invalid(path, "stands there twice")
         competitor_urls.append(value)
     return Profile(
         organization_name=fields.text(
@@ -124,84 +174,91 @@ def profile(message: workflow_service_pb2.CreateWorkflowRequest) -> Profile:
     )
 
 
-def publish_target(
-    message: workflow_service_pb2.CreateWorkflowRequest, *, allow_private: bool
+def _publish_target(
+    fields: Fields, message: workflow_service_pb2.CreateWorkflowRequest, *, allow_private: bool
 ) -> PublishTarget:
-    if not message.HasField("publish_target"):
-        return PublishTarget(PublishKind.DIRECTORY, "")
     sent = message.publish_target
     match sent.WhichOneof("target"):
         case "directory":
-            return PublishTarget(PublishKind.DIRECTORY, _relative_path(sent.directory.path))
+            return PublishTarget(PublishKind.DIRECTORY, _relative_path(fields, sent.directory.path))
         case "webhook":
             url = fields.url("publish_target.webhook.url", sent.webhook.url, allow_private=allow_private)
             return PublishTarget(PublishKind.WEBHOOK, url)
         case "wordpress":
             url = fields.url("publish_target.wordpress.url", sent.wordpress.url, allow_private=allow_private)
             return PublishTarget(PublishKind.WORDPRESS, url)
-        case _:
-            raise invalid_field("publish_target.target", "directory, webhook or wordpress is required")
+    if message.HasField("publish_target"):
+        fields.invalid("publish_target.target", "directory, webhook or wordpress is required")
+    return PublishTarget(PublishKind.DIRECTORY, "")
 
 
-def workflow_data(message: workflow_service_pb2.UpdateWorkflowDataRequest) -> Mapping[str, Any]:
+def workflow_data(
+    fields: Fields, message: workflow_service_pb2.UpdateWorkflowDataRequest
+) -> Mapping[str, Any]:
     path = "workflow_data"
     if not message.workflow_data.fields:
-        raise invalid_field(path, "has no key to merge")
+        fields.invalid(path, "has no key to merge")
+        return {}
     try:
         data: dict[str, Any] = MessageToDict(message.workflow_data)
         encoded = json.dumps(data, allow_nan=False, ensure_ascii=False)
     except (SerializeToJsonError, ValueError):
-        raise invalid_field(path, "has a number that JSON cannot carry") from None
+        fields.invalid(path, "has a number that JSON cannot carry")
+        return {}
     if len(encoded.encode()) > DATA_BYTES_MAX:
-        raise invalid_field(path, f"is larger than {DATA_BYTES_MAX} bytes of JSON")
-    if "\\u0000" in encoded and _has_nul(data):
-        raise invalid_field(path, "has the control character U+0000")
+        fields.invalid(path, f"is larger than {DATA_BYTES_MAX} bytes of JSON")
+    elif "\\u0000" in encoded and _has_nul(data):
+        fields.invalid(path, "has the control character U+0000")
     for key in sorted(SERVICE_KEYS & data.keys()):
-        raise invalid_field(f"{path}.{key}", "is kept by the service")
+        fields.invalid(f"{path}.{key}", "is kept by the service")
     return data
 
 
-def decisions(message: workflow_service_pb2.SubmitSeedReviewRequest) -> Mapping[str, ReviewDecision]:
+def decisions(
+    fields: Fields, message: workflow_service_pb2.SubmitSeedReviewRequest
+) -> Mapping[str, ReviewDecision]:
     """By keyword_key, in the order sent."""
-    if len(message.decisions) > DECISIONS_MAX:
-        raise invalid_field("decisions", f"has more than {DECISIONS_MAX}")
     decided: dict[str, ReviewDecision] = {}
+    if len(message.decisions) > DECISIONS_MAX:
+        fields.invalid("decisions", f"has more than {DECISIONS_MAX}")
+        return decided
     for index, sent in enumerate(message.decisions):
         path = f"decisions[{index}]"
         key = keyword_key(fields.text(f"{path}.keyword", sent.keyword, max_length=NAME_LENGTH_MAX))
         if key in decided:
-            raise invalid_field(f"{path}.keyword", "is decided twice")
-        decided[key] = ReviewDecision(
-            fields.enum_name(f"{path}.decision", sent.decision, steps_pb2.ReviewDecision, "REVIEW_DECISION_")
+            fields.invalid(f"{path}.keyword", "is decided twice")
+        decided[key] = fields.enum(
+            f"{path}.decision", sent.decision, steps_pb2.ReviewDecision, "REVIEW_DECISION_", ReviewDecision
         )
     return decided
 
 
-def reason(message: Any, *, required: bool) -> str:
-    return fields.text(
-        "reason", message.reason, max_length=REASON_LENGTH_MAX, required=required, multiline=True
+def approved(decided: Mapping[str, ReviewDecision]) -> str:
+    """Decisions for `content_hash`: in any order, and a keyword without a decision is rejected."""
+    return "\n".join(sorted(key for key, decision in decided.items() if decision is ReviewDecision.APPROVED))
+
+
+def free_text(fields: Fields, path: str, value: str, *, required: bool = False) -> str:
+    """A reason or a message: line breaks and tabs are accepted."""
+    return fields.text(path, value, max_length=REASON_LENGTH_MAX, required=required, multiline=True)
+
+
+def last_error(fields: Fields, message: workflow_service_pb2.FailStepRequest) -> LastError:
+    error_class = fields.optional_enum(
+        "error_class", message.error_class, errors_pb2.ErrorClass, "ERROR_CLASS_", ErrorClass
     )
-
-
-def last_error(message: workflow_service_pb2.FailStepRequest) -> LastError:
-    error_class = ErrorClass.REPORTED_BY_WORKER
-    if message.error_class:
-        name = fields.enum_name("error_class", message.error_class, errors_pb2.ErrorClass, "ERROR_CLASS_")
-        error_class = ErrorClass(name)
     return LastError(
-        error_class=error_class,
-        reason=reason(message, required=True),
-        message=fields.text(
-            "message", message.message, max_length=REASON_LENGTH_MAX, required=False, multiline=True
-        ),
+        error_class=error_class or ErrorClass.REPORTED_BY_WORKER,
+        reason=free_text(fields, "reason", message.reason, required=True),
+        message=free_text(fields, "message", message.message),
     )
 
 
-def _relative_path(value: str) -> str:
+def _relative_path(fields: Fields, value: str) -> str:
     path = "publish_target.directory.path"
     fields.text(path, value, max_length=NAME_LENGTH_MAX, required=False)
     if value and not all(_PATH_PART.fullmatch(part) for part in value.split("/")):
-        raise invalid_field(
+        fields.invalid(
             path, "is not a relative path of letters, digits, '.', '_' and '-' that stays below its root"
         )
     return value

@@ -9,8 +9,8 @@ from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
 
 from infin8.workflow.v1 import steps_pb2, workflow_service_pb2
-from service_chassis.refusal import FieldViolation, Refusal, invalid_field
-from service_chassis.rpc import fields
+from service_chassis.refusal import FieldViolation, Refusal, bad_fields, invalid_field
+from service_chassis.rpc.fields import VIOLATIONS_MAX, Fields
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
     RESULT_TYPES,
@@ -30,8 +30,6 @@ from workflow_service.domain.steps import (
     cluster_id,
 )
 
-_VIOLATIONS_MAX: Final = 10
-
 # The ids in a result: the list that bears them, the field, and whether it may be left out to be derived.
 _IDS: Final = {
     "clustering": [("clusters", "cluster_id", True)],
@@ -41,7 +39,9 @@ _IDS: Final = {
 }
 
 
-def step_result(workflow_id: UUID, message: workflow_service_pb2.CompleteStepRequest) -> StepResult:
+def step_result(
+    fields: Fields, workflow_id: UUID, message: workflow_service_pb2.CompleteStepRequest
+) -> StepResult:
     """Raises INVALID_FIELD for an unset result and for one that its schema does not take."""
     kind = message.WhichOneof("result")
     if kind is None:
@@ -155,6 +155,5 @@ def _refusal(kind: str, error: ValidationError) -> Refusal:
             detail["msg"],
         )
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    ][:_VIOLATIONS_MAX]
-    first = violations[0]
-    return Refusal("INVALID_FIELD", f"{first.field}: {first.description}", fields=violations)
+    ]
+    return bad_fields(violations[:VIOLATIONS_MAX], [])

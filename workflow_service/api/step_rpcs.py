@@ -9,6 +9,7 @@ import grpc
 
 from infin8.workflow.v1 import workflow_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 from service_chassis.postgres.database import Database
+from service_chassis.rpc.fields import Fields
 from workflow_service.api import parse, render
 from workflow_service.api.step_messages import step_result
 from workflow_service.app.claim_step import claim_step, heartbeat_step
@@ -38,63 +39,81 @@ class StepRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def RunStep(
         self, request: workflow_service_pb2.RunStepRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        _, workflow_id = parse.ids(request)
+        with Fields() as fields:
+            workflow_id = fields.required_uuid("workflow_id", request.workflow_id)
+            step = parse.working_step(fields, request)
+            expected_state = parse.expected_state(fields, request)
+            asked = parse.request_of(
+                fields, request, workflow_id=workflow_id, step=step, expected_state=expected_state
+            )
         answer = await self._step_runner.run_step(
-            parse.request_of(request),
-            workflow_id,
-            parse.working_step(request),
-            parse.expected_state(request),
-            wait=parse.wait(request),
+            asked, workflow_id, step, expected_state, wait=parse.wait(request)
         )
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
     async def RunWorkflow(
         self, request: workflow_service_pb2.RunWorkflowRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        _, workflow_id = parse.ids(request)
+        with Fields() as fields:
+            workflow_id = fields.required_uuid("workflow_id", request.workflow_id)
+            expected_state = parse.expected_state(fields, request)
+            asked = parse.request_of(fields, request, workflow_id=workflow_id, expected_state=expected_state)
         answer = await self._workflow_runner.run_workflow(
-            parse.request_of(request), workflow_id, parse.expected_state(request), wait=parse.wait(request)
+            asked, workflow_id, expected_state, wait=parse.wait(request)
         )
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
     async def ClaimStep(
         self, request: workflow_service_pb2.ClaimStepRequest, _context: Context
     ) -> workflow_service_pb2.Lease:
-        _, workflow_id = parse.ids(request)
-        claimed = await claim_step(
-            self._database,
-            parse.request_of(request),
-            workflow_id,
-            parse.working_step(request),
-            parse.expected_state(request),
-            self._duration(request),
-        )
+        with Fields() as fields:
+            workflow_id = fields.required_uuid("workflow_id", request.workflow_id)
+            step = parse.working_step(fields, request)
+            expected_state = parse.expected_state(fields, request)
+            duration = self._duration(fields, request)
+            asked = parse.request_of(
+                fields,
+                request,
+                workflow_id=workflow_id,
+                step=step,
+                expected_state=expected_state,
+                lease_duration=duration.total_seconds(),
+            )
+        claimed = await claim_step(self._database, asked, workflow_id, step, expected_state, duration)
         return render.lease_message(claimed.lease, replayed=claimed.replayed)
 
     async def HeartbeatStep(
         self, request: workflow_service_pb2.HeartbeatStepRequest, _context: Context
     ) -> workflow_service_pb2.Lease:
-        leased = await heartbeat_step(self._database, parse.lease_key(request), self._duration(request))
+        with Fields() as fields:
+            key = parse.lease_key(fields, request)
+            duration = self._duration(fields, request)
+        leased = await heartbeat_step(self._database, key, duration)
         return render.renewed_lease_message(leased)
 
     async def CompleteStep(
         self, request: workflow_service_pb2.CompleteStepRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        key = parse.lease_key(request)
-        answer = await complete_step(
-            self._database, key, step_result(key.workflow_id, request), actor=parse.ANONYMOUS
-        )
+        with Fields() as fields:
+            key = parse.lease_key(fields, request)
+            result = step_result(fields, key.workflow_id, request)
+        answer = await complete_step(self._database, key, result, actor=parse.ANONYMOUS)
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
     async def FailStep(
         self, request: workflow_service_pb2.FailStepRequest, _context: Context
     ) -> workflow_pb2.Workflow:
-        answer = await fail_step(
-            self._database, parse.lease_key(request), parse.last_error(request), actor=parse.ANONYMOUS
-        )
+        with Fields() as fields:
+            key = parse.lease_key(fields, request)
+            error = parse.last_error(fields, request)
+        answer = await fail_step(self._database, key, error, actor=parse.ANONYMOUS)
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
     def _duration(
-        self, request: workflow_service_pb2.ClaimStepRequest | workflow_service_pb2.HeartbeatStepRequest
+        self,
+        fields: Fields,
+        request: workflow_service_pb2.ClaimStepRequest | workflow_service_pb2.HeartbeatStepRequest,
     ) -> timedelta:
-        return parse.lease_duration(request, default=self._lease_duration, minimum=self._lease_duration_min)
+        return parse.lease_duration(
+            fields, request, default=self._lease_duration, minimum=self._lease_duration_min
+        )

@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from service_chassis.refusal import invalid_field
+from service_chassis.text import REASON_LENGTH_MAX
 from workflow_service.domain.states import Step
 
 KEYWORDS_PER_COMPETITOR_MAX: Final = 3
@@ -87,6 +88,7 @@ def _keyword(value: str) -> str:
 
 Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
 Sentence = Annotated[str, Field(max_length=1024), AfterValidator(_line)]
+Reason = Annotated[str, Field(max_length=REASON_LENGTH_MAX), AfterValidator(_block)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_line)]
 Keyword = Annotated[str, Field(max_length=_KEYWORD_LENGTH_MAX), AfterValidator(_keyword)]
 Block = Annotated[str, Field(max_length=100_000), AfterValidator(_block)]
@@ -112,7 +114,7 @@ class SeedKeyword(_Frozen):
     keyword: Keyword
     competitor_url: Url
     intent: Line
-    reason: Sentence
+    reason: Reason
 
 
 class CompetitorResult(_Frozen):
@@ -142,7 +144,7 @@ class ClusterVerdict(_Frozen):
     cluster_id: UUID
     valid: bool
     confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-    reason: Sentence
+    reason: Reason
 
 
 class ValidationResult(_Frozen):

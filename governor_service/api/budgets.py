@@ -1,0 +1,81 @@
+"""Budgets: requests → domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from governor_service.api import parse
+from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, BudgetName, BudgetPeriod, BudgetScope
+from infin8.governor.v1 import budget_pb2, budget_service_pb2
+from service_chassis.content_hash import content_hash
+from service_chassis.rpc.fields import Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitToSet:
+    """A budget and its new limit; None: none of its own."""
+
+    organization_id: UUID
+    name: BudgetName
+    limit_nano_usd: int | None
+    request_id: UUID | None
+
+    @property
+    def content_hash(self) -> bytes:
+        """Tells a replay of `request_id` from its reuse."""
+        return content_hash(budget=self.name.key, limit_nano_usd=self.limit_nano_usd)
+
+
+def limit_to_set(request: budget_service_pb2.SetBudgetRequest) -> LimitToSet:
+    with Fields() as fields:
+        name = budget_name(fields, request)
+        if name.scope is BudgetScope.LABEL and not request.period:
+            fields.invalid("period", "is required for a label's budget")
+        return LimitToSet(
+            organization_id=fields.required_uuid("organization_id", request.organization_id),
+            name=name,
+            limit_nano_usd=fields.integer(
+                "limit_nano_usd", request.limit_nano_usd, minimum=0, maximum=LIMIT_NANO_USD_MAX
+            )
+            if request.HasField("limit_nano_usd")
+            else None,
+            request_id=fields.optional_uuid("request_id", request.request_id),
+        )
+
+
+def budget_name(
+    fields: Fields, request: budget_service_pb2.GetBudgetRequest | budget_service_pb2.SetBudgetRequest
+) -> BudgetName:
+    """Which budget. A label's whose period is unset is taken for a month's."""
+    scope = budget_scope(fields, request.scope) or BudgetScope.ORGANIZATION
+    if not request.scope:
+        fields.invalid("scope", "is required")
+    subject = request.subject
+    period = fields.optional_enum(
+        "period", request.period, budget_pb2.BudgetPeriod, "BUDGET_PERIOD_", BudgetPeriod
+    )
+    start = parse.month(fields, "period_start", request, "period_start")
+    # What the others may be depends on the scope.
+    if not fields.is_bad("scope"):
+        match scope:
+            case BudgetScope.ORGANIZATION:
+                if subject:
+                    fields.invalid("subject", "is empty for an organization's budget")
+                if period not in (None, BudgetPeriod.MONTH):
+                    fields.invalid("period", "is MONTH for an organization's budget")
+            case BudgetScope.WORKFLOW:
+                subject = str(fields.required_uuid("subject", subject))
+                if period is BudgetPeriod.MONTH:
+                    fields.invalid("period", "is LIFETIME for a workflow's budget")
+                period = BudgetPeriod.LIFETIME
+            case BudgetScope.LABEL:
+                parse.label(fields, "subject", subject)
+        if start is not None and period is BudgetPeriod.LIFETIME:
+            fields.invalid("period_start", "is unset for a lifetime")
+    return BudgetName(scope=scope, subject=subject, period=period or BudgetPeriod.MONTH, month=start)
+
+
+def budget_scope(fields: Fields, value: budget_pb2.BudgetScope.ValueType) -> BudgetScope | None:
+    """None: unset."""
+    return fields.optional_enum("scope", value, budget_pb2.BudgetScope, "BUDGET_SCOPE_", BudgetScope)

@@ -1,0 +1,154 @@
+"""Pages of lists, and the tokens between them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from google.protobuf.struct_pb2 import Value
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infin8.workflow.v1.workflow_service_pb2 import ListWorkflowsRequest
+from service_chassis.refusal import Refusal
+from service_chassis.rpc.fields import Fields
+from service_chassis.rpc.paging import INT32, PAGE_BYTES_MAX, Paging, encode_page_token
+
+SCOPE = "ListWorkflowsRequest a"
+TOKEN_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200)
+
+
+def paging(kinds: Any, *, scope: object = "a", **request: Any) -> Paging[Any]:
+    with Fields() as fields:
+        return Paging(fields, ListWorkflowsRequest(**request), kinds, scope=[scope])
+
+
+def refused(kinds: Any, **request: Any) -> Refusal:
+    with pytest.raises(Refusal) as raised:
+        paging(kinds, **request)
+    return raised.value
+
+
+@pytest.mark.parametrize(("value", "limit"), [(0, 51), (1, 2), (1000, 1001)])
+def test_a_page_size(value: int, limit: int) -> None:
+    """0 is the default; one more than the page is looked for."""
+    assert paging((int,), page_size=value).limit == limit
+
+
+def test_a_page_size_out_of_bounds() -> None:
+    """Negative is invalid, above 1,000 is OUT_OF_RANGE."""
+    assert refused((int,), page_size=-1).reason == "INVALID_FIELD"
+    assert refused((int,), page_size=1001).reason == "VALUE_TOO_LARGE"
+
+
+def test_pages_hold_everything_once() -> None:
+    """One more item than the page takes tells whether there is a next one."""
+    items = [(f"{number:02}", uuid4()) for number in range(10)]
+    seen, token, pages = [], "", 0
+    while True:
+        asked = paging((str, UUID), page_size=4, page_token=token)
+        found = [item for item in items if asked.after is None or item > asked.after][: asked.limit]
+        page = asked.page(found, lambda item: Value(string_value=item[0]), lambda item: item)
+        seen += [message.string_value for message in page.messages]
+        token, pages = page.next_page_token, pages + 1
+        if not token:
+            break
+    assert (seen, pages) == ([name for name, _ in items], 3)
+
+
+def test_the_last_page_may_be_full() -> None:
+    """Then no token leads to an empty one."""
+    page = paging((int,), page_size=2).page([1, 2], lambda item: Value(number_value=item), lambda item: item)
+    assert (len(page.messages), page.next_page_token) == (2, "")
+
+
+def test_a_page_fits_into_a_message() -> None:
+    """It ends before it is too large, and goes on there; a single item is given whatever its size."""
+    large = Value(string_value="x" * (PAGE_BYTES_MAX // 2))
+    asked = paging((int,))
+    page = asked.page([1, 2, 3], lambda _: large, lambda item: item)
+    assert len(page.messages) == 1
+    assert paging((int,), page_token=page.next_page_token).after == 1
+    huge = Value(string_value="x" * PAGE_BYTES_MAX)
+    assert len(asked.page([1], lambda _: huge, lambda item: item).messages) == 1
+
+
+@given(
+    TOKEN_TEXT,
+    st.integers(-(2**62), 2**62),
+    st.uuids(),
+    st.datetimes(timezones=st.just(UTC)),
+    st.dates(),
+)
+def test_a_position_comes_back(text: str, number: int, uuid: UUID, time: datetime, day: date) -> None:
+    """Of each kind, exactly."""
+    for kinds, position in (
+        ((str, int, UUID), (text, number, uuid)),
+        ((datetime, UUID), (time, uuid)),
+        ((date, int, UUID), (day, number, uuid)),
+    ):
+        assert paging(kinds, page_token=encode_page_token(SCOPE, position)).after == position
+    assert paging((str,), page_token=encode_page_token(SCOPE, [text])).after == text
+
+
+def test_a_token_of_another_list_is_refused() -> None:
+    """Of another method, organization or filter."""
+    token = encode_page_token(SCOPE, [1])
+    assert paging((int,), page_token=token).after == 1
+    with pytest.raises(Refusal, match="page_token"):
+        paging((int,), scope="b", page_token=token)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.binary(min_size=1).map(bytes.hex))
+def test_a_token_that_is_none_is_refused(token: str) -> None:
+    """Never an exception of another kind."""
+    assert refused((int,), page_token=token).reason == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "position"),
+    [
+        ((int,), []),
+        ((int,), [1, 2]),
+        ((int,), ["x"]),
+        ((int,), [True]),
+        ((int,), [1.5]),
+        ((int,), [None]),
+        ((int,), [2**64]),
+        ((INT32,), [2**31]),
+        ((str,), [1]),
+        ((str,), [["a"]]),
+        ((str,), ["\0"]),
+        ((str,), ["\ud800"]),
+        ((UUID,), ["x"]),
+        ((date,), ["2026-13-01"]),
+        ((datetime,), [2**62]),
+        ((datetime,), [1 - 10**17]),
+    ],
+)
+def test_a_token_made_up_with_a_right_checksum(kinds: Any, position: Any) -> None:
+    """Whoever computes the checksum gets no further than values that a database can take."""
+    assert refused(kinds, page_token=encode_page_token(SCOPE, position)).reason == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize(
+    ("token", "named"),
+    [("nonsense", ["name", "page_token"]), (encode_page_token("another list", [1]), ["name"])],
+)
+def test_a_token_beside_another_bad_field(token: str, named: list[str]) -> None:
+    """One that is none is named, too; of which list it is, nobody can tell then."""
+
+    def parse(fields: Fields) -> None:
+        fields.invalid("name", "is required")
+        Paging(fields, ListWorkflowsRequest(page_token=token), (int,), scope=["a"])
+
+    with pytest.raises(Refusal) as raised, Fields() as fields:
+        parse(fields)
+    assert [violation.field for violation in raised.value.fields] == named
+
+
+def test_no_token() -> None:
+    """The first page."""
+    assert paging((datetime, UUID)).after is None
