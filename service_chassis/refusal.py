@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_MESSAGE_LENGTH_MAX: Final = 400
+_MESSAGE_LENGTH_MAX: Final = 500
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,10 @@ def too_large(field: str, description: str) -> Refusal:
 def bad_fields(invalid: Sequence[FieldViolation], too_large: Sequence[FieldViolation]) -> Refusal:
     """INVALID_FIELD that names every bad field; VALUE_TOO_LARGE where none is worse than that."""
     violations = [*invalid, *too_large]
-    message = ""
-    for count, violation in enumerate(violations):
-        said = f"{violation.field}: {violation.description}"
-        if count and len(message) + len(said) > _MESSAGE_LENGTH_MAX:
-            message += f"; and {len(violations) - count} more fields"
-            break
-        message += f"; {said}" if count else said
+    said = [f"{violation.field}: {violation.description}" for violation in violations]
+    message = "; ".join(said)
+    if len(message) > _MESSAGE_LENGTH_MAX and len(said) > 1:
+        message = f"{said[0]}; also bad: {', '.join(violation.field for violation in violations[1:])}"
+    if len(message) > _MESSAGE_LENGTH_MAX:
+        message = f"{message[: _MESSAGE_LENGTH_MAX - 1]}…"
     return Refusal("INVALID_FIELD" if invalid else "VALUE_TOO_LARGE", message, fields=violations)

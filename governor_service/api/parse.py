@@ -77,6 +77,8 @@ def usage(fields: Fields, path: str, sent: entry_pb2.Usage) -> Usage:
         fields.invalid(f"{path}.cache_write_tokens", "is, with cached_input_tokens, above input_tokens")
     if sent.reasoning_tokens > sent.output_tokens:
         fields.invalid(f"{path}.reasoning_tokens", "is above output_tokens")
+    if not fields.all_good:
+        return Usage(input_tokens=0, output_tokens=0)  # it takes no bad figures
     return Usage(
         input_tokens=sent.input_tokens,
         cached_input_tokens=sent.cached_input_tokens,

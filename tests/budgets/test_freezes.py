@@ -152,3 +152,29 @@ async def test_in_a_batch_each_answers_for_itself(governor: Governor) -> None:
     answer = await governor.stub.BatchAuthorize(governor_pb2.BatchAuthorizeRequest(items=items))
     assert [result.error.reason for result in answer.results] == [0, errors_pb2.ERROR_REASON_FROZEN, 0]
     assert (await governor.workflow_budget()).held_nano_usd == 2 * HOLD
+
+
+async def test_a_mistyped_model_is_not_frozen(governor: Governor) -> None:
+    """It would freeze nothing: a model without a price has to be meant. The same counts for lifting."""
+    for frozen in (True, False):
+        refused = await refusal(set_freeze(governor, frozen, model="perplexity/sonnar"))
+        assert (refused.reason, refused.metadata) == ("MODEL_NOT_PRICED", {"model": "perplexity/sonnar"})
+    assert await governor.sql("SELECT FROM freeze_changes") == []
+
+
+async def test_a_model_without_a_price_may_be_frozen_on_purpose(governor: Governor) -> None:
+    """Before it gets a price."""
+    frozen = await set_freeze(governor, model="Acme/New:free", allow_unpriced=True)
+    assert (frozen.model, frozen.frozen) == ("acme/new", True)
+    await governor.price("acme/new", 10**9)
+    assert (await refusal(governor.authorize(models=["acme/new"]))).reason == "FROZEN"
+    await set_freeze(governor, False, model="acme/new")
+    await governor.authorize(models=["acme/new"])
+
+
+@pytest.mark.parametrize("spelling", ["sonar", "Perplexity/Sonar:online", "perplexity/sonar@azure"])
+async def test_any_spelling_freezes_the_model(governor: Governor, spelling: str) -> None:
+    """For all of its spellings."""
+    assert (await set_freeze(governor, model=spelling)).model == SONAR
+    for model in (SONAR, "sonar", "perplexity/sonar:free"):
+        assert (await refusal(governor.authorize(models=[model]))).reason == "FROZEN"

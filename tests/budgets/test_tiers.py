@@ -115,3 +115,17 @@ async def test_the_newest_of_the_history_is_what_stands(governor: Governor) -> N
     )
     assert [tuple(row) for row in history] == [(1, "somebody"), (2, "anonymous")]
     assert (await list_tiers(governor)).tiers[1].workflow_limit_nano_usd == 2
+
+
+async def test_a_page_of_large_tiers_fits_into_a_message(governor: Governor) -> None:
+    """It is shorter than asked for, and goes on; 20 tiers of 1,000 long names are more than 4 MiB."""
+    models = [f"{'x' * 195}{number:04}" for number in range(1000)]
+    for number in range(20):
+        await set_tier(governor, tier=f"large {number:02}", allowed_models=models)
+    names, pages, token = [], 0, ""
+    while pages == 0 or token:
+        answer = await governor.budgets.ListTiers(budget_service_pb2.ListTiersRequest(page_token=token))
+        names += [tier.tier for tier in answer.tiers]
+        pages, token = pages + 1, answer.next_page_token
+    assert names == ["default", *(f"large {number:02}" for number in range(20))]
+    assert pages > 1

@@ -347,3 +347,25 @@ async def test_a_governor_that_comes_back_is_found(governor_dsn: str) -> None:
         seen = Governor(channel, governor_dsn, organization_id, workflow_id)
         assert [entry.cost_nano_usd for entry in await seen.entries()] == [COST]
     assert settlement.entry.cost_nano_usd == COST
+
+
+@pytest.mark.parametrize(
+    "text", ["", "400:\r\n\tno such parameter", "\x1b[31m\0", "a\udcff", "\u202e", "x" * 100_000]
+)
+async def test_no_text_keeps_a_hold_from_being_voided(served: Served, text: str) -> None:
+    """Whatever an exception says: the client shortens and cleans it."""
+
+    def work(client: SyncGovernorClient) -> Any:
+        with client.governed_call(**served.planned()) as call:
+            call.dispatch()
+            return call.void(text)
+
+    assert (await served.in_thread(work)).state == AuthorizationState.AUTHORIZATION_STATE_VOIDED
+    async with (
+        GovernorClient.connect(served.target) as client,
+        client.governed_call(**served.planned()) as call,
+    ):
+        call.dispatch()
+        voided = await call.void(text)
+    assert voided.state == AuthorizationState.AUTHORIZATION_STATE_VOIDED
+    assert (await served.seen.workflow_budget()).held_nano_usd == 0

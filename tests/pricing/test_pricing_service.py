@@ -95,8 +95,8 @@ async def test_list_prices(stub: PricingServiceAsyncStub) -> None:
 
 
 async def test_list_prices_at_a_time(stub: PricingServiceAsyncStub) -> None:
-    """As of another time, the versions of that time; a component at zero is not one that is unset."""
-    response = await stub.ListPrices(ListPricesRequest(at_time=_time(2100), model_prefix="perplexity/"))
+    """The versions of that time; a component at zero is not one that is unset. Case makes no difference."""
+    response = await stub.ListPrices(ListPricesRequest(at_time=_time(2100), model_prefix="Perplexity/"))
     (sonar,) = response.prices
     assert sonar.input_nano_usd_per_mtok == 2_000_000_000
     assert sonar.request_nano_usd == 12_000_000

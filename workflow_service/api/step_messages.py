@@ -155,5 +155,9 @@ def _refusal(kind: str, error: ValidationError) -> Refusal:
             detail["msg"],
         )
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    return bad_fields(violations[:VIOLATIONS_MAX], [])
+    ][:VIOLATIONS_MAX]
+    # Of a list whose items are bad pydantic also says that it has too few.
+    paths = [violation.field for violation in violations]
+    return bad_fields(
+        [each for each in violations if not any(path.startswith(f"{each.field}[") for path in paths)], []
+    )
