@@ -6,7 +6,7 @@ from functools import lru_cache
 from governor_service.api import parse
 from governor_service.domain.model_names import canonical_model, is_priceable
 from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Price
-from governor_service.price_lists import Listing
+from governor_service.listings import Listing
 from infin8.governor.v1 import price_pb2, pricing_service_pb2
 from service_chassis.content_hash import content_hash
 from service_chassis.refusal import invalid_field

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from governor_service.app.create_price import enter_version
 from governor_service.domain.pricing import Price
-from governor_service.price_lists import Listing
+from governor_service.listings import Listing
 from governor_service.store import prices
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal

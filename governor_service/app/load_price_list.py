@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from governor_service.price_lists import read_price_list
+from governor_service.listings import read_price_list
 from governor_service.store.prices import insert_prices_if_empty
 from service_chassis.postgres.database import Database
 
@@ -11,7 +11,7 @@ EFFECTIVE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 async def load_price_list(database: Database, name: str) -> int:
-    """Fills the price book with one of `price_lists.NAMES`, and returns how many prices that were.
+    """Fills the price book with one of `listings.NAMES`, and returns how many prices that were.
 
     A book that holds anything is left alone. Of several instances that start at once, one fills it, and the
     others wait.

@@ -9,7 +9,7 @@ from uuid import UUID
 from asyncpg import Connection, Record
 
 from governor_service.domain.pricing import Price
-from governor_service.price_lists import Listing
+from governor_service.listings import Listing
 from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "prices.sql")

@@ -15,7 +15,7 @@ import pytest
 
 from governor_service.app.import_prices import price_differences, write_changes
 from governor_service.app.load_price_list import load_price_list
-from governor_service.price_lists import Listing, openrouter_listings
+from governor_service.listings import Listing, openrouter_listings
 from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 from service_chassis.settings import DatabaseSettings

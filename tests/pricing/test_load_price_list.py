@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from governor_service.app.load_price_list import load_price_list
-from governor_service.price_lists import NAMES, read_price_list
+from governor_service.listings import NAMES, read_price_list
 from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 

@@ -8,8 +8,8 @@ import pytest
 
 from governor_service.domain.model_names import canonical_model
 from governor_service.domain.pricing import Rates
-from governor_service.price_lists import NAMES, Listing, read_price_list, write_price_list
-from governor_service.price_lists.genai_prices_listings import PACKAGE, listings
+from governor_service.listings import NAMES, Listing, read_price_list, write_price_list
+from governor_service.listings.genai_prices_listings import PACKAGE, listings
 
 SHIPPED = {listing.model: listing for listing in read_price_list("shipped")}
 DOCUMENT = {listing.model: listing for listing in read_price_list("document")}
@@ -108,7 +108,7 @@ def test_document_figures() -> None:
 
 def test_shipped_list_can_be_made_again() -> None:
     """The package and the day that the shipped list names give the same text, byte for byte."""
-    text = files("governor_service.price_lists").joinpath("shipped.json").read_text(encoding="utf-8")
+    text = files("governor_service.listings").joinpath("shipped.json").read_text(encoding="utf-8")
     about = json.loads(text)["about"]
     package, as_of = about.split(", prices in force on ")
     if package != PACKAGE:

@@ -7,7 +7,7 @@ show what a seller's present prices would change in the price book, and write th
 versions, from now on, for the models whose prices differ, all or none. --json shows it to programs, and asks
 nothing.
 
-    python -m governor_service.price_lists shipped > governor_service/price_lists/shipped.json
+    python -m governor_service.price_lists shipped > governor_service/listings/shipped.json
 
 makes the list that an empty price book begins with anew, from the installed `genai-prices`.
 """
@@ -35,7 +35,7 @@ from governor_service.app.import_prices import (
     price_differences,
     write_changes,
 )
-from governor_service.price_lists import Listing, genai_prices_listings, openrouter_listings, write_price_list
+from governor_service.listings import Listing, genai_prices_listings, openrouter_listings, write_price_list
 from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 from service_chassis.settings import DatabaseSettings

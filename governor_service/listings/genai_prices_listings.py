@@ -22,8 +22,8 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 from governor_service.domain.money import nano_usd
-from governor_service.price_lists import Listing
-from governor_service.price_lists.components import Components, by_canonical_name, dearest, that_count
+from governor_service.listings import Listing
+from governor_service.listings.components import Components, by_canonical_name, dearest, that_count
 
 PACKAGE = f"genai-prices {version('genai-prices')}"
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from governor_service.domain.model_names import is_priceable
 from governor_service.domain.money import nano_usd
-from governor_service.price_lists import Listing
-from governor_service.price_lists.components import Components, by_canonical_name, dearest, that_count
+from governor_service.listings import Listing
+from governor_service.listings.components import Components, by_canonical_name, dearest, that_count
 
 _TOKENS_PER_MTOK = 10**6
 
