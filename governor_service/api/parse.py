@@ -24,6 +24,14 @@ from service_chassis.text import REASON_LENGTH_MAX
 
 MODEL_LENGTH_MAX = 200
 
+_TOKENS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+
 
 def model_id(fields: Fields, path: str, value: str) -> str:
     """Any variant of a model's id: up to 200 characters, none of them white space."""
@@ -66,26 +74,26 @@ def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[str, .
 
 def usage(fields: Fields, path: str, sent: entry_pb2.Usage) -> Usage:
     """Parts never exceed their totals."""
-    for name in ("input", "cached_input", "cache_write", "output", "reasoning"):
-        fields.integer(
-            f"{path}.{name}_tokens", getattr(sent, f"{name}_tokens"), minimum=0, maximum=TOKENS_MAX
-        )
-    fields.integer(f"{path}.requests", sent.requests, minimum=0, maximum=REQUESTS_MAX)
-    if sent.cached_input_tokens > sent.input_tokens:
+    input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens = [
+        fields.integer(f"{path}.{name}", getattr(sent, name), minimum=0, maximum=TOKENS_MAX)
+        for name in _TOKENS
+    ]
+    requests = fields.integer(f"{path}.requests", sent.requests, minimum=0, maximum=REQUESTS_MAX)
+    if cached_input_tokens > input_tokens:
         fields.invalid(f"{path}.cached_input_tokens", "is above input_tokens")
-    elif sent.cached_input_tokens + sent.cache_write_tokens > sent.input_tokens:
+    elif cached_input_tokens + cache_write_tokens > input_tokens:
         fields.invalid(f"{path}.cache_write_tokens", "is, with cached_input_tokens, above input_tokens")
-    if sent.reasoning_tokens > sent.output_tokens:
+    if reasoning_tokens > output_tokens:
         fields.invalid(f"{path}.reasoning_tokens", "is above output_tokens")
     if not fields.all_good:
         return Usage(input_tokens=0, output_tokens=0)  # it takes no bad figures
     return Usage(
-        input_tokens=sent.input_tokens,
-        cached_input_tokens=sent.cached_input_tokens,
-        cache_write_tokens=sent.cache_write_tokens,
-        output_tokens=sent.output_tokens,
-        reasoning_tokens=sent.reasoning_tokens,
-        requests=sent.requests,
+        input_tokens=input_tokens,
+        cached_input_tokens=cached_input_tokens,
+        cache_write_tokens=cache_write_tokens,
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning_tokens,
+        requests=requests,
     )
 
 
