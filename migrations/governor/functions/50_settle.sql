@@ -295,8 +295,15 @@ BEGIN
 
         -- 2.
         IF hold_state = 'SETTLED' AND NOT v_is_true_up THEN
+            -- The hash is of everything but the served model. Of that, '' and the granted one are the same.
             outcome := CASE
-                WHEN v_is_unknown OR v_hold.settlement_hash = p_settlement_hashes[i] THEN 'REPLAYED'
+                WHEN v_is_unknown THEN 'REPLAYED'
+                WHEN v_hold.settlement_hash = p_settlement_hashes[i]
+                    AND coalesce(nullif(p_served_models[i], ''), v_hold.model) = (
+                        SELECT e.model FROM ai_usage_ledger AS e
+                        WHERE e.organization_id = p_organization_id
+                            AND e.idempotency_key = coalesce(v_hold.true_up_entry_id, v_hold.entry_id)
+                    ) THEN 'REPLAYED'
                 ELSE 'AUTHORIZATION_NOT_PENDING'
             END;
             -- The entry that this very content was answered with.
