@@ -104,7 +104,8 @@ class Fields:
             self._noted.setdefault(path, note)
 
     def _refusal(self) -> Refusal:
-        invalid, too_large = [], []
+        invalid: list[FieldViolation] = []
+        too_large: list[FieldViolation] = []
         for path, note in self._noted.items():
             (too_large if note.is_too_large else invalid).append(FieldViolation(path, note.description))
         return bad_fields(invalid, too_large)
