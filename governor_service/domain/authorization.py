@@ -129,24 +129,6 @@ class HoldRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoldTarget:
-    """A hold, by its id; `request_id` where it was named by that."""
-
-    organization_id: UUID
-    authorization_id: UUID
-    request_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extension:
-    """A later end of a hold."""
-
-    organization_id: UUID
-    authorization_id: UUID
-    expire_time: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
     """A hold. `month`, by its first day, is the UTC month that it counts in.
 
@@ -219,3 +201,21 @@ class BudgetCheck:
     output_tokens_max: int | None
     estimated_nano_usd: int | None
     budgets: tuple[BudgetStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTarget:
+    """Which hold a call means. `request_id` where the caller named the hold by that."""
+
+    organization_id: UUID
+    authorization_id: UUID
+    request_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A later expire_time for a hold."""
+
+    organization_id: UUID
+    authorization_id: UUID
+    expire_time: datetime
