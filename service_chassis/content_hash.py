@@ -23,4 +23,4 @@ def content_hash(**content: object) -> bytes:
 
 def labels_content(labels: Mapping[str, str]) -> str:
     """Labels for `content_hash`: their order means nothing. A key has no `=`, and neither has a line feed."""
-    return "\n".join([f"{key}={labels[key]}" for key in sorted(labels)])
+    return "\n".join([f"{key}={value}" for key, value in sorted(labels.items())])

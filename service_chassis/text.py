@@ -10,18 +10,15 @@ REASON_LENGTH_MAX: Final = 1024
 
 # They make a text read otherwise than it is stored: embeddings, overrides, isolates and marks.
 _BIDI: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_NOT_IN_A_LINE: Final = re.compile(f"[\0-\x1f\x7f-\x9f{_BIDI}]")
+NOT_IN_A_LINE: Final = re.compile(f"[\0-\x1f\x7f-\x9f{_BIDI}]")
 # Tabs, line feeds, and carriage returns before line feeds are text. A lone one overwrites a line on screen.
-_NOT_IN_LINES: Final = re.compile(f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}]|\r(?!\n)")
+NOT_IN_LINES: Final = re.compile(f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}]|\r(?!\n)")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 
 
-def unfit_character(text: str, *, multiline: bool) -> str | None:
-    """What is wrong with the first character that the text may not have; None where there is none."""
-    found = (_NOT_IN_LINES if multiline else _NOT_IN_A_LINE).search(text)
-    if found is None:
-        return None
+def what_is_unfit(found: re.Match[str]) -> str:
+    """For people: which character NOT_IN_A_LINE or NOT_IN_LINES has found."""
     kind = "bidirectional control" if found[0] in _BIDI else "control character"
     return f"has the {kind} U+{ord(found[0]):04X}"
 
@@ -30,4 +27,4 @@ def as_free_text(text: str, *, length_max: int = REASON_LENGTH_MAX) -> str:
     """Any text, such as an exception's, as free text that is accepted: cut, unfit characters replaced."""
     if len(text) > length_max:
         text = text[: length_max - 1] + "…"
-    return _SURROGATE.sub(_REPLACEMENT, _NOT_IN_LINES.sub(_REPLACEMENT, text))
+    return _SURROGATE.sub(_REPLACEMENT, NOT_IN_LINES.sub(_REPLACEMENT, text))

@@ -18,7 +18,7 @@ from asyncpg.pgproto import pgproto
 from google.protobuf.message import Message
 
 from service_chassis.refusal import FieldViolation, Refusal, bad_fields
-from service_chassis.text import unfit_character
+from service_chassis.text import NOT_IN_A_LINE, NOT_IN_LINES, what_is_unfit
 
 URL_LENGTH_MAX = 2048
 LABELS_MAX = 16
@@ -145,8 +145,8 @@ class Fields:
             self.invalid(path, "is required")
         elif len(value) > max_length:
             self.invalid(path, f"is longer than {max_length} characters")
-        elif unfit := unfit_character(value, multiline=multiline):
-            self.invalid(path, unfit)
+        elif found := (NOT_IN_LINES if multiline else NOT_IN_A_LINE).search(value):
+            self.invalid(path, what_is_unfit(found))
         else:
             return value
         return ""
@@ -262,8 +262,8 @@ def _problem_of_url(value: str, *, allow_private: bool) -> str | None:
         return "is required"
     if len(value) > URL_LENGTH_MAX:
         return f"is longer than {URL_LENGTH_MAX} characters"
-    if unfit := unfit_character(value, multiline=False):
-        return unfit
+    if found := NOT_IN_A_LINE.search(value):
+        return what_is_unfit(found)
     if any(character.isspace() or character in '\\<>"' for character in value):
         return "is not a URL"
     try:
