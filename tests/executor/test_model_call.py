@@ -305,3 +305,20 @@ async def test_what_is_logged_and_raised_bears_no_prompt_and_no_key(
     assert caught.value.error.error_class is ErrorClass.FORBIDDEN
     assert "acme.example" not in said
     assert "test-key" not in said
+
+
+async def test_a_key_that_the_provider_repeats_is_kept_nowhere(bench: Bench) -> None:
+    """The journal and the append-only ledger get the call without it, and the call is charged as ever."""
+    key = "sk-or-v1-0123456789abcdef"
+    lease = await bench.workflows.lease(Step.ICP)
+    bench.simulator.misbehave(behave("other_model", served_model=f"vendor/{key}"))
+    provider = OpenRouterClient(bench.simulator.base_url, key, deadline_seconds=CALL_DEADLINE_SECONDS)
+    try:
+        await bench.another_executor(bench.another_caller(provider=provider)).execute(lease)
+    finally:
+        await provider.close()
+    rows = await bench.workflows.sql("SELECT i::text AS row FROM model_invocations AS i")
+    entries = await bench.entries(lease)
+    assert [entry.served_model for entry in entries] == [SONAR]
+    assert key not in f"{rows} {entries}"
+    await bench.assert_books_agree(lease)

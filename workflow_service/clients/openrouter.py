@@ -14,12 +14,7 @@ from typing import Any, Final
 
 import httpx
 
-from workflow_service.clients.openrouter_reading import (
-    Confidential,
-    HttpAnswer,
-    read_completion,
-    read_generation,
-)
+from workflow_service.clients.openrouter_reading import HttpAnswer, read_completion, read_generation
 from workflow_service.clients.openrouter_types import (
     NOT_CHARGED,
     UNKNOWN,
@@ -32,6 +27,7 @@ from workflow_service.clients.openrouter_types import (
     ModelCallFailed,
     TokenUsage,
 )
+from workflow_service.clients.provider_text import Confidential
 from workflow_service.domain.error_class import ErrorClass
 
 __all__ = [
@@ -60,6 +56,7 @@ _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 class _Progress:
     """How far one exchange came: what its failure may have cost follows from that."""
 
+    confidential: Confidential
     sent: bool = False
     """The request's body began to leave. Before that no server can have acted on it."""
     generation_id: str | None = None
@@ -109,10 +106,14 @@ class OpenRouterClient:
         A cancelled call may have been charged: its caller treats it as UNKNOWN.
         """
         prompts = [content for message in request.messages for content in message.values()]
-        answer = await self._exchange(
-            "POST", "chat/completions", content=_body(request), deadline_seconds=self._deadline_seconds
-        )
         confidential = Confidential(self._api_key, prompts)
+        answer = await self._exchange(
+            "POST",
+            "chat/completions",
+            confidential,
+            content=_body(request),
+            deadline_seconds=self._deadline_seconds,
+        )
         return read_completion(answer, requested_model=request.model, confidential=confidential)
 
     async def generation(self, generation_id: str) -> GenerationRecord | None:
@@ -120,12 +121,11 @@ class OpenRouterClient:
 
         Raises ModelCallFailed where it cannot be asked; that failure's `charge` is of no account.
         """
+        confidential = Confidential(self._api_key, ())
         answer = await self._exchange(
-            "GET", "generation", params={"id": generation_id}, deadline_seconds=_LOOKUP_SECONDS
+            "GET", "generation", confidential, params={"id": generation_id}, deadline_seconds=_LOOKUP_SECONDS
         )
-        return read_generation(
-            answer, generation_id=generation_id, confidential=Confidential(self._api_key, ())
-        )
+        return read_generation(answer, generation_id=generation_id, confidential=confidential)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -134,12 +134,13 @@ class OpenRouterClient:
         self,
         method: str,
         path: str,
+        confidential: Confidential,
         *,
         deadline_seconds: float,
         content: bytes | None = None,
         params: Mapping[str, str] | None = None,
     ) -> HttpAnswer:
-        progress = _Progress()
+        progress = _Progress(confidential)
         request = self._http.build_request(
             method,
             path,
@@ -171,7 +172,7 @@ class OpenRouterClient:
         try:
             # Repeated headers are joined by httpx; the names it gives are in lower case.
             head = HttpAnswer(response.status_code, dict(response.headers), b"", self._clock())
-            progress.generation_id = head.generation_id
+            progress.generation_id = head.generation_id(progress.confidential)
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk

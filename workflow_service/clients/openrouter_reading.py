@@ -7,7 +7,7 @@ error has the shape {"error": {"code", "message", "metadata"}}; once a model has
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
@@ -25,12 +25,10 @@ from workflow_service.clients.openrouter_types import (
     ModelCallFailed,
     TokenUsage,
 )
+from workflow_service.clients.provider_text import Confidential
 from workflow_service.domain.error_class import ErrorClass
 
 _NANO: Final = Decimal("1e-9")
-_ID_LENGTH_MAX: Final = 200
-_MESSAGE_LENGTH_MAX: Final = 200
-_PROMPT_RUN_LENGTH: Final = 24
 
 _CLASS_BY_CODE: Final[Mapping[int, ErrorClass]] = {
     401: ErrorClass.PROVIDER_UNAUTHORIZED,
@@ -55,17 +53,8 @@ class HttpAnswer:
     received_time: datetime
     """Aware; what an HTTP-date in Retry-After is held against."""
 
-    @property
-    def generation_id(self) -> str | None:
-        return _name(self.headers.get("x-generation-id"))
-
-
-@dataclass(frozen=True, slots=True)
-class Confidential:
-    """What no error's text may repeat."""
-
-    api_key: str
-    prompts: Sequence[str]
+    def generation_id(self, confidential: Confidential) -> str | None:
+        return confidential.name(self.headers.get("x-generation-id"))
 
 
 def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: Confidential) -> Completion:
@@ -74,9 +63,9 @@ def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: C
     if not 200 <= answer.status < 300:
         _raise_refusal(answer, document, confidential)
     if document is None:
-        charge = Charge(ChargeKind.UNKNOWN, generation_id=answer.generation_id)
+        charge = Charge(ChargeKind.UNKNOWN, generation_id=answer.generation_id(confidential))
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer is not a JSON object", charge)
-    charge = _charge(answer, document)
+    charge = _charge(answer, document, confidential)
     if error := _object(document.get("error")):
         _raise_error_inside(answer, error, charge, confidential)
     choices = document.get("choices")
@@ -85,14 +74,14 @@ def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: C
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer has no choices", charge)
     if error := _object(choice.get("error")):
         _raise_error_inside(answer, error, charge, confidential)
-    finish_reason = _name(choice.get("finish_reason"))
+    finish_reason = confidential.name(choice.get("finish_reason"))
     if finish_reason == "error":
         raise _failed(answer, ErrorClass.PROVIDER_ERROR, "the model stopped with an error", charge)
     message = _object(choice.get("message"))
     content = message.get("content") if message is not None else 0
     if not isinstance(content, str | None):
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the choice has no message with text", charge)
-    text = _storable(content or "")
+    text = confidential.answer(content or "")
     usage = charge.usage
     if usage is not None and text and usage.output_tokens == 0:
         usage = None  # text out of no tokens: the count is a fault
@@ -128,7 +117,7 @@ def read_generation(
     )
     return GenerationRecord(
         generation_id=generation_id,
-        served_model=_name(data.get("model")),
+        served_model=confidential.name(data.get("model")),
         usage=usage,
         provider_cost_nano_usd=_nano_usd(data.get("total_cost")),
     )
@@ -155,7 +144,7 @@ def _raise_refusal(answer: HttpAnswer, document: dict[str, Any] | None, confiden
     error = _object(document.get("error")) if document is not None else None
     status = answer.status
     refused = status in _REFUSED_WITH_5XX and error is not None if status >= 500 else status != 408
-    charge = NOT_CHARGED if refused else _charge(answer, document or {})
+    charge = NOT_CHARGED if refused else _charge(answer, document or {}, confidential)
     text = _provider_text(error, confidential)
     raise _failed(
         answer,
@@ -225,7 +214,7 @@ def _retry_after(answer: HttpAnswer, code: int, error: dict[str, Any] | None) ->
     return asked
 
 
-def _charge(answer: HttpAnswer, document: dict[str, Any]) -> Charge:
+def _charge(answer: HttpAnswer, document: dict[str, Any], confidential: Confidential) -> Charge:
     """What the body says of cost; UNKNOWN where it says nothing believable of tokens."""
     reported = _object(document.get("usage")) or {}
     prompt_details = _object(reported.get("prompt_tokens_details")) or {}
@@ -233,8 +222,8 @@ def _charge(answer: HttpAnswer, document: dict[str, Any]) -> Charge:
     charge = Charge(
         ChargeKind.UNKNOWN,
         provider_cost_nano_usd=_nano_usd(reported.get("cost")),
-        served_model=_name(document.get("model")),
-        generation_id=_name(document.get("id")) or answer.generation_id,
+        served_model=confidential.name(document.get("model")),
+        generation_id=confidential.name(document.get("id")) or answer.generation_id(confidential),
     )
     usage = _usage(
         input_tokens=reported.get("prompt_tokens"),
@@ -296,34 +285,15 @@ def _object(value: object) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _name(value: object) -> str | None:
-    """An id or a name of the provider's: short and printable, else it is none."""
-    if isinstance(value, str) and 0 < len(value) <= _ID_LENGTH_MAX and value.isprintable():
-        return value
-    return None
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL's text and jsonb take neither NUL nor lone surrogates, and JSON can bear both."""
-    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _message(error: dict[str, Any] | None) -> str:
     message = error.get("message") if error is not None else None
     return message if isinstance(message, str) else ""
 
 
 def _provider_text(error: dict[str, Any] | None, confidential: Confidential) -> str:
-    """The provider's message for people: one short line, or nothing where it repeats the key or a prompt.
+    """What to add to our own text: the provider's message, where it may be shown.
 
     Its metadata stays out: it can bear the flagged part of the prompt, or another service's whole answer.
     """
-    text = "".join(letter if letter.isprintable() else " " for letter in _message(error))
-    text = " ".join(text[: 4 * _MESSAGE_LENGTH_MAX].split())[:_MESSAGE_LENGTH_MAX]
-    if not text or confidential.api_key in text or re.search(r"\b(sk|pk)-\w", text):
-        return ""
-    runs = (text[start : start + _PROMPT_RUN_LENGTH] for start in range(len(text) - _PROMPT_RUN_LENGTH + 1))
-    prompts = [" ".join(prompt.split()) for prompt in confidential.prompts]
-    if any(run in prompt for run in runs for prompt in prompts):
-        return ""
-    return f": {text}"
+    text = confidential.message(_message(error))
+    return f": {text}" if text else ""
