@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import signal
@@ -35,6 +34,13 @@ from service_chassis.postgres.database import Database
 from service_chassis.postgres.migrate import migrate
 from service_chassis.processes.workers import run_workers
 from service_chassis.rpc.server import GrpcServer, Service
+from service_chassis.settings import (
+    CommandLine,
+    database_of,
+    load_settings,
+    refuse_setting,
+    require_free_address,
+)
 
 ERROR_DOMAIN = "governor.infin8"
 
@@ -68,9 +74,12 @@ def services(database: Database, holds: HoldStore) -> list[Service]:
 async def running(settings: GovernorSettings) -> AsyncIterator[int]:
     """A governor that is up, by its port: the schema is current and the price book is not empty."""
     if settings.database_url is None:
-        sys.exit("GOVERNOR_DATABASE_URL is not set; `make serve` starts the pair on an embedded PostgreSQL")
+        refuse_setting(
+            "GOVERNOR_DATABASE_URL", "is not set; `make serve` starts the pair on an embedded PostgreSQL"
+        )
     dsn = settings.database_url.get_secret_value()
-    await migrate(dsn, files("migrations.governor"))
+    with database_of("GOVERNOR_DATABASE_URL"):
+        await migrate(dsn, files("migrations.governor"))
     database = await Database.open(
         session_dsn(dsn, denies_unknown_organizations=settings.unknown_organizations == "deny"),
         settings,
@@ -103,9 +112,8 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
         await database.close()
 
 
-async def main(workers: int) -> int:
+async def main(settings: GovernorSettings, workers: int) -> int:
     """Serves until SIGINT or SIGTERM, then finishes what is running. Returns the exit status."""
-    settings = GovernorSettings()
     serving = asyncio.create_task(_serve(settings) if workers == 1 else _serve_by(workers, settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -142,6 +150,10 @@ def _say_ready(settings: GovernorSettings, port: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m governor_service", description=__doc__)
+    parser = CommandLine(prog="python -m governor_service", description=__doc__)
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the same port")
-    sys.exit(uvloop.run(main(max(1, parser.parse_args().workers))))
+    workers = max(1, parser.parse_args().workers)
+    settings = load_settings(GovernorSettings)
+    if not settings.shares_port:
+        require_free_address("GOVERNOR_HOST, GOVERNOR_PORT", settings.host, settings.port)
+    sys.exit(uvloop.run(main(settings, workers)))

@@ -16,7 +16,7 @@ import asyncio
 import json
 import os
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -26,6 +26,8 @@ from typing import Any
 
 import asyncpg
 import httpx
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 from rich.console import Console
 from rich.table import Table
 
@@ -38,10 +40,16 @@ from governor_service.app.import_prices import (
 from governor_service.listings import Listing, genai_prices_listings, openrouter_listings, write_price_list
 from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
-from service_chassis.settings import DatabaseSettings
+from service_chassis.settings import (
+    CommandLine,
+    DatabaseSettings,
+    HttpUrl,
+    database_of,
+    load_settings,
+    refuse_setting,
+)
 
 _FETCH_TIMEOUT_SECONDS = 30.0
-_OPENROUTER_BASE_URL = "https://openrouter.ai/api/v1"
 
 _COLUMNS = {
     "input_nano_usd_per_mtok": "input",
@@ -51,6 +59,16 @@ _COLUMNS = {
     "reasoning_nano_usd_per_mtok": "reasoning",
     "request_nano_usd": "request",
 }
+
+
+class PriceListSettings(DatabaseSettings):
+    """The governor's own database settings, and where OpenRouter lists its prices."""
+
+    model_config = SettingsConfigDict(env_prefix="GOVERNOR_")
+
+    openrouter_base_url: HttpUrl = Field(
+        default="https://openrouter.ai/api/v1", validation_alias="OPENROUTER_BASE_URL"
+    )
 
 
 def main() -> None:
@@ -64,8 +82,8 @@ def main() -> None:
         sys.exit(f"nothing was written: {error or type(error).__name__}")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def _parser() -> CommandLine:
+    parser = CommandLine(
         prog="python -m governor_service.price_lists",
         description=__doc__,
         formatter_class=RawDescriptionHelpFormatter,
@@ -94,13 +112,14 @@ def _print_shipped(as_of: date) -> None:
 
 
 async def _import(arguments: Namespace) -> None:
-    settings = DatabaseSettings(_env_prefix="GOVERNOR_")
+    settings = load_settings(PriceListSettings)
     if settings.database_url is None:
-        raise ValueError("GOVERNOR_DATABASE_URL is not set")
-    listings = await _listings(arguments)
-    database = await Database.open(
-        settings.database_url.get_secret_value(), settings, application_name="governor_price_lists"
-    )
+        refuse_setting("GOVERNOR_DATABASE_URL", "is not set")
+    listings = await _listings(arguments, settings)
+    with database_of("GOVERNOR_DATABASE_URL"):
+        database = await Database.open(
+            settings.database_url.get_secret_value(), settings, application_name="governor_price_lists"
+        )
     try:
         differences = await price_differences(database, listings)
         written = False
@@ -120,7 +139,7 @@ async def _import(arguments: Namespace) -> None:
         print(f"{len(differences.changes)} versions written" if written else "nothing was written")
 
 
-async def _listings(arguments: Namespace) -> list[Listing]:
+async def _listings(arguments: Namespace, settings: PriceListSettings) -> list[Listing]:
     if arguments.seller == "genai-prices":
         if arguments.file or arguments.url:
             raise ValueError("--file and --url are for openrouter: genai-prices is read as it is installed")
@@ -129,7 +148,7 @@ async def _listings(arguments: Namespace) -> list[Listing]:
         return openrouter_listings.listings(
             arguments.file.read_bytes(), source=f"openrouter: {arguments.file.name}"
         )
-    url = arguments.url or f"{os.environ.get('OPENROUTER_BASE_URL') or _OPENROUTER_BASE_URL}/models"
+    url = arguments.url or f"{settings.openrouter_base_url}/models"
     # httpx alone bounds each read, not all of them together.
     async with asyncio.timeout(_FETCH_TIMEOUT_SECONDS), httpx.AsyncClient() as client:
         answer = (await client.get(url)).raise_for_status()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from service_chassis.settings import DatabaseSettings, LogSettings, ServerSettings
+from service_chassis.settings import DatabaseSettings, LogSettings, Port, Seconds, ServerSettings, Settings
+
+_YEAR_SECONDS = 366 * 86_400
 
 
-class BatchSettings(BaseSettings):
+class BatchSettings(Settings):
     """How authorizations and settlements are committed together."""
 
     batch_scope: Literal["database", "organization"] = "database"
@@ -18,8 +20,8 @@ class BatchSettings(BaseSettings):
     batch_lanes: int = Field(default=1, ge=1, le=100)
     """How many batches may be in flight at once, of both kinds together; as many again if they are large."""
     batch_items_max: int = Field(default=1_000, ge=1, le=10_000)
-    batch_waiters_max: int = Field(default=4_000, ge=1)
-    """How many items of a kind may wait for a batch; who comes after them is OVERLOADED at once."""
+    batch_waiters_max: int = Field(default=4_000, ge=1, le=1_000_000)
+    """How many items of a kind may wait for a batch; further calls fail immediately with OVERLOADED."""
 
 
 class GovernorSettings(ServerSettings, DatabaseSettings, BatchSettings, LogSettings):
@@ -27,10 +29,10 @@ class GovernorSettings(ServerSettings, DatabaseSettings, BatchSettings, LogSetti
 
     model_config = SettingsConfigDict(env_prefix="GOVERNOR_")
 
-    port: int = Field(default=50051, ge=0, le=65535)
-    hold_retention_seconds: float = Field(default=86_400, ge=0)
+    port: Port = 50051
+    hold_retention_seconds: float = Field(default=86_400, ge=0, le=_YEAR_SECONDS)
     """How long a hold that ran out stays in SUSPENSE, before it is released or charged."""
-    sweep_interval_seconds: float = Field(default=30, gt=0)
+    sweep_interval_seconds: Seconds = 30
     unknown_organizations: Literal["default", "deny"] = "default"
     """What an organization gets that nobody has set up: the default tier, or ORGANIZATION_UNKNOWN."""
     price_list: Literal["shipped", "document"] = "shipped"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
@@ -11,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
-from pydantic import ValidationError
 
+from governor_service.settings import GovernorSettings
 from infin8.workflow.v1 import workflow_pb2
 from pair.make import stopped_by_make
 from pair.run import run
 from pair.serve import serve
 from pair.settings import PairSettings
 from service_chassis.processes.child_process import ProcessEndedError
+from service_chassis.settings import CommandLine, load_settings
+from workflow_service.settings import WorkflowSettings
 
 _PROFILE = Path(__file__).parent.parent / "examples" / "organization.json"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m pair", description=__doc__)
+    parser = CommandLine(prog="python -m pair", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="keep the pair up until SIGINT or SIGTERM")
     running = commands.add_parser("run", help="drive one workflow from CREATED to COMPLETED and show it")
@@ -33,10 +34,10 @@ def main() -> int:
         "--profile", type=Path, default=_PROFILE, help="a JSON file with a Profile (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    try:
-        settings = PairSettings()
-    except ValidationError as error:
-        return _failed(str(error))
+    settings = load_settings(PairSettings)
+    # The services read their own. Looked at here, a wrong one shows before PostgreSQL is started.
+    load_settings(GovernorSettings)
+    load_settings(WorkflowSettings)
     if arguments.command == "serve":
         return asyncio.run(_until_signalled(serve(settings), status_when_stopped=0))
     try:

@@ -41,8 +41,7 @@ class Pair:
     @property
     def targets(self) -> tuple[str, str]:
         """What a client on this machine dials: the governor, the workflow service."""
-        governor = ":".join(_where_it_is_reached(self.governor))
-        return governor, ":".join(_where_it_is_reached(self.workflow))
+        return _target(self.governor), _target(self.workflow)
 
     async def until_one_ends(self) -> NoReturn:
         """Raises ProcessEndedError, naming the first that ends: none does while all is well."""
@@ -100,25 +99,23 @@ async def running_pair(settings: PairSettings, overrides: Mapping[str, str]) -> 
 
         governor = await start("governor", "governor_service", GOVERNOR_DATABASE_URL=dsns["governor"])
         governor_address = governor.ready_line.removeprefix("ready governor=")
-        host, port = _where_it_is_reached(governor_address)
         workflow = await start(
             "workflow",
             "workflow_service",
             WORKFLOW_DATABASE_URL=dsns["workflow"],
             WORKFLOW_PUBLISH_DIRECTORY=str(published),
-            GOVERNOR_HOST=host,
-            GOVERNOR_PORT=port,
+            WORKFLOW_GOVERNOR_TARGET=_target(governor_address),
             **provider,
         )
         workflow_address = workflow.ready_line.removeprefix("ready workflow=")
         yield Pair(governor_address, workflow_address, model_provider, published, children)
 
 
-def _where_it_is_reached(address: str) -> tuple[str, str]:
-    """Host and port for a client on this machine."""
+def _target(address: str) -> str:
+    """What a client on this machine dials for a service that listens on `address`, HOST:PORT."""
     host, _, port = address.rpartition(":")
     host = _ANY_ADDRESS.get(host, host)
-    return (f"[{host}]" if ":" in host else host), port
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _secret(value: SecretStr | None) -> str:

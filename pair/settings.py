@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from service_chassis.settings import ApiKey, Directory, PostgresUrl, Settings
 
 
-class PairSettings(BaseSettings):
-    """Read from variables of these names, in capitals. One that is set to nothing counts as unset."""
+class PairSettings(Settings):
+    """Read from variables of these names, in capitals."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True)
-
-    data_dir: Path = Path(".data")
+    data_dir: Directory = Path(".data")
     """The embedded PostgreSQL's data is in `postgres` below it."""
 
-    governor_database_url: SecretStr | None = None
+    governor_database_url: PostgresUrl | None = None
     """Unset: a database of the embedded PostgreSQL. The same, by itself, for the workflow service."""
-    workflow_database_url: SecretStr | None = None
+    workflow_database_url: PostgresUrl | None = None
 
-    workflow_publish_directory: Path | None = None
+    workflow_publish_directory: Directory | None = None
     """Unset: `published` in the data directory."""
 
-    openrouter_api_key: SecretStr | None = None
+    openrouter_api_key: ApiKey | None = None
     """Unset: the local simulator answers in place of the models."""

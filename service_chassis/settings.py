@@ -1,57 +1,194 @@
-"""Settings bases. A service combines them under a prefix of its own:
+"""Settings bases, and how a process reads them. A service combines the bases under a prefix of its own:
 
     class GovernorSettings(ServerSettings, DatabaseSettings, LogSettings):
         model_config = SettingsConfigDict(env_prefix="GOVERNOR_")
 
-so that `port` is read from GOVERNOR_PORT and `database_pool_size` from GOVERNOR_DATABASE_POOL_SIZE.
+    settings = load_settings(GovernorSettings)
+
+so that `port` is read from GOVERNOR_PORT and `database_pool_size` from GOVERNOR_DATABASE_POOL_SIZE. A wrong
+setting ends the process with exit status 2 and one line on stderr, which names the variable and never repeats
+its value: it may be a secret.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+import socket
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, Literal, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+import asyncpg
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+S = TypeVar("S", bound=BaseSettings)
 
-class _Settings(BaseSettings):
-    # A variable that is set to nothing counts as unset: compose files and CI write them so.
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True)
+EXIT_STATUS: Final = 2
+SECONDS_MAX: Final = 86_400.0
+_HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
 
 
-class DatabaseSettings(_Settings):
+def load_settings(kind: type[S]) -> S:
+    """The settings out of the environment; ends the process where one of them is wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = [
+            f"{_variable(kind, detail['loc'])}{detail['msg'].removeprefix('Value error, ')}"
+            for detail in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        _end("; ".join(problems))
+
+
+def refuse_setting(variable: str, problem: str) -> NoReturn:
+    """Ends the process for a setting that turns out to be wrong, or missing, where it is used."""
+    _end(f"{variable}: {problem}")
+
+
+@contextmanager
+def database_of(variable: str) -> Iterator[None]:
+    """Around a process's first connection: where the database cannot be reached, `variable` is wrong."""
+    try:
+        yield
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        refuse_setting(variable, str(error))
+    except asyncpg.ClientConfigurationError:
+        refuse_setting(variable, "is not a URL postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    except (TimeoutError, OSError, asyncpg.PostgresConnectionError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+        refuse_setting(variable, f"the database cannot be reached: {problem}")
+
+
+def require_free_address(variables: str, host: str, port: int) -> None:
+    """Ends the process where nobody can listen there. gRPC would only write a log line of its own."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        refuse_setting(variables, f"cannot listen on {host}:{port}: {error.strerror}")
+
+
+class CommandLine(ArgumentParser):
+    """Arguments that are wrong end like settings: with one line, and without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        _end(message)
+
+
+def _end(line: str) -> NoReturn:
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    sys.exit(EXIT_STATUS)
+
+
+def _variable(kind: type[BaseSettings], place: tuple[int | str, ...]) -> str:
+    """The variable that a place in the settings is read from; "" where the problem is of several."""
+    if not place:
+        return ""
+    name = str(place[0])
+    field = kind.model_fields.get(name)
+    alias = field.validation_alias if field is not None else name
+    if isinstance(alias, str):
+        return f"{alias}: "
+    return f"{kind.model_config.get('env_prefix', '')}{name}".upper() + ": "
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("must be a host name or an IP address")
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        is_url = False
+    if not is_url or not value.isprintable() or " " in value:
+        raise ValueError("must be an http:// or https:// URL")
+    return value
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be a URL postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return value
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
+        raise ValueError("has characters that an HTTP header cannot carry")
+    return value
+
+
+def _directory(value: Path) -> Path:
+    if value.exists() and not value.is_dir():
+        raise ValueError("must be a directory, or not exist yet")
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+"""0 takes a free one."""
+Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+ApiKey = Annotated[SecretStr, AfterValidator(_header_value)]
+Directory = Annotated[Path, AfterValidator(_directory)]
+
+
+class Settings(BaseSettings):
+    """The base of all settings. A variable that is set to nothing counts as unset."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        frozen=True,
+        # A list is read by its field, whose error then names the variable.
+        enable_decoding=False,
+    )
+
+
+class DatabaseSettings(Settings):
     """Every wait on the database has a bound."""
 
-    database_url: SecretStr | None = None
+    database_url: PostgresUrl | None = None
     """Unset: the embedded PostgreSQL."""
 
     database_pool_size: int = Field(default=10, ge=1, le=1000)
-    database_waiters_max: int = Field(default=200, ge=0)
-    """How many may wait for a connection; who comes after them is OVERLOADED at once."""
-    database_acquire_timeout_seconds: float = Field(default=2.0, gt=0)
-    database_connect_timeout_seconds: float = Field(default=5.0, gt=0)
-    database_statement_timeout_seconds: float = Field(default=5.0, gt=0)
+    database_waiters_max: int = Field(default=200, ge=0, le=1_000_000)
+    """How many may wait for a connection; further calls fail immediately with OVERLOADED."""
+    database_acquire_timeout_seconds: Seconds = 2.0
+    database_connect_timeout_seconds: Seconds = 5.0
+    database_statement_timeout_seconds: Seconds = 5.0
     """The server ends a longer statement. The client waits one second more, then gives the connection up."""
-    database_lock_timeout_seconds: float = Field(default=3.0, gt=0)
-    database_idle_in_transaction_timeout_seconds: float = Field(default=10.0, gt=0)
-    database_statement_cache_size: int = Field(default=256, ge=0)
+    database_lock_timeout_seconds: Seconds = 3.0
+    database_idle_in_transaction_timeout_seconds: Seconds = 10.0
+    database_statement_cache_size: int = Field(default=256, ge=0, le=100_000)
     """0 behind PgBouncer in transaction mode, which cannot hold prepared statements."""
 
 
-class ServerSettings(_Settings):
-    """Where a service listens and how it ends. `port` 0 takes a free one."""
+class ServerSettings(Settings):
+    """Where a service listens and how it ends."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
+    host: Host = "127.0.0.1"
+    port: Port = 0
     shares_port: bool = False
     """Set for worker processes by their parent."""
     reflection: bool = True
-    grace_seconds: float = Field(default=10.0, ge=0)
+    grace_seconds: float = Field(default=10.0, ge=0, le=SECONDS_MAX)
     """How long a stop waits for the calls that are running."""
-    minimum_deadline_seconds: float = Field(default=0.01, ge=0)
+    minimum_deadline_seconds: float = Field(default=0.01, ge=0, le=SECONDS_MAX)
     """A call with less time left than this is DEADLINE_TOO_SHORT before anything is done."""
 
 
-class LogSettings(_Settings):
+class LogSettings(Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"

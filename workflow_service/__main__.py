@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -18,6 +17,7 @@ from service_chassis.logs import set_up_logs
 from service_chassis.postgres.database import Database
 from service_chassis.postgres.migrate import migrate
 from service_chassis.rpc.server import GrpcServer, Service
+from service_chassis.settings import database_of, load_settings, refuse_setting, require_free_address
 from workflow_service.api.workflow_servicer import WorkflowServicer
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
@@ -74,7 +74,7 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
     stands in the journal as it is.
     """
     if settings.openrouter_api_key is None:
-        sys.exit("OPENROUTER_API_KEY is not set; `make serve` runs the pair on a local simulator without one")
+        refuse_setting("OPENROUTER_API_KEY", "is not set; `make serve` runs the pair on a local simulator")
     provider = OpenRouterClient(
         settings.openrouter_base_url,
         settings.openrouter_api_key.get_secret_value(),
@@ -109,9 +109,12 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
 async def running(settings: WorkflowSettings) -> AsyncIterator[int]:
     """A workflow service that is up, by its port: the schema is current."""
     if settings.database_url is None:
-        sys.exit("WORKFLOW_DATABASE_URL is not set; `make serve` starts the pair on an embedded PostgreSQL")
+        refuse_setting(
+            "WORKFLOW_DATABASE_URL", "is not set; `make serve` starts the pair on an embedded PostgreSQL"
+        )
     dsn = settings.database_url.get_secret_value()
-    await migrate(dsn, files("migrations.workflow"))
+    with database_of("WORKFLOW_DATABASE_URL"):
+        await migrate(dsn, files("migrations.workflow"))
     database = await Database.open(dsn, settings, application_name="workflow_service")
     try:
         async with (
@@ -130,9 +133,8 @@ def _wordpress_accounts(settings: WorkflowSettings) -> list[WordPressAccount]:
     return [WordPressAccount(settings.wordpress_url, settings.wordpress_user, password)]
 
 
-async def main() -> None:
+async def main(settings: WorkflowSettings) -> None:
     """Serves until SIGINT or SIGTERM, then finishes what is running."""
-    settings = WorkflowSettings()
     set_up_logs(settings, service="workflow")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -144,4 +146,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    _settings = load_settings(WorkflowSettings)
+    require_free_address("WORKFLOW_HOST, WORKFLOW_PORT", _settings.host, _settings.port)
+    uvloop.run(main(_settings))

@@ -1,16 +1,65 @@
-"""Settings of the workflow service: WORKFLOW_…, GOVERNOR_HOST, GOVERNOR_PORT and OPENROUTER_… variables."""
+"""Settings of the workflow service, read from WORKFLOW_… and OPENROUTER_… variables."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from service_chassis.settings import DatabaseSettings, LogSettings, ServerSettings
+from service_chassis.settings import (
+    ApiKey,
+    DatabaseSettings,
+    Directory,
+    HttpUrl,
+    LogSettings,
+    Port,
+    Seconds,
+    ServerSettings,
+)
 from workflow_service.domain.routing import DEFAULT_MODELS, Route
+
+_SCHEME_TARGET: Final = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+_HOST_PORT_TARGET: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
+_WEBHOOK_PREFIX: Final = "whsec_"
+
+
+def _grpc_target(value: str) -> str:
+    host_port = _HOST_PORT_TARGET.fullmatch(value)
+    if not _SCHEME_TARGET.fullmatch(value) and not (host_port and 0 < int(host_port[1]) <= 65535):
+        raise ValueError("must be HOST:PORT, with a port from 1 to 65535, or a gRPC target such as dns:///…")
+    return value
+
+
+def _json_list(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('must be a JSON list, such as ["perplexity/sonar"]') from None
+    return value
+
+
+def _distinct_models(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) != len(value) or not all(value):
+        raise ValueError("must name each model once")
+    return value
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if secret.startswith(_WEBHOOK_PREFIX):
+        try:
+            base64.b64decode(secret.removeprefix(_WEBHOOK_PREFIX), validate=True)
+        except binascii.Error:
+            raise ValueError(f"must be base64 after {_WEBHOOK_PREFIX}") from None
+    return value
 
 
 class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
@@ -18,38 +67,43 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
 
     model_config = SettingsConfigDict(env_prefix="WORKFLOW_", populate_by_name=True)
 
-    port: int = Field(default=50052, ge=0, le=65535)
+    port: Port = 50052
 
-    database_waiters_max: int = Field(default=2000, ge=0)
-    database_acquire_timeout_seconds: float = Field(default=5.0, gt=0)
-    """A thousand may race for one step, and all but one are told so: they wait for a connection, briefly."""
+    database_waiters_max: int = Field(default=2000, ge=0, le=1_000_000)
+    database_acquire_timeout_seconds: Seconds = 5.0
+    """A thousand callers may race for one step: losers wait briefly for a connection and are refused."""
 
-    governor_host: str = Field(default="127.0.0.1", validation_alias="GOVERNOR_HOST")
-    governor_port: int = Field(default=50051, ge=1, le=65535, validation_alias="GOVERNOR_PORT")
+    governor_target: Annotated[str, AfterValidator(_grpc_target)] = "127.0.0.1:50051"
+    """Where the governor is dialled: HOST:PORT, or any gRPC target."""
 
-    openrouter_api_key: SecretStr | None = Field(default=None, validation_alias="OPENROUTER_API_KEY")
-    openrouter_base_url: str = Field(
+    openrouter_api_key: ApiKey | None = Field(default=None, validation_alias="OPENROUTER_API_KEY")
+    openrouter_base_url: HttpUrl = Field(
         default="https://openrouter.ai/api/v1", validation_alias="OPENROUTER_BASE_URL"
     )
 
-    models: tuple[str, ...] = Field(default=DEFAULT_MODELS, min_length=1, max_length=10)
+    models: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, max_length=10),
+        BeforeValidator(_json_list),
+        AfterValidator(_distinct_models),
+    ] = DEFAULT_MODELS
     """In order of preference, as a JSON list."""
     disable_fallback: bool = False
     """Only the first model is ever asked for."""
-    model_call_deadline_seconds: float = Field(default=120.0, gt=0)
+    model_call_deadline_seconds: Seconds = 120.0
     """Over the whole of one model call, whatever its server does."""
 
-    lease_seconds: float = Field(default=300.0, gt=0, le=86400)
+    lease_seconds: Seconds = 300.0
     """How long a lease lives without a heartbeat, where its worker names no duration."""
-    lease_seconds_min: float = Field(default=120.0, gt=0)
+    lease_seconds_min: Seconds = 120.0
     """The shortest that a worker may ask for."""
 
-    publish_directory: Path = Path("published")
-    webhook_secret: SecretStr = SecretStr("")
+    publish_directory: Directory = Path("published")
+    webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = SecretStr("")
     """Signs what a webhook gets, as Standard Webhooks do; empty: nothing is signed."""
-    wordpress_url: str = ""
-    wordpress_user: str = ""
-    wordpress_password: SecretStr = SecretStr("")
+    wordpress_url: HttpUrl | None = None
+    wordpress_user: str = Field(default="", max_length=200)
+    wordpress_password: SecretStr = Field(default=SecretStr(""), max_length=1000)
     allow_private_targets: bool = True
     """Whether articles may be sent to addresses that are not public."""
 
@@ -57,14 +111,18 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
     def _leases_outlive_calls(self) -> Self:
         if not self.model_call_deadline_seconds <= self.lease_seconds_min <= self.lease_seconds:
             raise ValueError(
-                "a lease is never shorter than a model call: "
-                "model_call_deadline_seconds <= lease_seconds_min <= lease_seconds"
+                "a lease is never shorter than a model call: WORKFLOW_MODEL_CALL_DEADLINE_SECONDS <= "
+                "WORKFLOW_LEASE_SECONDS_MIN <= WORKFLOW_LEASE_SECONDS"
             )
         return self
 
-    @property
-    def governor_target(self) -> str:
-        return f"{self.governor_host}:{self.governor_port}"
+    @model_validator(mode="after")
+    def _wordpress_has_an_account(self) -> Self:
+        if self.wordpress_url and not (self.wordpress_user and self.wordpress_password.get_secret_value()):
+            raise ValueError(
+                "WORKFLOW_WORDPRESS_URL needs WORKFLOW_WORDPRESS_USER and WORKFLOW_WORDPRESS_PASSWORD"
+            )
+        return self
 
     @property
     def route(self) -> Route:

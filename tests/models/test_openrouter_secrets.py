@@ -1,4 +1,4 @@
-"""The API key and the prompts are in no error, no repr, no traceback, no log line, and nothing that is kept."""
+"""The API key and the prompts are in no error, no repr, no traceback, no log line, and in nothing kept."""
 
 from __future__ import annotations
 

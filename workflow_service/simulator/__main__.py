@@ -5,8 +5,8 @@ Prints one line on stdout once it listens: `ready simulator=BASE_URL control=CON
 
 import asyncio
 import signal
-from argparse import ArgumentParser
 
+from service_chassis.settings import CommandLine, require_free_address
 from workflow_service.simulator.server import Simulator
 
 
@@ -21,10 +21,13 @@ async def _serve(host: str, port: int) -> None:
 
 
 def main() -> None:
-    parser = ArgumentParser(prog="python -m workflow_service.simulator", description=__doc__)
+    parser = CommandLine(prog="python -m workflow_service.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
     arguments = parser.parse_args()
+    if not 0 <= arguments.port <= 65535:
+        parser.error("argument --port: must be from 0 to 65535")
+    require_free_address("argument --host, --port", arguments.host, arguments.port)
     asyncio.run(_serve(arguments.host, arguments.port))
 
 
