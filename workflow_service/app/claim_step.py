@@ -1,4 +1,7 @@
-"""Claims a working step: a lease with an epoch, by compare-and-set; the built-in executor's door, too."""
+"""Claims a working step: hands out a lease with an epoch, by compare-and-set.
+
+Workers outside and the built-in executor claim in the same way.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +13,85 @@ from uuid import UUID, uuid4
 
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal
-from workflow_service.app.once import Move, once, workflow_from_json, workflow_to_json
+from workflow_service.app.idempotency import (
+    PlannedTransition,
+    apply_idempotently,
+    workflow_from_json,
+    workflow_to_json,
+)
 from workflow_service.domain.refusals import lease_lost, state_conflict, workflow_not_found
 from workflow_service.domain.states import Step, WorkflowState, processing
-from workflow_service.domain.steps import (
-    Article,
-    ArticleInput,
-    Cluster,
-    ClusteringInput,
-    CompetitorInput,
-    IcpInput,
-    IcpResult,
-    PublishInput,
-    StepInput,
-    ValidationInput,
-)
-from workflow_service.domain.workflow import Lease, ReviewDecision, StoredCluster, Workflow
-from workflow_service.store import leases, results, workflows
+from workflow_service.domain.workflow import Lease
+from workflow_service.steps.registry import STEP_DEFINITIONS
+from workflow_service.store import leases, workflows
 from workflow_service.store.leases import LeasedWorkflow, LeaseKey
 from workflow_service.store.request_ids import Recorded, Request
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """A lease, and whether an earlier call got it already."""
+    """A lease. `replayed`: an earlier call with the same request_id got it."""
 
     lease: Lease
     replayed: bool = False
 
 
-def claim_move(step: Step, expected_state: WorkflowState) -> Move:
-    """A claim that expects the step to be processing takes over a lease that ran out."""
-    target = processing(step)
-    return Move(expected_state, target, takes_over=expected_state is target)
+@dataclass(frozen=True)
+class StepClaim:
+    """What is claimed, by which request. `planned.target` is the step's PROCESSING state."""
+
+    request: Request
+    workflow_id: UUID
+    step: Step
+    planned: PlannedTransition
+    lease_duration: timedelta
+
+    async def lease(self, connection: Connection) -> Lease | None:
+        """None where the workflow is not in the expected state. Raises STATE_CONFLICT for a live lease."""
+        leased = await (self._take_over(connection) if self.planned.takes_over else self._begin(connection))
+        if leased is None:
+            return None
+        return Lease(
+            organization_id=self.request.organization_id,
+            workflow_id=self.workflow_id,
+            step=self.step,
+            lease_token=leased.lease_token,
+            epoch=leased.workflow.epoch,
+            expire_time=leased.expire_time,
+            workflow=leased.workflow,
+            input=await STEP_DEFINITIONS[self.step].read_input(connection, leased.workflow),
+        )
+
+    # A transaction may run again, so each attempt makes a new token.
+
+    async def _begin(self, connection: Connection) -> LeasedWorkflow | None:
+        return await leases.claim_if_state(
+            connection,
+            self.request.organization_id,
+            self.workflow_id,
+            from_state=self.planned.expected,
+            to_state=self.planned.target,
+            lease_token=uuid4(),
+            lease_duration=self.lease_duration,
+            actor=self.request.actor,
+            reason=self.request.method,
+        )
+
+    async def _take_over(self, connection: Connection) -> LeasedWorkflow | None:
+        organization_id, state = self.request.organization_id, self.planned.target
+        leased = await leases.take_over_if_expired(
+            connection,
+            organization_id,
+            self.workflow_id,
+            state=state,
+            lease_token=uuid4(),
+            lease_duration=self.lease_duration,
+        )
+        if leased is None:
+            workflow = await workflows.get_workflow(connection, organization_id, self.workflow_id)
+            if workflow is not None and workflow.state is state:
+                raise state_conflict(state, state, lease_expire_time=workflow.lease_expire_time)
+        return leased
 
 
 async def claim_step(
@@ -53,15 +102,14 @@ async def claim_step(
     expected_state: WorkflowState,
     lease_duration: timedelta,
 ) -> Claimed:
-    """Raises WORKFLOW_NOT_FOUND, ILLEGAL_TRANSITION, STATE_CONFLICT, REQUEST_ID_REUSED."""
+    """Where `expected_state` is the step's PROCESSING state, an expired lease is taken over.
+
+    Raises WORKFLOW_NOT_FOUND, ILLEGAL_TRANSITION, STATE_CONFLICT, REQUEST_ID_REUSED.
+    """
+    target = processing(step)
+    planned = PlannedTransition(expected_state, target, takes_over=expected_state is target)
     outcome = await claim(
-        database,
-        request,
-        workflow_id,
-        claim_move(step, expected_state),
-        step,
-        lease_duration,
-        answer=_to_json,
+        database, StepClaim(request, workflow_id, step, planned, lease_duration), answer=_to_json
     )
     if isinstance(outcome, Lease):
         return Claimed(outcome)
@@ -70,61 +118,20 @@ async def claim_step(
 
 
 async def claim(
-    database: Database,
-    request: Request,
-    workflow_id: UUID,
-    move: Move,
-    step: Step,
-    lease_duration: timedelta,
-    *,
-    answer: Callable[[Lease], Any | None],
+    database: Database, step_claim: StepClaim, *, answer: Callable[[Lease], Any | None]
 ) -> Lease | Recorded:
-    """The lease, or what the same request got before.
+    """The lease, or what was recorded for the same request earlier.
 
-    With the request_id the epoch is kept, and what `answer` makes of the lease (None: the run's end tells).
+    `answer` makes what is recorded with the request_id; None where the end of the run will answer.
     """
-
-    async def work(connection: Connection) -> Lease | None:
-        # The transaction may be done again: each time with a token of its own.
-        if move.takes_over:
-            leased = await leases.take_over_if_expired(
-                connection,
-                request.organization_id,
-                workflow_id,
-                state=move.target,
-                lease_token=uuid4(),
-                lease_duration=lease_duration,
-            )
-            if leased is None:
-                await _refuse_while_leased(connection, request.organization_id, workflow_id, move)
-                return None
-        else:
-            leased = await leases.claim_if_state(
-                connection,
-                request.organization_id,
-                workflow_id,
-                from_state=move.expected,
-                to_state=move.target,
-                lease_token=uuid4(),
-                lease_duration=lease_duration,
-                actor=request.actor,
-                reason=request.method,
-            )
-            if leased is None:
-                return None
-        return Lease(
-            organization_id=request.organization_id,
-            workflow_id=workflow_id,
-            step=step,
-            lease_token=leased.lease_token,
-            epoch=leased.workflow.epoch,
-            expire_time=leased.expire_time,
-            workflow=leased.workflow,
-            input=await step_input(connection, leased.workflow, step),
-        )
-
-    return await once(
-        database, request, workflow_id, move, work, answer=answer, epoch=lambda lease: lease.epoch
+    return await apply_idempotently(
+        database,
+        step_claim.request,
+        step_claim.workflow_id,
+        step_claim.planned,
+        step_claim.lease,
+        answer=answer,
+        epoch=lambda lease: lease.epoch,
     )
 
 
@@ -141,87 +148,13 @@ async def heartbeat_step(database: Database, key: LeaseKey, lease_duration: time
 
 
 async def lost_lease(connection: Connection, key: LeaseKey) -> Refusal:
-    """What a worker is told whose lease does not stand: LEASE_LOST, or WORKFLOW_NOT_FOUND."""
+    """The refusal for a lease that is not the present one: LEASE_LOST, or WORKFLOW_NOT_FOUND."""
     workflow = await workflows.get_workflow(connection, key.organization_id, key.workflow_id)
     return workflow_not_found() if workflow is None else lease_lost(workflow.epoch)
 
 
-async def step_input(connection: Connection, workflow: Workflow, step: Step) -> StepInput:
-    """What the step has to work with, out of the profile and the results of the steps before it."""
-    organization_id, workflow_id = workflow.organization_id, workflow.workflow_id
-    profile = workflow.profile
-    match step:
-        case Step.ICP:
-            return IcpInput(
-                organization_name=profile.organization_name,
-                organization_url=profile.organization_url,
-                linkedin_url=profile.linkedin_url or None,
-            )
-        case Step.COMPETITOR:
-            return CompetitorInput(icp=_icp(workflow), competitor_urls=profile.competitor_urls)
-        case Step.CLUSTERING:
-            keywords = await results.list_keywords(connection, organization_id, workflow_id)
-            return ClusteringInput(
-                keywords=tuple(
-                    keyword.seed for _, keyword in keywords if keyword.decision is ReviewDecision.APPROVED
-                )
-            )
-        case Step.VALIDATION:
-            stored = await results.list_clusters(connection, organization_id, workflow_id)
-            return ValidationInput(
-                icp=_icp(workflow), clusters=tuple(_cluster(cluster) for _, cluster in stored)
-            )
-        case Step.ARTICLE:
-            stored = await results.list_clusters(connection, organization_id, workflow_id)
-            return ArticleInput(
-                organization_name=profile.organization_name,
-                icp=_icp(workflow),
-                clusters=tuple(_cluster(cluster) for _, cluster in stored if cluster.valid),
-            )
-        case Step.PUBLISH:
-            articles = await results.list_articles(connection, organization_id, workflow_id)
-            return PublishInput(
-                articles=tuple(
-                    Article(
-                        article_id=article.article_id,
-                        cluster_id=article.cluster_id,
-                        title=article.title,
-                        slug=article.slug,
-                        meta_description=article.meta_description,
-                        body_markdown=article.body_markdown,
-                    )
-                    for _, article in articles
-                )
-            )
-        case Step.SEED_REVIEW:
-            raise ValueError("SEED_REVIEW is a person's")
-
-
-def _icp(workflow: Workflow) -> IcpResult:
-    assert workflow.icp is not None  # the database holds no workflow past ICP without one
-    return workflow.icp
-
-
-def _cluster(stored: StoredCluster) -> Cluster:
-    return Cluster(
-        cluster_id=stored.cluster_id,
-        pillar_keyword=stored.pillar_keyword,
-        supporting_keywords=stored.supporting_keywords,
-        theme=stored.theme,
-    )
-
-
-async def _refuse_while_leased(
-    connection: Connection, organization_id: UUID, workflow_id: UUID, move: Move
-) -> None:
-    """Raises STATE_CONFLICT where the state is the one expected: then it is the lease that still lives."""
-    workflow = await workflows.get_workflow(connection, organization_id, workflow_id)
-    if workflow is not None and workflow.state is move.expected:
-        raise state_conflict(move.expected, workflow.state, lease_expire_time=workflow.lease_expire_time)
-
-
 def _to_json(lease: Lease) -> dict[str, Any]:
-    """Without the input, which the steps before have fixed: it is read again."""
+    """Without the input: earlier steps have fixed it, so a repetition reads it again."""
     return {
         "step": lease.step.value,
         "lease_token": str(lease.lease_token),
@@ -241,5 +174,5 @@ async def _from_json(connection: Connection, answer: Any) -> Lease:
         epoch=workflow.epoch,
         expire_time=datetime.fromisoformat(answer["expire_time"]),
         workflow=workflow,
-        input=await step_input(connection, workflow, step),
+        input=await STEP_DEFINITIONS[step].read_input(connection, workflow),
     )

@@ -5,23 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from service_chassis.postgres.database import Connection, Database
-from workflow_service.app.claim_step import lost_lease, step_input
-from workflow_service.app.once import Answer, workflow_to_json
+from workflow_service.app.claim_step import lost_lease
+from workflow_service.app.idempotency import Answer, workflow_to_json
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import FAILED, Step, WorkflowState, completed, failed, processing, step_of
 from workflow_service.domain.steps import (
     RESULT_TYPES,
-    ArticleResult,
-    ClusteringResult,
-    CompetitorResult,
     IcpResult,
-    PublishResult,
     StepResult,
     ValidationResult,
     check_result,
 )
 from workflow_service.domain.workflow import LastError
-from workflow_service.store import leases, request_ids, results, workflows
+from workflow_service.steps.registry import STEP_DEFINITIONS
+from workflow_service.store import leases, request_ids, workflows
 from workflow_service.store.leases import LeaseKey
 from workflow_service.store.request_ids import Request
 
@@ -50,9 +47,9 @@ async def complete_step(
             )
         leased_step = step_of(workflow.state)
         assert leased_step is not None
-        check_result(await step_input(connection, workflow, leased_step), result)
+        check_result(await STEP_DEFINITIONS[leased_step].read_input(connection, workflow), result)
         if error is None:
-            await _store(connection, key, result)
+            await STEP_DEFINITIONS[step].store_result(connection, workflow, result)
         return await _end(connection, key, step, actor=actor, answers=answers, error=error, result=result)
 
     return await database.write(work)
@@ -107,21 +104,3 @@ async def _ended_before(connection: Connection, key: LeaseKey, wanted: frozenset
         assert workflow is not None
         return Answer(workflow, replayed=True)
     raise await lost_lease(connection, key)
-
-
-async def _store(connection: Connection, key: LeaseKey, result: StepResult) -> None:
-    """All but the ideal customer profile, which stands in the workflow's own row."""
-    organization_id, workflow_id = key.organization_id, key.workflow_id
-    match result:
-        case CompetitorResult():
-            await results.insert_keywords(connection, organization_id, workflow_id, result.keywords)
-        case ClusteringResult():
-            await results.insert_clusters(connection, organization_id, workflow_id, result.clusters)
-        case ValidationResult():
-            await results.set_verdicts(connection, organization_id, workflow_id, result.verdicts)
-        case ArticleResult():
-            await results.insert_articles(connection, organization_id, workflow_id, result.articles)
-        case PublishResult():
-            await results.insert_publications(connection, organization_id, workflow_id, result.publications)
-        case IcpResult():
-            pass

@@ -1,11 +1,11 @@
-"""Creates a workflow, in CREATED."""
+"""Creates a workflow in the state CREATED."""
 
 from __future__ import annotations
 
 from uuid import uuid4
 
 from service_chassis.postgres.database import Connection, Database
-from workflow_service.app.once import Answer, take_request_id, workflow_from_json, workflow_to_json
+from workflow_service.app.idempotency import Answer, take_request_id, workflow_from_json, workflow_to_json
 from workflow_service.domain.workflow import Profile, PublishTarget
 from workflow_service.store import request_ids, workflows
 from workflow_service.store.request_ids import Request
@@ -19,7 +19,7 @@ async def create_workflow(
     profile: Profile,
     publish_target: PublishTarget,
 ) -> Answer:
-    """The request has a request_id. Raises REQUEST_ID_REUSED."""
+    """`request` must have a request_id. Raises REQUEST_ID_REUSED."""
     workflow_id = uuid4()
 
     async def transaction(connection: Connection) -> Answer:

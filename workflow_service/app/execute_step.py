@@ -1,4 +1,4 @@
-"""The built-in executor: from a lease to the result of its step. It completes and fails nothing itself."""
+"""The built-in executor: makes the result of a leased step. Its caller completes or fails the step."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class StepExecutor:
         self._publisher_for = publisher_for
 
     async def execute(self, lease: Lease) -> StepResult:
-        """The step's result; good answers of earlier runs are used again.
+        """Makes the step's result. Good answers of earlier runs are used again.
 
-        Raises StepFailed; Refusal LEASE_LOST where the step is another's by now, DATABASE_UNAVAILABLE and
-        OVERLOADED. Items are worked on one after the other: the same failures give the same calls.
+        Items are worked on one after the other, so that the same failures lead to the same calls.
+        Raises StepFailed; Refusal LEASE_LOST if the step was taken over, DATABASE_UNAVAILABLE, OVERLOADED.
         """
         if isinstance(lease.input, PublishInput):
             return await self._publish(lease, lease.input)
@@ -46,10 +46,11 @@ class StepExecutor:
             await self._caller.answer(lease, step, item, earlier[item.name])
             for item in step.items(lease.input)
         ]
-        return step.combine(lease.workflow_id, lease.input, answers)
+        result: StepResult = step.combine(lease.workflow_id, lease.input, answers)
+        return result
 
     async def _publish(self, lease: Lease, step_input: PublishInput) -> PublishResult:
-        """Each delivery bears a key of its own, so that a run anew delivers nothing twice."""
+        """Each delivery has an idempotency key, so that another run of the step delivers nothing twice."""
         publisher = self._publisher_for(lease.workflow.publish_target)
         publications = []
         for article in step_input.articles:

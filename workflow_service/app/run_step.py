@@ -1,7 +1,7 @@
-"""Runs a leased step with the built-in executor, and keeps the runs of this process.
+"""Runs a leased step with the built-in executor, and keeps track of the runs of this process.
 
-The work belongs to the service: it is a task of its own, and whoever asked for it only waits. A run that is
-cut off (a stop whose grace is over, a kill) leaves the step X_PROCESSING until its lease runs out.
+A run belongs to the service: it is a task of its own, and the caller only waits for it. If a run is cut off
+(by the end of the stop's grace, or by a kill), the step stays X_PROCESSING until its lease expires.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import structlog
 
 from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
-from workflow_service.app.claim_step import claim, heartbeat_step
+from workflow_service.app.claim_step import StepClaim, claim, heartbeat_step
 from workflow_service.app.complete_step import complete_step, fail_step
-from workflow_service.app.once import Answer, Move, workflow_from_json, workflow_to_json
+from workflow_service.app.idempotency import Answer, PlannedTransition, workflow_from_json, workflow_to_json
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.refusals import lease_lost, state_conflict, workflow_not_found
@@ -41,15 +41,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Executor(Protocol):
-    """Does a step's work, model calls and all."""
+    """Does the work of a step, including its model calls."""
 
     async def execute(self, lease: Lease) -> StepResult:
-        """Raises StepFailed; Refusal LEASE_LOST where the step was taken over or cancelled meanwhile."""
+        """Raises StepFailed; Refusal LEASE_LOST if the step was taken over or cancelled meanwhile."""
         ...
 
 
 class Runs:
-    """The runs of this process: tasks that outlive their callers and end before the process does."""
+    """The runs of this process: tasks that do not depend on their callers, and that `stop` waits for."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -60,21 +60,21 @@ class Runs:
         return self._stopping
 
     def start(self, run: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Raises SHUTTING_DOWN once the process is to end."""
+        """Raises SHUTTING_DOWN after `stop` was called."""
         if self._stopping:
             run.close()
             raise shutting_down()
-        return self.go_on(run)
+        return self.start_successor(run)
 
-    def go_on(self, run: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Starts what a run that was started has led to."""
+    def start_successor(self, run: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Starts the next part of a run that was started before; also while the process stops."""
         task = asyncio.create_task(run)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._forget)
         return task
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no more runs, waits for those there are, and cuts off what is left after the grace."""
+        """Refuses new runs, waits for the present ones, and cancels what still runs after the grace."""
         self._stopping = True
         try:
             async with asyncio.timeout(grace_seconds):
@@ -86,15 +86,15 @@ class Runs:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waits is told; nobody may be left to
+            task.exception()  # read, so that asyncio does not log it where no caller waits any more
 
 
-def run_move(step: Step, expected_state: WorkflowState) -> Move:
-    """The built-in executor takes nothing over: from X_PROCESSING there is no such edge."""
-    return Move(expected_state, processing(step))
+def planned_run(step: Step, expected_state: WorkflowState) -> PlannedTransition:
+    """The built-in executor takes over no lease: from X_PROCESSING the matrix has no such edge."""
+    return PlannedTransition(expected_state, processing(step))
 
 
 def shutting_down() -> Refusal:
@@ -102,7 +102,7 @@ def shutting_down() -> Refusal:
 
 
 class StepRunner:
-    """One per process. `lease_duration` is renewed while the executor works."""
+    """One per process. It renews leases of `lease_duration` while the executor works."""
 
     def __init__(
         self, database: Database, executor: Executor, runs: Runs, *, lease_duration: timedelta
@@ -121,23 +121,25 @@ class StepRunner:
         *,
         wait: bool,
     ) -> Answer:
-        """The workflow after the step has ended, or, without `wait`, as claimed.
+        """The workflow after the end of the step; without `wait`, as it is when the step is claimed.
 
-        Raises as `claim_step`; LEASE_LOST or STATE_CONFLICT where the step was taken over or cancelled
+        Raises as `claim_step`; LEASE_LOST or STATE_CONFLICT if the step was taken over or cancelled
         meanwhile.
         """
-        begun = await asyncio.shield(
-            self._runs.start(self._begin(request, workflow_id, step, expected_state, wait=wait))
+        step_claim = StepClaim(
+            request, workflow_id, step, planned_run(step, expected_state), self.lease_duration
         )
+        begun = await asyncio.shield(self._runs.start(self._claim_and_start(step_claim, wait=wait)))
         if isinstance(begun, Recorded):
-            return await self._follow(request, workflow_id, step, begun)
+            return await self._wait_for_recorded_run(request, workflow_id, step, begun)
         lease, run = begun
         return Answer(await asyncio.shield(run) if wait else lease.workflow)
 
     async def run(self, lease: Lease, *, answers: Request | None = None) -> Workflow:
-        """Does the leased step's work and ends it, X_COMPLETED or X_FAILED.
+        """Does the work of the leased step, and completes or fails it.
 
-        `answers` is the request whose answer the outcome is. Raises LEASE_LOST, STATE_CONFLICT as `run_step`.
+        The outcome is recorded as the answer to the request `answers`. Raises LEASE_LOST, STATE_CONFLICT as
+        `run_step`.
         """
         key = LeaseKey(lease.organization_id, lease.workflow_id, lease.lease_token, lease.epoch)
         work = asyncio.create_task(self._executor.execute(lease))
@@ -145,43 +147,34 @@ class StepRunner:
         try:
             await asyncio.wait({work, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                await heartbeat  # raises that the lease is lost
+                await heartbeat  # raises LEASE_LOST
             return await self._end(lease, key, work, answers)
         except Refusal as refusal:
             if refusal.reason == "LEASE_LOST":
-                raise await self._lost(lease) from None
+                raise await self._why_lost(lease) from None
             raise
         finally:
             for task in (work, heartbeat):
                 task.cancel()
             await asyncio.gather(work, heartbeat, return_exceptions=True)
 
-    async def _begin(
-        self,
-        request: Request,
-        workflow_id: UUID,
-        step: Step,
-        expected_state: WorkflowState,
-        *,
-        wait: bool,
+    async def _claim_and_start(
+        self, step_claim: StepClaim, *, wait: bool
     ) -> Recorded | tuple[Lease, asyncio.Task[Workflow]]:
         outcome = await claim(
             self._database,
-            request,
-            workflow_id,
-            run_move(step, expected_state),
-            step,
-            self.lease_duration,
+            step_claim,
             answer=lambda lease: None if wait else workflow_to_json(lease.workflow),
         )
         if isinstance(outcome, Recorded):
             return outcome
-        return outcome, self._runs.go_on(self.run(outcome, answers=request if wait else None))
+        run = self.run(outcome, answers=step_claim.request if wait else None)
+        return outcome, self._runs.start_successor(run)
 
     async def _end(
         self, lease: Lease, key: LeaseKey, work: asyncio.Task[StepResult], answers: Request | None
     ) -> Workflow:
-        """The work is done; the heartbeat goes on until the outcome stands."""
+        """Completes or fails the step. The heartbeat continues until that is committed."""
         try:
             result = await work
         except StepFailed as failure:
@@ -206,10 +199,11 @@ class StepRunner:
                     return await self._fail(key, _internal_error(), answers)
                 if refusal.reason not in _UNAVAILABLE:
                     raise
-                # Paid for, so tried until it stands or the lease is lost.
+                # The result was paid for: try until it is committed or the lease is lost.
                 await asyncio.sleep(_RETRY_SECONDS)
             except Exception:
-                # Nothing of it was kept; without an end the step would stand there until its lease ran out.
+                # Nothing was committed. Without this the step would stay X_PROCESSING until its lease
+                # expires.
                 _log.exception("result_not_kept", workflow_id=str(key.workflow_id))
                 return await self._fail(key, _internal_error(), answers)
             else:
@@ -230,7 +224,7 @@ class StepRunner:
                 return answer.workflow
 
     async def _keep_leased(self, key: LeaseKey) -> None:
-        """Renews the lease three times in its duration; ends only by raising that it is lost."""
+        """Renews the lease three times within its duration. Ends only by raising LEASE_LOST."""
         while True:
             await asyncio.sleep(self.lease_duration.total_seconds() / 3)
             try:
@@ -239,15 +233,17 @@ class StepRunner:
                 if refusal.reason not in _UNAVAILABLE:
                     raise
 
-    async def _lost(self, lease: Lease) -> Refusal:
+    async def _why_lost(self, lease: Lease) -> Refusal:
         async with self._database.read() as connection:
             workflow = await workflows.get_workflow(connection, lease.organization_id, lease.workflow_id)
         if workflow is None:
             return workflow_not_found()
-        return _overtaken(lease.step, workflow.state, workflow.epoch)
+        return _lease_ended(lease.step, workflow.state, workflow.epoch)
 
-    async def _follow(self, request: Request, workflow_id: UUID, step: Step, recorded: Recorded) -> Answer:
-        """Waits for the run that the same request began, on whichever instance it runs."""
+    async def _wait_for_recorded_run(
+        self, request: Request, workflow_id: UUID, step: Step, recorded: Recorded
+    ) -> Answer:
+        """Waits for the run that the same request started earlier, on any instance."""
         while recorded.answer is None:
             await asyncio.sleep(_POLL_SECONDS)
             async with self._database.read() as connection:
@@ -255,17 +251,17 @@ class StepRunner:
             if found is None or standing is None:
                 raise workflow_not_found()
             recorded = found
-            # A run that ends its lease leaves its answer in the same transaction.
+            # A run records its answer in the transaction that ends its lease.
             if recorded.answer is None and (standing.state, standing.epoch) != (
                 processing(step),
                 recorded.epoch,
             ):
-                raise _overtaken(step, standing.state, standing.epoch)
+                raise _lease_ended(step, standing.state, standing.epoch)
         return Answer(workflow_from_json(recorded.answer), replayed=True)
 
 
-def _overtaken(step: Step, state: WorkflowState, epoch: int) -> Refusal:
-    """What a run is told that lost its lease: to another worker, or to whoever moved the workflow."""
+def _lease_ended(step: Step, state: WorkflowState, epoch: int) -> Refusal:
+    """The refusal for a run whose lease was taken over, or whose workflow was moved by another caller."""
     return lease_lost(epoch) if state is processing(step) else state_conflict(processing(step), state)
 
 

@@ -1,4 +1,4 @@
-"""Runs and advances a workflow until a person is needed, a step fails, or the end."""
+"""Runs and advances a workflow until a person is needed, a step fails, or the workflow has ended."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Final
 from uuid import UUID
 
 from service_chassis.postgres.database import Connection, Database
-from workflow_service.app.claim_step import claim
-from workflow_service.app.once import Answer, Move, once, workflow_from_json, workflow_to_json
-from workflow_service.app.run_step import Runs, StepRunner, shutting_down
+from workflow_service.app.claim_step import StepClaim, claim
+from workflow_service.app.idempotency import (
+    Answer,
+    PlannedTransition,
+    apply_idempotently,
+    workflow_from_json,
+    workflow_to_json,
+)
+from workflow_service.app.run_step import Runs, StepRunner, planned_run, shutting_down
 from workflow_service.app.transitions import advance_target
 from workflow_service.domain.refusals import workflow_not_found
 from workflow_service.domain.states import (
@@ -22,7 +28,6 @@ from workflow_service.domain.states import (
     WorkflowState,
     failed,
     pending,
-    processing,
     step_of,
 )
 from workflow_service.domain.workflow import Lease, Workflow
@@ -33,16 +38,16 @@ _RUNNABLE: Final = frozenset(state(step) for step in WORKING_STEPS for state in 
 _STOPS: Final = FAILED | TERMINAL | {pending(Step.SEED_REVIEW)}
 _POLL_SECONDS: Final = 0.5
 _GONE_AFTER_POLLS: Final = 60
-"""A run that nobody works on and that has not moved for so long (30 s) died with its instance."""
+"""A run whose workflow has not moved for so long (30 s), and has no lease, died with its instance."""
 
 
-def run_move(state: WorkflowState) -> Move:
-    """The move that a run makes in `state`; no edge of the matrix where it cannot go on from there."""
+def next_transition(state: WorkflowState) -> PlannedTransition:
+    """The transition that a run makes in `state`; an illegal one if a run cannot continue from there."""
     if state in _RUNNABLE:
         step = step_of(state)
         assert step is not None
-        return Move(state, processing(step))
-    return Move(state, advance_target(state))
+        return planned_run(step, state)
+    return PlannedTransition(state, advance_target(state))
 
 
 class WorkflowRunner:
@@ -56,58 +61,59 @@ class WorkflowRunner:
     async def run_workflow(
         self, request: Request, workflow_id: UUID, expected_state: WorkflowState, *, wait: bool
     ) -> Answer:
-        """The workflow where the run stopped, or, without `wait`, after its first transition.
+        """The workflow where the run stopped; without `wait`, after the first transition.
 
-        Raises as `run_step`; STATE_CONFLICT also where somebody else moved the workflow meanwhile.
+        Raises as `run_step`; STATE_CONFLICT also if another caller moved the workflow meanwhile.
         """
         begun = await asyncio.shield(
-            self._runs.start(self._begin(request, workflow_id, expected_state, wait=wait))
+            self._runs.start(self._start(request, workflow_id, expected_state, wait=wait))
         )
         if isinstance(begun, Recorded):
-            return await self._follow(request, workflow_id, begun)
+            return await self._wait_for_recorded_run(request, workflow_id, begun)
         first, run = begun
         if wait:
             return Answer(await asyncio.shield(run))
         return Answer(first.workflow if isinstance(first, Lease) else first)
 
-    async def _begin(
+    async def _start(
         self, request: Request, workflow_id: UUID, expected_state: WorkflowState, *, wait: bool
     ) -> Recorded | tuple[Lease | Workflow, asyncio.Task[Workflow]]:
-        first = await self._move(request, workflow_id, run_move(expected_state), answered=not wait)
+        first = await self._transition(
+            request, workflow_id, next_transition(expected_state), answered=not wait
+        )
         if isinstance(first, Recorded):
             return first
-        return first, self._runs.go_on(self._go_on(request, workflow_id, first, answered=not wait))
+        run = self._run_until_it_stops(request, workflow_id, first, answered=not wait)
+        return first, self._runs.start_successor(run)
 
-    async def _go_on(
+    async def _run_until_it_stops(
         self, request: Request, workflow_id: UUID, moved: Lease | Workflow, *, answered: bool
     ) -> Workflow:
-        unnamed = replace(request, request_id=None)  # the id names the run, not each of its moves
+        unnamed = replace(request, request_id=None)  # the request_id is the run's, not each transition's
         while True:
             workflow = await self._step_runner.run(moved) if isinstance(moved, Lease) else moved
             if workflow.state in _STOPS:
                 break
             if self._runs.stopping:
                 raise shutting_down()
-            following = await self._move(unnamed, workflow_id, run_move(workflow.state), answered=False)
-            assert not isinstance(following, Recorded)  # it has no request_id
+            following = await self._transition(
+                unnamed, workflow_id, next_transition(workflow.state), answered=False
+            )
+            assert not isinstance(following, Recorded)  # nothing is recorded without a request_id
             moved = following
         if not answered and request.request_id is not None:
-            await self._keep_answer(request, workflow)
+            await self._record_answer(request, workflow)
         return workflow
 
-    async def _move(
-        self, request: Request, workflow_id: UUID, move: Move, *, answered: bool
+    async def _transition(
+        self, request: Request, workflow_id: UUID, planned: PlannedTransition, *, answered: bool
     ) -> Lease | Workflow | Recorded:
-        """One transition. `answered`: the request is answered with it."""
-        step = step_of(move.target)
-        if move.target in PROCESSING and step is not None:
+        """One transition. `answered`: it is recorded as the answer to the request."""
+        step = step_of(planned.target)
+        if planned.target in PROCESSING and step is not None:
             return await claim(
                 self._database,
-                request,
-                workflow_id,
-                move,
-                step,
-                self._step_runner.lease_duration,
+                StepClaim(request, workflow_id, step, planned, self._step_runner.lease_duration),
                 answer=lambda lease: workflow_to_json(lease.workflow) if answered else None,
             )
 
@@ -116,29 +122,29 @@ class WorkflowRunner:
                 connection,
                 request.organization_id,
                 workflow_id,
-                from_state=move.expected,
-                to_state=move.target,
+                from_state=planned.expected,
+                to_state=planned.target,
                 actor=request.actor,
                 reason=request.method,
             )
 
-        return await once(
+        return await apply_idempotently(
             self._database,
             request,
             workflow_id,
-            move,
+            planned,
             advance,
             answer=lambda workflow: workflow_to_json(workflow) if answered else None,
         )
 
-    async def _keep_answer(self, request: Request, workflow: Workflow) -> None:
-        async def keep(connection: Connection) -> None:
+    async def _record_answer(self, request: Request, workflow: Workflow) -> None:
+        async def record(connection: Connection) -> None:
             await request_ids.set_answer(connection, request, workflow_to_json(workflow))
 
-        await self._database.write(keep)
+        await self._database.write(record)
 
-    async def _follow(self, request: Request, workflow_id: UUID, recorded: Recorded) -> Answer:
-        """Waits for the run that the same request began, on whichever instance it runs."""
+    async def _wait_for_recorded_run(self, request: Request, workflow_id: UUID, recorded: Recorded) -> Answer:
+        """Waits for the run that the same request started earlier, on any instance."""
         version = still_polls = 0
         while recorded.answer is None:
             workflow = await self._get(request, workflow_id)

@@ -1,4 +1,4 @@
-"""How a step's work ends where it ends without a result."""
+"""The exception that ends a step's work without a result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from workflow_service.domain.workflow import LastError
 
 
 class StepFailed(Exception):  # noqa: N818 - an outcome that callers match on, not a bug
-    """The step is to be X_FAILED with this error; what was paid for is in the journal and is used again."""
+    """The step becomes X_FAILED with this error.
+
+    Answers that were paid for stay in the journal for the next run.
+    """
 
     def __init__(self, error_class: ErrorClass, reason: str, message: str) -> None:
         super().__init__(f"{error_class}: {message}")

@@ -1,4 +1,4 @@
-"""The transitions that claim no work: advance, review, cancel."""
+"""The transitions that hand out no lease: advance, review, cancel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from uuid import UUID
 
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal, invalid_field
-from workflow_service.app.once import Answer, Move, once, workflow_from_json, workflow_to_json
+from workflow_service.app.idempotency import (
+    Answer,
+    PlannedTransition,
+    apply_idempotently,
+    workflow_from_json,
+    workflow_to_json,
+)
 from workflow_service.domain.states import (
     ADVANCES,
     STEPS,
@@ -27,7 +33,10 @@ _REVIEWED: Final = completed(Step.SEED_REVIEW)
 
 
 def advance_target(state: WorkflowState) -> WorkflowState:
-    """Where an advance from `state` leads; for a state that cannot be advanced, where it would have to."""
+    """The state after `state`.
+
+    If `state` cannot be advanced, the transition to the state returned is illegal.
+    """
     if state in ADVANCES:
         return ADVANCES[state]
     step = step_of(state)
@@ -40,25 +49,25 @@ async def advance(
     database: Database, request: Request, workflow_id: UUID, expected_state: WorkflowState
 ) -> Answer:
     """Raises WORKFLOW_NOT_FOUND, ILLEGAL_TRANSITION, STATE_CONFLICT."""
-    move = Move(expected_state, advance_target(expected_state))
+    planned = PlannedTransition(expected_state, advance_target(expected_state))
 
     async def work(connection: Connection) -> Workflow | None:
-        return await _transition(connection, request, workflow_id, move, reason=request.method)
+        return await _transition(connection, request, workflow_id, planned, reason=request.method)
 
-    outcome = await once(database, request, workflow_id, move, work, answer=workflow_to_json)
+    outcome = await apply_idempotently(database, request, workflow_id, planned, work, answer=workflow_to_json)
     return _answer(outcome)
 
 
 async def cancel(
     database: Database, request: Request, workflow_id: UUID, expected_state: WorkflowState, reason: str
 ) -> Answer:
-    """A lease that there is ends with it. Raises as `advance`, and REQUEST_ID_REUSED."""
-    move = Move(expected_state, WorkflowState.CANCELLED)
+    """Ends a lease on the workflow as well. Raises as `advance`, and REQUEST_ID_REUSED."""
+    planned = PlannedTransition(expected_state, WorkflowState.CANCELLED)
 
     async def work(connection: Connection) -> Workflow | None:
-        return await _transition(connection, request, workflow_id, move, reason=reason or request.method)
+        return await _transition(connection, request, workflow_id, planned, reason=reason or request.method)
 
-    outcome = await once(database, request, workflow_id, move, work, answer=workflow_to_json)
+    outcome = await apply_idempotently(database, request, workflow_id, planned, work, answer=workflow_to_json)
     return _answer(outcome)
 
 
@@ -69,15 +78,15 @@ async def submit_seed_review(
     expected_state: WorkflowState,
     decisions: Mapping[str, ReviewDecision],
 ) -> Answer:
-    """`decisions` by keyword_key; a keyword that has none is rejected.
+    """`decisions` by keyword_key. A keyword without a decision is rejected.
 
     Raises as `cancel`; NOTHING_APPROVED; INVALID_FIELD for a keyword that the workflow does not have.
     """
-    move = Move(expected_state, _REVIEWED)
+    planned = PlannedTransition(expected_state, _REVIEWED)
     approved_keys = [key for key, decision in decisions.items() if decision is ReviewDecision.APPROVED]
 
     async def work(connection: Connection) -> Workflow | None:
-        workflow = await _transition(connection, request, workflow_id, move, reason=request.method)
+        workflow = await _transition(connection, request, workflow_id, planned, reason=request.method)
         if workflow is None:
             return None
         stored = await results.list_keywords(connection, request.organization_id, workflow_id)
@@ -87,19 +96,19 @@ async def submit_seed_review(
         await results.decide_keywords(connection, request.organization_id, workflow_id, approved_keys)
         return workflow
 
-    outcome = await once(database, request, workflow_id, move, work, answer=workflow_to_json)
+    outcome = await apply_idempotently(database, request, workflow_id, planned, work, answer=workflow_to_json)
     return _answer(outcome)
 
 
 async def _transition(
-    connection: Connection, request: Request, workflow_id: UUID, move: Move, *, reason: str
+    connection: Connection, request: Request, workflow_id: UUID, planned: PlannedTransition, *, reason: str
 ) -> Workflow | None:
     return await workflows.transition_if_state(
         connection,
         request.organization_id,
         workflow_id,
-        from_state=move.expected,
-        to_state=move.target,
+        from_state=planned.expected,
+        to_state=planned.target,
         actor=request.actor,
         reason=reason,
     )

@@ -1,10 +1,11 @@
-"""ARTICLE (S41): one article for each valid cluster, one governed call each."""
+"""ARTICLE (S41): one article for each valid cluster. One call for each article."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from uuid import UUID
 
+from service_chassis.postgres.database import Connection
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
     Article,
@@ -18,7 +19,10 @@ from workflow_service.domain.steps import (
     article_id,
     slugify,
 )
+from workflow_service.domain.workflow import Workflow
 from workflow_service.steps.model_step import Answer, Item, ModelStep, Payload
+from workflow_service.steps.step_definition import cluster_of, icp_of
+from workflow_service.store import results
 
 _SLUG_MAX = 100
 
@@ -36,7 +40,7 @@ class ArticleAnswer(Answer):
     body_markdown: Block
 
 
-class ArticleStep(ModelStep[ArticleInput, ArticlePayload, ArticleAnswer]):
+class ArticleStep(ModelStep[ArticleInput, ArticlePayload, ArticleAnswer, ArticleResult]):
     step = Step.ARTICLE
     task = (
         "You write an article for the organization's website, for readers of the given customer profile, "
@@ -46,7 +50,20 @@ class ArticleStep(ModelStep[ArticleInput, ArticlePayload, ArticleAnswer]):
         "the title."
     )
     answer_type = ArticleAnswer
-    output_tokens_max = 3000  # 700 tokens would cut an article off in the middle, and the whole call be lost
+    output_tokens_max = 3000  # the default would cut an article off, and the whole call would be lost
+
+    async def read_input(self, connection: Connection, workflow: Workflow) -> ArticleInput:
+        stored = await results.list_clusters(connection, workflow.organization_id, workflow.workflow_id)
+        return ArticleInput(
+            organization_name=workflow.profile.organization_name,
+            icp=icp_of(workflow),
+            clusters=tuple(cluster_of(cluster) for _, cluster in stored if cluster.valid),
+        )
+
+    async def store_result(self, connection: Connection, workflow: Workflow, result: ArticleResult) -> None:
+        await results.insert_articles(
+            connection, workflow.organization_id, workflow.workflow_id, result.articles
+        )
 
     def items(self, step_input: ArticleInput) -> Sequence[Item[ArticlePayload]]:
         return [
@@ -81,7 +98,7 @@ class ArticleStep(ModelStep[ArticleInput, ArticlePayload, ArticleAnswer]):
 
 
 def _free_slug(slug: str, taken: set[str]) -> str:
-    """`slug`, or `slug-2`, `slug-3`, …: the first that no earlier article has."""
+    """The first of `slug`, `slug-2`, `slug-3`, … that no earlier article has."""
     candidate, number = slug, 1
     while candidate in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""CLUSTERING (S39): from the approved keywords to hubs and spokes."""
+"""CLUSTERING (S39): groups the approved keywords into hub-and-spoke clusters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from service_chassis.postgres.database import Connection
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
@@ -20,7 +21,9 @@ from workflow_service.domain.steps import (
     cluster_id,
     keyword_key,
 )
+from workflow_service.domain.workflow import ReviewDecision, Workflow
 from workflow_service.steps.model_step import Answer, Item, ModelStep, UnusableAnswerError
+from workflow_service.store import results
 
 
 class ClusterAnswer(Answer):
@@ -33,7 +36,7 @@ class ClusteringAnswer(Answer):
     clusters: Annotated[tuple[ClusterAnswer, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
 
 
-class ClusteringStep(ModelStep[ClusteringInput, ClusteringInput, ClusteringAnswer]):
+class ClusteringStep(ModelStep[ClusteringInput, ClusteringInput, ClusteringAnswer, ClusteringResult]):
     step = Step.CLUSTERING
     task = (
         "You group search keywords into hub-and-spoke clusters for content planning. Each cluster has one "
@@ -43,11 +46,26 @@ class ClusteringStep(ModelStep[ClusteringInput, ClusteringInput, ClusteringAnswe
     answer_type = ClusteringAnswer
     output_tokens_max = 1400  # thirty keywords, each once, with themes
 
+    async def read_input(self, connection: Connection, workflow: Workflow) -> ClusteringInput:
+        keywords = await results.list_keywords(connection, workflow.organization_id, workflow.workflow_id)
+        return ClusteringInput(
+            keywords=tuple(
+                keyword.seed for _, keyword in keywords if keyword.decision is ReviewDecision.APPROVED
+            )
+        )
+
+    async def store_result(
+        self, connection: Connection, workflow: Workflow, result: ClusteringResult
+    ) -> None:
+        await results.insert_clusters(
+            connection, workflow.organization_id, workflow.workflow_id, result.clusters
+        )
+
     def items(self, step_input: ClusteringInput) -> Sequence[Item[ClusteringInput]]:
         return (Item("", step_input),)
 
     def check(self, payload: ClusteringInput, answer: ClusteringAnswer) -> ClusteringAnswer:
-        """Keeps what uses approved keywords, each where it came first; nothing kept is no answer."""
+        """Drops keywords that were not approved or were used before, and clusters left without a pillar."""
         left = {keyword_key(seed.keyword): seed.keyword for seed in payload.keywords}
         clusters = []
         for cluster in answer.clusters:

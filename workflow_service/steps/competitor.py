@@ -1,4 +1,4 @@
-"""COMPETITOR (S37): up to three seed keywords for each competitor, one call a competitor."""
+"""COMPETITOR (S37): up to three seed keywords for each competitor. One call for each competitor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from service_chassis.postgres.database import Connection
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
     KEYWORDS_PER_COMPETITOR_MAX,
@@ -22,7 +23,10 @@ from workflow_service.domain.steps import (
     Url,
     keyword_key,
 )
+from workflow_service.domain.workflow import Workflow
 from workflow_service.steps.model_step import Answer, Item, ModelStep, Payload
+from workflow_service.steps.step_definition import icp_of
+from workflow_service.store import results
 
 _ITEM_NAME_MAX = 200
 
@@ -42,7 +46,7 @@ class CompetitorAnswer(Answer):
     keywords: Annotated[tuple[KeywordAnswer, ...], Field(min_length=1, max_length=50)]
 
 
-class CompetitorStep(ModelStep[CompetitorInput, CompetitorPayload, CompetitorAnswer]):
+class CompetitorStep(ModelStep[CompetitorInput, CompetitorPayload, CompetitorAnswer, CompetitorResult]):
     step = Step.COMPETITOR
     task = (
         "You find the search keywords by which customers of the given profile come upon a competitor. For "
@@ -51,6 +55,16 @@ class CompetitorStep(ModelStep[CompetitorInput, CompetitorPayload, CompetitorAns
         "transactional) and, in one sentence, the reason why it matters."
     )
     answer_type = CompetitorAnswer
+
+    async def read_input(self, connection: Connection, workflow: Workflow) -> CompetitorInput:  # noqa: ARG002
+        return CompetitorInput(icp=icp_of(workflow), competitor_urls=workflow.profile.competitor_urls)
+
+    async def store_result(
+        self, connection: Connection, workflow: Workflow, result: CompetitorResult
+    ) -> None:
+        await results.insert_keywords(
+            connection, workflow.organization_id, workflow.workflow_id, result.keywords
+        )
 
     def items(self, step_input: CompetitorInput) -> Sequence[Item[CompetitorPayload]]:
         urls = dict.fromkeys(step_input.competitor_urls)

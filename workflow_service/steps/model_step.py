@@ -1,13 +1,13 @@
-"""A working step whose work is model calls: what it asks, what it accepts, what becomes of it.
+"""A working step that consists of model calls: its prompts, the answers that it accepts, and its result.
 
-One item is one governed call. The prompt's user message ends with a JSON document, the item's payload; the
-answer is a JSON document of `answer_type`, asked for by `response_format` under the step's lower-case name.
+Each item is one governed call. The prompt's user message ends with a JSON document, the item's payload. The
+answer is a JSON document of `answer_type`; `response_format` asks for it under the step's lower-case name.
 """
 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -16,13 +16,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workflow_service.domain.error_class import ErrorClass
-from workflow_service.domain.states import Step
-from workflow_service.domain.steps import StepInput, StepResult
+from workflow_service.steps.step_definition import InputT, ResultT, StepDefinition
 
 OUTPUT_TOKENS_MAX_DEFAULT: Final = 700
 TEMPERATURE_DEFAULT: Final = 0.3
 
-# Chat templates put a few tokens of their own around each message: counted generously, once for all of them.
+# A chat template adds a few tokens to each message. This is a generous bound for all messages together.
 _TEMPLATE_TOKENS: Final = 256
 
 _DATA_RULE: Final = (
@@ -33,9 +32,9 @@ _FENCED: Final = re.compile(r"\A```[A-Za-z]*\s*\n(.*)\n\s*```\Z", re.DOTALL)
 
 
 class UnusableAnswerError(Exception):
-    """UNPARSABLE_RESULT: not what was asked for. NOTHING_VALID: no cluster to go on with.
+    """UNPARSABLE_RESULT: not what was asked for. NOTHING_VALID: no cluster is valid.
 
-    The text says where, and repeats nothing of the answer.
+    The text names the place and repeats nothing of the answer.
     """
 
     def __init__(self, error_class: ErrorClass, message: str) -> None:
@@ -44,7 +43,7 @@ class UnusableAnswerError(Exception):
 
 
 class Answer(BaseModel):
-    """What a model is asked for. What it adds of its own is left out."""
+    """What a model is asked for. Fields that it adds are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -57,14 +56,13 @@ class Payload(BaseModel):
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
-InputT = TypeVar("InputT", bound=StepInput)
 
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[PayloadT]):
-    """`name` is the item's in the journal: the same in every run of the step, at most 200 characters.
+    """`name` identifies the item in the journal: the same in every run, at most 200 characters.
 
-    It is empty where the step is one call.
+    It is empty where the step is a single call.
     """
 
     name: str
@@ -73,7 +71,7 @@ class Item(Generic[PayloadT]):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Two messages and the schema of the answer. `input_tokens_max` bounds what they can cost to read."""
+    """Two messages and the schema of the answer. `input_tokens_max` is a bound on their tokens."""
 
     system: str
     user: str
@@ -93,10 +91,9 @@ class Prompt:
         }
 
 
-class ModelStep(ABC, Generic[InputT, PayloadT, AnswerT]):
-    """Subclasses say what is particular to one step. Nothing here calls anything."""
+class ModelStep(StepDefinition[InputT, ResultT], Generic[InputT, PayloadT, AnswerT, ResultT]):
+    """The methods below are pure: `app` makes the calls."""
 
-    step: Step
     task: str
     answer_type: type[AnswerT]
     output_tokens_max: int = OUTPUT_TOKENS_MAX_DEFAULT
@@ -107,11 +104,11 @@ class ModelStep(ABC, Generic[InputT, PayloadT, AnswerT]):
         """The governed calls that the step consists of, in a fixed order."""
 
     @abstractmethod
-    def combine(self, workflow_id: UUID, step_input: InputT, answers: Sequence[AnswerT]) -> StepResult:
-        """The step's result out of its items' answers, which stand in the order of `items`."""
+    def combine(self, workflow_id: UUID, step_input: InputT, answers: Sequence[AnswerT]) -> ResultT:
+        """The step's result, out of its items' answers in the order of `items`."""
 
-    def check(self, payload: PayloadT, answer: AnswerT) -> AnswerT:  # noqa: ARG002 - for those who override
-        """The answer as it is used. Raises UnusableAnswerError."""
+    def check(self, payload: PayloadT, answer: AnswerT) -> AnswerT:  # noqa: ARG002 - for overrides
+        """The answer as it will be used. Raises UnusableAnswerError."""
         return answer
 
     def parse(self, payload: PayloadT, text: str) -> AnswerT:
@@ -131,7 +128,7 @@ class ModelStep(ABC, Generic[InputT, PayloadT, AnswerT]):
         system = f"{self.task}\n\n{_DATA_RULE}"
         user = f"Work on this:\n\n{payload.model_dump_json()}"
         schema = answer_schema(self.answer_type)
-        # A byte-level tokenizer never makes more tokens than bytes; the schema is read by the model as well.
+        # A byte-level tokenizer never makes more tokens than bytes. The model reads the schema as well.
         size_bytes = sum(len(text.encode()) for text in (system, user, repr(schema)))
         return Prompt(system, user, self.step.value.lower(), schema, size_bytes + _TEMPLATE_TOKENS)
 

@@ -1,4 +1,4 @@
-"""VALIDATION (S40): which clusters are worth an article. Without one that is, the step has no good answer."""
+"""VALIDATION (S40): which clusters are worth an article. If none is, the step fails with NOTHING_VALID."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from service_chassis.postgres.database import Connection
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
@@ -17,7 +18,10 @@ from workflow_service.domain.steps import (
     ValidationInput,
     ValidationResult,
 )
+from workflow_service.domain.workflow import Workflow
 from workflow_service.steps.model_step import Answer, Item, ModelStep, UnusableAnswerError
+from workflow_service.steps.step_definition import cluster_of, icp_of
+from workflow_service.store import results
 
 
 class VerdictAnswer(Answer):
@@ -31,7 +35,7 @@ class ValidationAnswer(Answer):
     verdicts: Annotated[tuple[VerdictAnswer, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
 
 
-class ValidationStep(ModelStep[ValidationInput, ValidationInput, ValidationAnswer]):
+class ValidationStep(ModelStep[ValidationInput, ValidationInput, ValidationAnswer, ValidationResult]):
     step = Step.VALIDATION
     task = (
         "You judge keyword clusters for content planning. A cluster is valid if its keywords belong together "
@@ -39,7 +43,20 @@ class ValidationStep(ModelStep[ValidationInput, ValidationInput, ValidationAnswe
         "cluster, by its cluster_id: valid or not, your confidence from 0 to 1, and the reason in a sentence."
     )
     answer_type = ValidationAnswer
-    output_tokens_max = 1400  # a verdict costs some seventy tokens, half of them the cluster's id
+    output_tokens_max = 1400  # a verdict takes some seventy tokens, half of them for the cluster's id
+
+    async def read_input(self, connection: Connection, workflow: Workflow) -> ValidationInput:
+        stored = await results.list_clusters(connection, workflow.organization_id, workflow.workflow_id)
+        return ValidationInput(
+            icp=icp_of(workflow), clusters=tuple(cluster_of(cluster) for _, cluster in stored)
+        )
+
+    async def store_result(
+        self, connection: Connection, workflow: Workflow, result: ValidationResult
+    ) -> None:
+        await results.set_verdicts(
+            connection, workflow.organization_id, workflow.workflow_id, result.verdicts
+        )
 
     def items(self, step_input: ValidationInput) -> Sequence[Item[ValidationInput]]:
         return (Item("", step_input),)

@@ -1,16 +1,19 @@
-"""What the steps have made: keywords, clusters, articles and where these were published.
+"""Results of the steps: keywords, clusters, articles, publications, and documents of all other steps.
 
-Written in the transaction that completes the step; what stands already is left as it is.
+They are written in the transaction that completes the step. A row that exists already is left as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
+
+from pydantic import BaseModel
 
 from service_chassis.postgres.database import Connection
 from service_chassis.postgres.queries import load_queries
+from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
     Article,
     Cluster,
@@ -22,7 +25,30 @@ from workflow_service.domain.steps import (
 from workflow_service.domain.workflow import ReviewDecision, StoredArticle, StoredCluster, StoredKeyword
 
 QUERIES: Final = load_queries(__package__, "results.sql")
-_ALL: Final = 1000  # of one workflow; domain/steps.py bounds each kind far below
+_ALL: Final = 1000  # more than one workflow can have: domain/steps.py has the bounds
+
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+
+async def insert_document(
+    connection: Connection, organization_id: UUID, workflow_id: UUID, step: Step, result: BaseModel
+) -> None:
+    """Keeps the result of a step that has no table of its own."""
+    await connection.execute(
+        QUERIES["insert_document"], organization_id, workflow_id, step, result.model_dump(mode="json")
+    )
+
+
+async def get_document(
+    connection: Connection,
+    organization_id: UUID,
+    workflow_id: UUID,
+    step: Step,
+    result_type: type[ResultT],
+) -> ResultT | None:
+    """What `insert_document` kept; None while the step is not completed."""
+    document = await connection.fetchval(QUERIES["get_document"], organization_id, workflow_id, step)
+    return None if document is None else result_type.model_validate(document)
 
 
 async def insert_keywords(

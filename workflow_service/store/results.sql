@@ -1,3 +1,13 @@
+-- name: insert_document
+-- The result of a step without a table of its own, once.
+INSERT INTO step_results (organization_id, workflow_id, step, result)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: get_document
+-- The result of a step without a table of its own.
+SELECT result FROM step_results WHERE organization_id = $1 AND workflow_id = $2 AND step = $3;
+
 -- name: insert_keyword
 -- Once a workflow, whatever its case and spacing.
 INSERT INTO workflow_keywords (

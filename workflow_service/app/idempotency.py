@@ -1,7 +1,7 @@
-"""A change that happens once: under its request_id, and from the state that its caller expects.
+"""Changes that are idempotent under a request_id and guarded by the state that their caller expects.
 
-The order of the answers is the contract's: an earlier answer to the same request_id, then WORKFLOW_NOT_FOUND,
-then ILLEGAL_TRANSITION (whatever the present state), then STATE_CONFLICT.
+The contract fixes the order of the answers: the earlier answer to the same request_id, then
+WORKFLOW_NOT_FOUND, then ILLEGAL_TRANSITION (whatever the present state), then STATE_CONFLICT.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ _WORKFLOW: Final = TypeAdapter(Workflow)
 
 
 @dataclass(frozen=True)
-class Move:
-    """What the caller expects, and where it wants to go. `takes_over`: the edge is a lease's takeover."""
+class PlannedTransition:
+    """From the state that the caller expects to a target state.
+
+    `takes_over`: the state stays, and an expired lease is replaced by a new one.
+    """
 
     expected: WorkflowState
     target: WorkflowState
@@ -45,7 +48,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Answer:
-    """A workflow, and whether an earlier call got it already."""
+    """A workflow. `replayed`: an earlier call with the same request_id got the same answer."""
 
     workflow: Workflow
     replayed: bool = False
@@ -59,37 +62,22 @@ def workflow_from_json(answer: Any) -> Workflow:
     return _WORKFLOW.validate_python(answer)
 
 
-async def recorded_or_refused(
-    database: Database, request: Request, workflow_id: UUID, move: Move
-) -> Recorded | None:
-    """What the same request got before; None where it may go on. Raises the contract's refusals.
-
-    One read outside any transaction: of a thousand who race, those who have lost already are told at once.
-    """
-    async with database.read() as connection:
-        recorded, standing = await request_ids.look(connection, request, workflow_id)
-    if recorded is not None:
-        return _same_request(request, recorded)
-    _require(move, standing)
-    return None
-
-
-async def once(
+async def apply_idempotently(
     database: Database,
     request: Request,
     workflow_id: UUID,
-    move: Move,
+    planned: PlannedTransition,
     work: Callable[[Connection], Awaitable[T | None]],
     *,
     answer: Callable[[T], Any | None],
     epoch: Callable[[T], int | None] = lambda _: None,
 ) -> T | Recorded:
-    """Does the work in one transaction with its request_id, or returns what stands recorded of it.
+    """Does `work` and records its request_id in one transaction, or returns what was recorded earlier.
 
-    `work` returns None where its guard did not hold; then nothing is left of it, the request_id included.
-    `answer` and `epoch` say what is kept of it for whoever repeats the request.
+    `work` returns None where its guard did not hold. The transaction then rolls back, and a refusal says why.
+    `answer` and `epoch` give what is recorded for a repetition of the request.
     """
-    if recorded := await recorded_or_refused(database, request, workflow_id, move):
+    if recorded := await _recorded_or_refused(database, request, workflow_id, planned):
         return recorded
 
     async def transaction(connection: Connection) -> T | Recorded:
@@ -100,9 +88,9 @@ async def once(
         done = await work(connection)
         if done is None:
             _, standing = await request_ids.look(connection, request, workflow_id)
-            _require(move, standing)
-            # It went away and came back between the guard and this look.
-            raise state_conflict(move.expected, move.expected)
+            _require(planned, standing)
+            # The state left the expected one and came back between the guard and this read.
+            raise state_conflict(planned.expected, planned.expected)
         if request.request_id is not None:
             await request_ids.set_answer(connection, request, answer(done), epoch=epoch(done))
         return done
@@ -111,12 +99,27 @@ async def once(
 
 
 async def take_request_id(connection: Connection, request: Request, workflow_id: UUID) -> Recorded | None:
-    """Takes the request_id for this transaction, or returns what was done under it."""
+    """Takes the request_id for this transaction. If it was taken earlier, returns what was recorded then."""
     if await request_ids.insert_if_new(connection, request, workflow_id):
         return None
     recorded, _ = await request_ids.look(connection, request, workflow_id)
     assert recorded is not None
     return _same_request(request, recorded)
+
+
+async def _recorded_or_refused(
+    database: Database, request: Request, workflow_id: UUID, planned: PlannedTransition
+) -> Recorded | None:
+    """What was recorded for the same request; None if there is nothing, and the transition may be tried.
+
+    One read outside any transaction: when a thousand callers race, most of the losers are refused here.
+    """
+    async with database.read() as connection:
+        recorded, standing = await request_ids.look(connection, request, workflow_id)
+    if recorded is not None:
+        return _same_request(request, recorded)
+    _require(planned, standing)
+    return None
 
 
 def _same_request(request: Request, recorded: Recorded) -> Recorded:
@@ -126,10 +129,10 @@ def _same_request(request: Request, recorded: Recorded) -> Recorded:
     return recorded
 
 
-def _require(move: Move, standing: Standing | None) -> None:
+def _require(planned: PlannedTransition, standing: Standing | None) -> None:
     if standing is None:
         raise workflow_not_found()
-    if not move.is_legal:
-        raise illegal_transition(move.expected, move.target)
-    if standing.state is not move.expected:
-        raise state_conflict(move.expected, standing.state)
+    if not planned.is_legal:
+        raise illegal_transition(planned.expected, planned.target)
+    if standing.state is not planned.expected:
+        raise state_conflict(planned.expected, standing.state)

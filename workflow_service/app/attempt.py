@@ -1,0 +1,230 @@
+"""One attempt at a governed model call: authorize → dispatch → settle or void.
+
+Each attempt is a row of the journal and a hold of its own (I7). Nothing is sent without an authorization
+(I14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic import BaseModel
+
+from governor_client import GovernorClient, GovernorUnavailableError
+from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
+from service_chassis.refusal import Refusal
+from workflow_service.app.end_call import CallEnder, call_usage, governor_failed
+from workflow_service.clients.openrouter import (
+    ChargeKind,
+    Completion,
+    CompletionRequest,
+    MaxPrice,
+    ModelCallFailed,
+    OpenRouterClient,
+)
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.workflow import Lease
+from workflow_service.steps.model_step import Item, ModelStep, Prompt, UnusableAnswerError
+from workflow_service.store.invocations import Invocation, Invocations, Response
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """An attempt without a usable answer. Its hold has ended. `model` is the granted one."""
+
+    model: str
+    error_class: ErrorClass
+    message: str
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallServices:
+    """What attempts work with; one per process."""
+
+    journal: Invocations
+    governor: GovernorClient
+    provider: OpenRouterClient
+    ender: CallEnder
+    hold_duration: timedelta
+    authorize_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`number` is the attempt's ordinal for its step and item. `models` are in order of preference."""
+
+    services: CallServices
+    lease: Lease
+    step: ModelStep[Any, Any, Any, Any]
+    item: Item[Any]
+    prompt: Prompt
+    number: int
+    models: Sequence[str]
+
+    async def run(self) -> BaseModel | AttemptFailed:
+        """The parsed answer, or why there is none.
+
+        Raises StepFailed; Refusal LEASE_LOST, DATABASE_UNAVAILABLE.
+        """
+        journal, ender = self.services.journal, self.services.ender
+        requested = await self._request()
+        authorization = await self._authorize(requested)
+        authorized = await self._record_hold(requested, authorization)
+        try:
+            dispatched = await journal.dispatch_if_authorized_and_leased(authorized)
+        except Refusal:
+            # The commit may have succeeded, but nothing was sent.
+            await ender.void(authorized, ErrorClass.INTERNAL)
+            raise
+        if dispatched is None:
+            await ender.void(authorized, ErrorClass.LEASE_EXPIRED)
+            raise _lease_lost()
+        # From here on the call may cost money, so every path below ends the hold.
+        try:
+            completion = await self.services.provider.complete(self._completion_request(authorization))
+        except ModelCallFailed as failed:
+            return await self._end_failed(dispatched, failed)
+        except Exception:
+            # A bug of ours, and the request may have been sent. (A cancellation, when the process stops,
+            # leaves the row DISPATCHED. The next holder of the step ends it.)
+            await ender.respond_and_settle(dispatched, Response(error_class=ErrorClass.INTERNAL))
+            raise
+        return await self._end_answered(dispatched, completion)
+
+    async def _request(self) -> Invocation:
+        row = await self.services.journal.request_if_leased(
+            self.lease.organization_id,
+            self.lease.workflow_id,
+            self.lease.step,
+            self.item.name,
+            self.number,
+            epoch=self.lease.epoch,
+            models=self.models,
+        )
+        if row is None:
+            raise _lease_lost()
+        return row
+
+    async def _authorize(self, row: Invocation) -> Authorization:
+        try:
+            return await self.services.governor.authorize(
+                organization_id=row.organization_id,
+                workflow_id=row.workflow_id,
+                request_id=row.request_id,
+                models=row.requested_models,
+                input_tokens_max=self.prompt.input_tokens_max,
+                output_tokens_max=self.step.output_tokens_max,
+                hold_duration=self.services.hold_duration,
+                on_expiry=ExpiryAction.EXPIRY_ACTION_CHARGE,
+                labels={"step": row.step.value},
+                timeout_seconds=self.services.authorize_timeout_seconds,
+            )
+        except GovernorUnavailableError as unavailable:
+            await self.services.ender.void(row, ErrorClass.GOVERNOR_UNAVAILABLE)
+            raise governor_failed(unavailable) from None
+        except Refusal as refusal:
+            failed = governor_failed(refusal)
+            await self.services.journal.deny_if_requested(row, failed.error.error_class)
+            raise failed from None
+
+    async def _record_hold(self, row: Invocation, authorization: Authorization) -> Invocation:
+        try:
+            authorized = await self.services.journal.authorize_if_requested(
+                row,
+                authorization_id=UUID(authorization.authorization_id),
+                model=authorization.model,
+                held_nano_usd=authorization.held_nano_usd,
+            )
+        except Refusal:
+            await self.services.ender.void(row, ErrorClass.INTERNAL)
+            raise
+        if authorized is None:
+            # Another worker took the row over, and voids the hold by its request_id.
+            raise _lease_lost()
+        return authorized
+
+    def _completion_request(self, authorization: Authorization) -> CompletionRequest:
+        price = authorization.price
+        return CompletionRequest(
+            model=authorization.model,
+            messages=self.prompt.messages,
+            max_tokens=authorization.output_tokens_max,
+            max_price=MaxPrice(
+                input_nano_usd_per_mtok=price.input_nano_usd_per_mtok,
+                output_nano_usd_per_mtok=price.output_nano_usd_per_mtok,
+                request_nano_usd=price.request_nano_usd,
+            ),
+            temperature=self.step.temperature,
+            response_format=self.prompt.response_format,
+            user=authorization.organization_id,
+        )
+
+    async def _end_failed(self, row: Invocation, failed: ModelCallFailed) -> AttemptFailed:
+        charge = failed.charge
+        if charge.kind is ChargeKind.NOT_CHARGED:
+            await self.services.ender.void(row, failed.error_class, generation_id=charge.generation_id)
+        else:
+            await self._settle(
+                row,
+                Response(
+                    error_class=failed.error_class,
+                    served_model=charge.served_model,
+                    generation_id=charge.generation_id,
+                    usage=call_usage(charge.usage),
+                    provider_cost_nano_usd=charge.provider_cost_nano_usd,
+                ),
+            )
+        return self._failed(row, failed.error_class, failed.message, failed.retry_after_seconds)
+
+    async def _end_answered(self, row: Invocation, completion: Completion) -> BaseModel | AttemptFailed:
+        answer: BaseModel | None = None
+        unusable: UnusableAnswerError | None = None
+        try:
+            answer = self.step.parse(self.item.payload, completion.text)
+        except UnusableAnswerError as error:
+            unusable = error
+        await self._settle(
+            row,
+            Response(
+                answer=completion.text if unusable is None else None,
+                error_class=None if unusable is None else unusable.error_class,
+                served_model=completion.served_model,
+                generation_id=completion.generation_id,
+                usage=call_usage(completion.usage),
+                provider_cost_nano_usd=completion.provider_cost_nano_usd,
+            ),
+        )
+        if unusable is not None:
+            return self._failed(row, unusable.error_class, str(unusable), None)
+        assert answer is not None
+        return answer
+
+    async def _settle(self, row: Invocation, response: Response) -> None:
+        if await self.services.ender.respond_and_settle(row, response) is None:
+            raise _lease_lost()
+
+    def _failed(
+        self, row: Invocation, error_class: ErrorClass, message: str, retry_after_seconds: float | None
+    ) -> AttemptFailed:
+        _log.warning(
+            "model_call_failed",
+            workflow_id=str(row.workflow_id),
+            step=row.step.value,
+            item=row.item,
+            attempt=row.attempt,
+            model=row.model,
+            error_class=error_class.value,
+        )
+        return AttemptFailed(row.model or row.requested_models[0], error_class, message, retry_after_seconds)
+
+
+def _lease_lost() -> Refusal:
+    return Refusal("LEASE_LOST", "the step was taken over, or its workflow was cancelled")
