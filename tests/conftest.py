@@ -16,8 +16,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from service_chassis.postgres.database import Database
 from service_chassis.postgres.embedded import EmbeddedPostgres
 from service_chassis.postgres.migrate import migrate
+from service_chassis.settings import DatabaseSettings
+from workflow_service.app.record_matrix import record_matrix
 
 T = TypeVar("T")
 
@@ -49,7 +52,7 @@ def governor_template(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture(scope="session")
 def workflow_template(postgres: EmbeddedPostgres) -> str:
     """The workflow service's schema, migrated once."""
-    return _outside_of_loops(_make_template(postgres, "workflow"))
+    return _outside_of_loops(_make_workflow_template(postgres))
 
 
 @pytest.fixture
@@ -85,6 +88,18 @@ async def _make_template(postgres: EmbeddedPostgres, name: str) -> str:
     template = f"{name}_template"
     await postgres.ensure_database(template, role=name)
     await migrate(postgres.dsn(template, role=name), files(f"migrations.{name}"))
+    return template
+
+
+async def _make_workflow_template(postgres: EmbeddedPostgres) -> str:
+    """With the matrix of transitions, which the service writes when it starts."""
+    template = await _make_template(postgres, "workflow")
+    dsn = postgres.dsn(template, role="workflow")
+    database = await Database.open(dsn, DatabaseSettings(), application_name="test")
+    try:
+        await record_matrix(database)
+    finally:
+        await database.close()
     return template
 
 

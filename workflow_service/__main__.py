@@ -1,4 +1,4 @@
-"""Composition root of the workflow service: `python -m workflow_service`, set up by the environment."""
+"""Composition root of the workflow service: `python -m workflow_service`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from service_chassis.settings import database_of, load_settings, refuse_setting,
 from workflow_service.api.workflow_servicer import WorkflowServicer
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
+from workflow_service.app.record_matrix import record_matrix
 from workflow_service.app.run_step import Executor, Runs, StepRunner
 from workflow_service.app.run_workflow import WorkflowRunner
 from workflow_service.clients.openrouter import OpenRouterClient
@@ -34,7 +35,7 @@ SERVICE_NAME = "infin8.workflow.v1.WorkflowService"
 
 @asynccontextmanager
 async def serving(database: Database, executor: Executor, settings: WorkflowSettings) -> AsyncIterator[int]:
-    """The RPCs, up, by their port. At the end what runs is finished, or cut off after the grace."""
+    """Serves the RPCs and yields the port. At the end it waits for running steps, up to the grace."""
     runs = Runs()
     step_runner = StepRunner(database, executor, runs, lease_duration=settings.lease_duration)
     servicer = WorkflowServicer(
@@ -62,7 +63,7 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
     try:
         yield port
     finally:
-        # Both at once: callers wait for runs, and runs go on without callers.
+        # Both at once: callers wait for runs, and some runs have no caller.
         await asyncio.gather(server.stop(settings.grace_seconds), runs.stop(settings.grace_seconds))
 
 
@@ -70,8 +71,8 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
 async def executing(database: Database, settings: WorkflowSettings) -> AsyncIterator[Executor]:
     """The built-in executor with its clients.
 
-    At the end the model calls that run are finished and settled; what is not by the end of the grace
-    stands in the journal as it is.
+    At the end it waits, up to the grace, until running model calls are settled. The journal has those that
+    are not, for the next holder of the step.
     """
     if settings.openrouter_api_key is None:
         refuse_setting("OPENROUTER_API_KEY", "is not set; `make serve` runs the pair on a local simulator")
@@ -107,7 +108,7 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
 
 @asynccontextmanager
 async def running(settings: WorkflowSettings) -> AsyncIterator[int]:
-    """A workflow service that is up, by its port: the schema is current."""
+    """Migrates the database, starts the service and yields its port."""
     if settings.database_url is None:
         refuse_setting(
             "WORKFLOW_DATABASE_URL", "is not set; `make serve` starts the pair on an embedded PostgreSQL"
@@ -117,6 +118,7 @@ async def running(settings: WorkflowSettings) -> AsyncIterator[int]:
         await migrate(dsn, files("migrations.workflow"))
     database = await Database.open(dsn, settings, application_name="workflow_service")
     try:
+        await record_matrix(database)
         async with (
             executing(database, settings) as executor,
             serving(database, executor, settings) as port,
@@ -134,7 +136,7 @@ def _wordpress_accounts(settings: WorkflowSettings) -> list[WordPressAccount]:
 
 
 async def main(settings: WorkflowSettings) -> None:
-    """Serves until SIGINT or SIGTERM, then finishes what is running."""
+    """Serves until SIGINT or SIGTERM, then stops in order."""
     set_up_logs(settings, service="workflow")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

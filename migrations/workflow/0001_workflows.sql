@@ -4,7 +4,8 @@
 -- who won. The database holds the matrix too, and refuses whatever is not in it, whoever asks. A transaction that moves
 -- a workflow, or settles one of its calls, locks its row of intent_workflows before it touches the workflow's others.
 
--- The matrix: reference data, equal to TRANSITIONS in workflow_service/domain/states.py.
+-- The matrix. The service fills it when it starts, from TRANSITIONS in workflow_service/domain/states.py, and only adds
+-- to it: the history refers to transitions of earlier versions.
 CREATE TABLE legal_transitions (
     from_state text NOT NULL,
     to_state text NOT NULL,
@@ -12,36 +13,12 @@ CREATE TABLE legal_transitions (
 );
 COMMENT ON TABLE legal_transitions IS 'The legal transitions of a workflow.';
 
-INSERT INTO legal_transitions (from_state, to_state)
-SELECT step || '_' || edge[1], step || '_' || edge[2]
-FROM unnest(ARRAY['ICP', 'COMPETITOR', 'CLUSTERING', 'VALIDATION', 'ARTICLE', 'PUBLISH']) AS step,
-    (VALUES
-        (ARRAY['PENDING', 'PROCESSING']),
-        (ARRAY['PROCESSING', 'COMPLETED']),
-        (ARRAY['PROCESSING', 'FAILED']),
-        (ARRAY['FAILED', 'PROCESSING'])
-    ) AS working_step (edge);
-
-INSERT INTO legal_transitions (from_state, to_state) VALUES
-('CREATED', 'ICP_PENDING'),
-('ICP_COMPLETED', 'COMPETITOR_PENDING'),
-('COMPETITOR_COMPLETED', 'SEED_REVIEW_PENDING'),
-('SEED_REVIEW_PENDING', 'SEED_REVIEW_COMPLETED'),
-('SEED_REVIEW_COMPLETED', 'CLUSTERING_PENDING'),
-('CLUSTERING_COMPLETED', 'VALIDATION_PENDING'),
-('VALIDATION_COMPLETED', 'ARTICLE_PENDING'),
-('ARTICLE_COMPLETED', 'PUBLISH_PENDING'),
-('PUBLISH_COMPLETED', 'COMPLETED');
-
--- Only COMPLETED and CANCELLED are never left.
-INSERT INTO legal_transitions (from_state, to_state)
-SELECT DISTINCT from_state, 'CANCELLED' FROM legal_transitions;
-
 -- organization_id leads every key, so that the tables can be spread by it.
 CREATE TABLE intent_workflows (
     organization_id uuid NOT NULL,
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     display_name text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 200),
+    -- guard_workflow() lets a workflow begin in CREATED and move along legal_transitions: so this is one of their states.
     state text NOT NULL DEFAULT 'CREATED',
     version bigint NOT NULL DEFAULT 1 CHECK (version >= 1),
     profile jsonb NOT NULL CHECK (jsonb_typeof(profile) = 'object'),
@@ -68,17 +45,6 @@ CREATE TABLE intent_workflows (
 
     PRIMARY KEY (organization_id, id),
 
-    CONSTRAINT workflow_state_check CHECK (state IN (
-        'CREATED',
-        'ICP_PENDING', 'ICP_PROCESSING', 'ICP_COMPLETED', 'ICP_FAILED',
-        'COMPETITOR_PENDING', 'COMPETITOR_PROCESSING', 'COMPETITOR_COMPLETED', 'COMPETITOR_FAILED',
-        'SEED_REVIEW_PENDING', 'SEED_REVIEW_COMPLETED',
-        'CLUSTERING_PENDING', 'CLUSTERING_PROCESSING', 'CLUSTERING_COMPLETED', 'CLUSTERING_FAILED',
-        'VALIDATION_PENDING', 'VALIDATION_PROCESSING', 'VALIDATION_COMPLETED', 'VALIDATION_FAILED',
-        'ARTICLE_PENDING', 'ARTICLE_PROCESSING', 'ARTICLE_COMPLETED', 'ARTICLE_FAILED',
-        'PUBLISH_PENDING', 'PUBLISH_PROCESSING', 'PUBLISH_COMPLETED', 'PUBLISH_FAILED',
-        'COMPLETED', 'CANCELLED'
-    )),
     CONSTRAINT processing_has_its_lease CHECK (
         CASE
             WHEN state LIKE '%\_PROCESSING' THEN num_nulls(lease_token, lease_expire_time) = 0 AND lease_epoch > 0
@@ -195,6 +161,18 @@ CREATE TABLE workflow_publications (
     PRIMARY KEY (organization_id, workflow_id, article_id),
     FOREIGN KEY (organization_id, workflow_id, article_id)
         REFERENCES workflow_articles (organization_id, workflow_id, article_id)
+);
+
+-- The results of steps that have no table of their own: one document each, of the step's result type.
+CREATE TABLE step_results (
+    organization_id uuid NOT NULL,
+    workflow_id uuid NOT NULL,
+    step text NOT NULL CHECK (step <> ''),
+    result jsonb NOT NULL CHECK (jsonb_typeof(result) = 'object'),
+    create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    PRIMARY KEY (organization_id, workflow_id, step),
+    FOREIGN KEY (organization_id, workflow_id) REFERENCES intent_workflows (organization_id, id)
 );
 
 -- What was asked for under a request_id, and what it was answered. A row is written with the effect that it names, so

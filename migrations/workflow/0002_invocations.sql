@@ -13,7 +13,8 @@
 CREATE TABLE model_invocations (
     organization_id uuid NOT NULL,
     workflow_id uuid NOT NULL,
-    step text NOT NULL CHECK (step IN ('ICP', 'COMPETITOR', 'CLUSTERING', 'VALIDATION', 'ARTICLE')),
+    -- A step of Step in workflow_service/domain/states.py.
+    step text NOT NULL CHECK (step <> ''),
     -- What of the step it serves; empty where the step is one call.
     item text NOT NULL CHECK (length(item) <= 200),
     -- The ordinal of the call for its step and item; it never starts again, however often the step is run.

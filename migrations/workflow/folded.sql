@@ -6,6 +6,19 @@
 -- folded: 0002_invocations.sql 5c1b7ebe6179dcddb53cb54fc6a54233aaee1af6f1b0c1877fadde84588a13ee
 -- folded: 0003_total_cost.sql db28c5399998709ea1e60fefd91a39cd1b84a3b9827da42afdc648f69e11e606
 
--- Nothing is left to do: only functions have moved, to the folder `functions`, and all of them belong to triggers,
--- which stay until they are replaced in place.
-SELECT 'nothing';
+-- Functions have moved to the folder `functions`. All of them belong to triggers, which stay until they are replaced in
+-- place. The states and steps are in the code alone now, and steps without tables of their own have one together.
+ALTER TABLE intent_workflows DROP CONSTRAINT workflow_state_check;
+ALTER TABLE model_invocations DROP CONSTRAINT model_invocations_step_check;
+ALTER TABLE model_invocations ADD CONSTRAINT model_invocations_step_check CHECK (step <> '');
+
+CREATE TABLE step_results (
+    organization_id uuid NOT NULL,
+    workflow_id uuid NOT NULL,
+    step text NOT NULL CHECK (step <> ''),
+    result jsonb NOT NULL CHECK (jsonb_typeof(result) = 'object'),
+    create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    PRIMARY KEY (organization_id, workflow_id, step),
+    FOREIGN KEY (organization_id, workflow_id) REFERENCES intent_workflows (organization_id, id)
+);

@@ -219,6 +219,17 @@ def test_a_keyword_has_no_marks_that_nobody_can_type() -> None:
     assert keyword_key("abc\u200f") == keyword_key("ABC")
 
 
+def verdict_on(cluster: str) -> ClusterVerdict:
+    return ClusterVerdict.model_validate(
+        {"cluster_id": cluster, "valid": True, "confidence": 1, "reason": "r"}
+    )
+
+
+def test_an_id_is_canonicalised() -> None:
+    """Capitals are the same id."""
+    assert verdict_on(str(WORKFLOW).upper()).cluster_id == WORKFLOW
+
+
 FOREIGN_RESULTS: list[tuple[Step, Any]] = [
     (Step.ICP, CompetitorResult(keywords=(seed("a"),))),
     (Step.COMPETITOR, CompetitorResult(keywords=(seed("a", "https://other.example"),))),
@@ -258,6 +269,9 @@ def test_a_result_that_does_not_answer_its_input_is_refused(step: Step, result: 
         lambda: ValidationInput(icp=ICP, clusters=()),
         lambda: ClusterVerdict(cluster_id=uuid4(), valid=True, confidence=float("nan"), reason="r"),
         lambda: SeedKeyword(keyword="\ud800", competitor_url="u", intent="i", reason="r"),
+        lambda: verdict_on(f"{{{WORKFLOW}}}"),
+        lambda: verdict_on(f"urn:uuid:{WORKFLOW}"),
+        lambda: verdict_on(WORKFLOW.hex),
     ],
 )
 def test_types_hold_only_what_can_be_stored_and_shown(build: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,8 @@ from workflow_service.domain.steps import (
     CompetitorResult,
     IcpInput,
     IcpResult,
+    Line,
+    Sentence,
     StepInput,
     StepResult,
     ValidationInput,
@@ -37,6 +40,7 @@ from workflow_service.domain.steps import (
     check_result,
 )
 from workflow_service.simulator import Simulator
+from workflow_service.steps.model_step import Answer, answer_schema
 from workflow_service.steps.registry import MODEL_STEPS
 
 WORKFLOW = UUID("7a0f8bd6-14d7-4b10-9a3c-6d1f0c5f9a11")
@@ -104,6 +108,42 @@ async def test_a_whole_workflow_is_answered(name: str, competitors: tuple[str, .
         first = await run_all(client, name, competitors)
         assert await run_all(client, name, competitors) == first
         assert [call.step for call in simulator.calls[:2]] == ["icp", "competitor"]
+
+
+class _Section(Answer):
+    cluster_id: UUID
+    heading: Line
+    words: int
+
+
+class _Outline(Answer):
+    summary: Sentence
+    pillar_keyword: Line
+    is_done: bool
+    confidence: float
+    keywords: tuple[Line, ...]
+    sections: tuple[_Section, ...]
+
+
+async def test_a_step_that_it_has_no_content_for() -> None:
+    """The answer fits the schema, and takes from the prompt's document what has the same name."""
+    clusters = [UUID(int=number) for number in (1, 2)]
+    document = {
+        "pillar_keyword": "seo tools",
+        "keywords": ["a", "b"],
+        "sections": [{"cluster_id": str(cluster)} for cluster in clusters],
+    }
+    schema = {"name": "outline", "strict": True, "schema": answer_schema(_Outline)}
+    request = replace(
+        REQUEST,
+        messages=({"role": "user", "content": f"Work on this:\n\n{json.dumps(document)}"},),
+        response_format={"type": "json_schema", "json_schema": schema},
+    )
+    async with Simulator() as simulator, calling(simulator.base_url) as client:
+        completed = await client.complete(request)
+    outline = _Outline.model_validate_json(completed.text)
+    assert (outline.pillar_keyword, outline.keywords) == ("seo tools", ("a", "b"))
+    assert [section.cluster_id for section in outline.sections] == clusters
 
 
 async def test_the_bill_is_exact() -> None:

@@ -22,6 +22,7 @@ from workflow_service.__main__ import serving
 from workflow_service.app.run_step import Executor
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
+    INPUT_TYPES,
     Article,
     ArticleInput,
     ArticleResult,
@@ -46,6 +47,8 @@ from workflow_service.domain.steps import (
 )
 from workflow_service.domain.workflow import Lease
 from workflow_service.settings import WorkflowSettings
+from workflow_service.simulator.content import answer as simulator_answer
+from workflow_service.steps.registry import MODEL_STEPS
 
 ORGANIZATION = "7f1c8a52-1f0e-4a57-9b1c-0d9c3a6f5e21"
 COMPETITORS = ("https://one.example", "https://two.example")
@@ -131,6 +134,21 @@ def result_for(workflow_id: UUID, step_input: StepInput) -> StepResult:
                     for a in step_input.articles
                 )
             )
+        case _:
+            return simulated_result(workflow_id, step_input)
+
+
+def simulated_result(workflow_id: UUID, step_input: StepInput) -> StepResult:
+    """What the model step for this input makes of the simulator's answers."""
+    (step,) = [step for step, input_type in INPUT_TYPES.items() if type(step_input) is input_type]
+    definition = MODEL_STEPS[step]
+    answers = []
+    for item in definition.items(step_input):
+        prompt = definition.prompt(item.payload)
+        text = simulator_answer(prompt.schema_name, prompt.user, prompt.schema)
+        answers.append(definition.parse(item.payload, text))
+    result: StepResult = definition.combine(workflow_id, step_input, answers)
+    return result
 
 
 @dataclass

@@ -35,6 +35,9 @@ async def test_a_worker_does_every_step(client: Client) -> None:
     async def claim(step: str) -> Any:
         nonlocal workflow
         workflow = await client.advance(workflow)
+        while (due := state_name(workflow).removesuffix("_PENDING")) != step:
+            # A step that this test has no result for is left to the built-in executor.
+            workflow = await client.advance(await client.run(workflow, due))
         lease = await client.claim(workflow, step)
         assert lease.WhichOneof("input") == step.lower()
         assert state_name(lease.workflow) == f"{step}_PROCESSING"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from infin8.workflow.v1 import workflow_pb2
+from service_chassis.postgres.database import Database
 from service_chassis.postgres.embedded import EmbeddedPostgres
+from service_chassis.postgres.migrate import migrate
+from service_chassis.settings import DatabaseSettings
 from tests.workflow.service import Client, state_name
+from workflow_service.app.record_matrix import record_matrix
 from workflow_service.domain.states import (
     ADVANCES,
     TERMINAL,
@@ -67,15 +72,31 @@ def test_the_matrix_is_the_requirements() -> None:
     assert working | between | cancels == EDGES
 
 
-async def test_the_database_holds_the_same_matrix(connection: Any) -> None:
-    """Neither has an edge, or a state, that the other lacks."""
-    rows = await connection.fetch("SELECT from_state, to_state FROM legal_transitions")
-    assert {(row["from_state"], row["to_state"]) for row in rows} == EDGES
+async def test_the_database_gets_the_matrix_from_the_code(
+    postgres: EmbeddedPostgres, connection: Any
+) -> None:
+    """The migrations have no state; instances that start at once write the matrix, and lose nothing older."""
+    name = f"workflow_{uuid4().hex}"
+    await postgres.ensure_database(name, role="workflow")
+    dsn = postgres.dsn(name, role="workflow")
+    await migrate(dsn, files("migrations.workflow"))
+    databases = [await Database.open(dsn, DatabaseSettings(), application_name="test") for _ in range(3)]
+    try:
+        async with databases[0].read() as fresh:
+            assert await matrix(fresh) == set()
+            await fresh.execute("INSERT INTO legal_transitions VALUES ('ICP_COMPLETED', 'EARLIER_PENDING')")
+        await asyncio.gather(*(record_matrix(database) for database in databases))
+        async with databases[0].read() as started:
+            assert await matrix(started) == EDGES | {("ICP_COMPLETED", "EARLIER_PENDING")}
+    finally:
+        for database in databases:
+            await database.close()
+    assert await matrix(connection) == EDGES
 
-    check = await connection.fetchval(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'workflow_state_check'"
-    )
-    assert set(re.findall("'([A-Z_]+)'", check)) == {state.value for state in WorkflowState}
+
+async def matrix(connection: Any) -> set[tuple[str, str]]:
+    rows = await connection.fetch("SELECT from_state, to_state FROM legal_transitions")
+    return {(row["from_state"], row["to_state"]) for row in rows}
 
 
 async def test_get_state_machine_serves_the_same_matrix(client: Client) -> None:
@@ -190,7 +211,7 @@ async def test_history_tells_every_transition(client: Client) -> None:
     states = [workflow_pb2.WorkflowState.Name(line.to_state) for line in history]
     assert states[-1] == "WORKFLOW_STATE_COMPLETED"
     epochs = [line.epoch for line in history if line.epoch]
-    assert epochs == [epoch for epoch in range(1, 7) for _ in range(2)]
+    assert epochs == [epoch for epoch in range(1, len(WORKING_STEPS) + 1) for _ in range(2)]
     assert {line.actor for line in history} == {"anonymous", "service"}
     assert state_name(workflow) == "COMPLETED"
     assert not workflow.allowed_transitions

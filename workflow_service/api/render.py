@@ -93,7 +93,7 @@ def lease_message(lease: Lease, *, replayed: bool) -> workflow_service_pb2.Lease
         workflow=workflow_message(lease.workflow),
         replayed=replayed,
     )
-    set_input(message, lease.input)
+    set_input(message, lease.step, lease.input)
     return message
 
 

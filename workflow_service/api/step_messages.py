@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from pydantic import ValidationError
 
 from infin8.workflow.v1 import steps_pb2, workflow_service_pb2
@@ -14,18 +14,9 @@ from service_chassis.rpc.fields import VIOLATIONS_MAX, Fields
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
     RESULT_TYPES,
-    Article,
-    ArticleInput,
-    Cluster,
-    ClusteringInput,
-    CompetitorInput,
-    IcpInput,
     IcpResult,
-    PublishInput,
-    SeedKeyword,
     StepInput,
     StepResult,
-    ValidationInput,
     article_id,
     cluster_id,
 )
@@ -63,46 +54,11 @@ def step_result(
         raise _refusal(kind, error) from None
 
 
-def set_input(message: workflow_service_pb2.Lease, step_input: StepInput) -> None:
-    """Sets the one of the lease's inputs that is its step's."""
-    match step_input:
-        case IcpInput():
-            message.icp.MergeFrom(
-                steps_pb2.IcpInput(
-                    organization_name=step_input.organization_name,
-                    organization_url=step_input.organization_url,
-                    linkedin_url=step_input.linkedin_url or "",
-                )
-            )
-        case CompetitorInput():
-            message.competitor.MergeFrom(
-                steps_pb2.CompetitorInput(
-                    icp=icp_message(step_input.icp), competitor_urls=step_input.competitor_urls
-                )
-            )
-        case ClusteringInput():
-            message.clustering.MergeFrom(
-                steps_pb2.ClusteringInput(keywords=[_seed(seed) for seed in step_input.keywords])
-            )
-        case ValidationInput():
-            message.validation.MergeFrom(
-                steps_pb2.ValidationInput(
-                    icp=icp_message(step_input.icp),
-                    clusters=[_cluster(cluster) for cluster in step_input.clusters],
-                )
-            )
-        case ArticleInput():
-            message.article.MergeFrom(
-                steps_pb2.ArticleInput(
-                    organization_name=step_input.organization_name,
-                    icp=icp_message(step_input.icp),
-                    clusters=[_cluster(cluster) for cluster in step_input.clusters],
-                )
-            )
-        case PublishInput():
-            message.publish.MergeFrom(
-                steps_pb2.PublishInput(articles=[_article(article) for article in step_input.articles])
-            )
+def set_input(message: workflow_service_pb2.Lease, step: Step, step_input: StepInput) -> None:
+    """Sets the lease's input of this step. Message and type have the same fields."""
+    of_step = getattr(message, step.value.lower())
+    of_step.SetInParent()
+    ParseDict(step_input.model_dump(mode="json", exclude_none=True), of_step)
 
 
 def icp_message(icp: IcpResult) -> steps_pb2.IcpResult:
@@ -119,32 +75,6 @@ def _derived(workflow_id: UUID, item: dict[str, Any], name: str) -> UUID:
         return cluster_id(workflow_id, item["pillar_keyword"])
     cluster: UUID = item["cluster_id"]
     return article_id(workflow_id, cluster)
-
-
-def _seed(seed: SeedKeyword) -> steps_pb2.SeedKeyword:
-    return steps_pb2.SeedKeyword(
-        keyword=seed.keyword, competitor_url=seed.competitor_url, intent=seed.intent, reason=seed.reason
-    )
-
-
-def _cluster(cluster: Cluster) -> steps_pb2.ClusterResult:
-    return steps_pb2.ClusterResult(
-        cluster_id=str(cluster.cluster_id),
-        pillar_keyword=cluster.pillar_keyword,
-        supporting_keywords=cluster.supporting_keywords,
-        theme=cluster.theme,
-    )
-
-
-def _article(article: Article) -> steps_pb2.ArticleDraft:
-    return steps_pb2.ArticleDraft(
-        article_id=str(article.article_id),
-        cluster_id=str(article.cluster_id),
-        title=article.title,
-        slug=article.slug,
-        meta_description=article.meta_description,
-        body_markdown=article.body_markdown,
-    )
 
 
 def _refusal(kind: str, error: ValidationError) -> Refusal:

@@ -1,4 +1,4 @@
-"""The refusals that speak of workflows, each made in one place so that it always reads the same."""
+"""The refusals about workflows. Each is made in one place, so that its text is always the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workflow_service.domain.states import TRANSITIONS, WorkflowState
 
 
 def workflow_not_found() -> Refusal:
-    """Names nothing, so that another organization's workflow reads the same as one that never was."""
+    """The text is the same for another organization's workflow and for one that does not exist."""
     return Refusal("WORKFLOW_NOT_FOUND", "the organization has no such workflow")
 
 
@@ -23,7 +23,7 @@ def illegal_transition(from_state: WorkflowState, to_state: WorkflowState) -> Re
 
 
 def require_edge(from_state: WorkflowState, to_state: WorkflowState) -> None:
-    """Raises ILLEGAL_TRANSITION where the matrix has no such edge."""
+    """Raises ILLEGAL_TRANSITION if the matrix has no such edge."""
     if to_state not in TRANSITIONS[from_state]:
         raise illegal_transition(from_state, to_state)
 
@@ -31,7 +31,7 @@ def require_edge(from_state: WorkflowState, to_state: WorkflowState) -> None:
 def state_conflict(
     expected: WorkflowState, actual: WorkflowState, *, lease_expire_time: datetime | None = None
 ) -> Refusal:
-    """`lease_expire_time`: of the lease that stands in the way, where the states are the same."""
+    """`lease_expire_time` is that of the live lease that prevents a takeover."""
     metadata = {"expected": expected.value, "actual": actual.value}
     message = f"expected {expected}, and the workflow is in {actual}"
     if expected is actual and lease_expire_time is not None:

@@ -1,6 +1,6 @@
-"""Which model is asked next: a pure function of the route and of what has failed so far.
+"""Which model is asked next: a pure function of the route and of the failures so far.
 
-The same failures always give the same route. The waits differ by their jitter only, which the caller draws.
+The same failures always lead to the same models. Only the waits differ, by the jitter that the caller draws.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ DEFAULT_MODELS = ("perplexity/sonar", "openai/gpt-4o-mini")
 @dataclass(frozen=True)
 class Route:
     models: tuple[str, ...] = DEFAULT_MODELS
-    """In order of preference; no model twice."""
+    """In order of preference, without repetitions."""
     disable_fallback: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:
         if not self.models or len(set(self.models)) != len(self.models):
-            raise ValueError("a route names at least one model, and none twice")
+            raise ValueError("a route names at least one model, and each once")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Retry:
     """The same model again, after a wait."""
 
     models: tuple[str, ...]
-    """What to authorize, in order: the same model first, then those a tight budget may still grant."""
+    """What to authorize, in order: the same model first, then others that a tight budget may still grant."""
     delay_seconds: float
 
 
@@ -53,13 +53,13 @@ class NextModel:
 
 @dataclass(frozen=True)
 class Fail:
-    """Nothing is left to try; the step fails with the last failure's class."""
+    """No model is left. The step fails with the class of the last failure."""
 
     error_class: ErrorClass
 
 
 def candidates(route: Route, failures: Sequence[Failure]) -> tuple[str, ...]:
-    """The models that may still be asked, in the route's order; the whole route where nothing has failed."""
+    """The models that may still be asked, in the order of the route."""
     usable = route.models[:1] if route.disable_fallback else route.models
     return tuple(model for model in usable if not _given_up(route, failures, model))
 
@@ -67,8 +67,8 @@ def candidates(route: Route, failures: Sequence[Failure]) -> tuple[str, ...]:
 def next_move(route: Route, failures: Sequence[Failure], *, jitter: float) -> Retry | NextModel | Fail:
     """What follows the last of `failures` (at least one, oldest first).
 
-    The governor may have granted a later model than the first (a downgrade), so what counts is the model that
-    failed: it is asked up to `retry.attempts` times, then the first that has not been given up.
+    The governor may have granted another model than the first (a downgrade), so the model that failed counts.
+    It is asked up to `retry.attempts` times. After that the first model that was not given up is asked.
     """
     last = failures[-1]
     if last.model not in route.models:

@@ -1,6 +1,7 @@
-"""The states of a workflow and the matrix of its legal transitions: the one that the code decides by.
+"""The states of a workflow and the matrix of its legal transitions.
 
-The database holds the same matrix and refuses what is not in it; a test compares the two.
+This is the one place that has them. The service writes the matrix into its database when it starts
+(`app/record_matrix.py`), and the database refuses every transition that is not in it.
 
     CREATED → ICP → COMPETITOR → SEED_REVIEW → CLUSTERING → VALIDATION → ARTICLE → PUBLISH → COMPLETED
     a working step X:  X_PENDING → X_PROCESSING → X_COMPLETED
@@ -17,7 +18,7 @@ from typing import Final
 
 
 class Step(StrEnum):
-    """The steps in their order. All but SEED_REVIEW, which a person does, are working steps."""
+    """The steps in their order. A person does SEED_REVIEW; all others are working steps."""
 
     ICP = "ICP"
     COMPETITOR = "COMPETITOR"
@@ -29,7 +30,7 @@ class Step(StrEnum):
 
 
 class WorkflowState(StrEnum):
-    """Names are those of the proto enum without its prefix, in the order in which a workflow passes them."""
+    """In the order in which a workflow passes them. The names are the proto enum's without its prefix."""
 
     CREATED = "CREATED"
     ICP_PENDING = "ICP_PENDING"
@@ -109,7 +110,7 @@ def _advances() -> dict[WorkflowState, WorkflowState]:
 
 
 ADVANCES: Final[Mapping[WorkflowState, WorkflowState]] = _advances()
-"""The transitions that claim no work."""
+"""The transitions that hand out no lease."""
 
 
 def _transitions() -> dict[WorkflowState, frozenset[WorkflowState]]:
@@ -131,11 +132,11 @@ TRANSITIONS: Final[Mapping[WorkflowState, frozenset[WorkflowState]]] = _transiti
 
 
 def allowed_transitions(state: WorkflowState) -> tuple[WorkflowState, ...]:
-    """Where `state` may go, in the order of the states."""
+    """The states that may follow `state`, in the order of the enum."""
     return tuple(target for target in WorkflowState if target in TRANSITIONS[state])
 
 
 def due(state: WorkflowState) -> Step | None:
-    """The step that a workflow in `state` waits for; None when only the end is left."""
+    """The step that a workflow in `state` waits for; None if no step is left."""
     following = ADVANCES.get(state, state)
     return step_of(following)

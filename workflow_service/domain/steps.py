@@ -1,9 +1,8 @@
-"""What goes into each working step and what comes out of it: S36 to S42.
+"""The input and the result of each working step: S36 to S42.
 
-The models are frozen and bounded, so that whatever has become one of them can be stored, sent and shown:
-text holds no NUL, no control or bidirectional-override characters and no lone surrogates. The built-in
-executor and outside workers deliver the same types; `check_result` holds a result against the input it was
-made from.
+The types are frozen and bounded, so that their values can be stored, sent and shown. Text has no NUL, no
+control or bidirectional-override characters and no lone surrogates. The built-in executor and outside workers
+deliver the same types. `check_result` compares a result with the input that it was made from.
 """
 
 from __future__ import annotations
@@ -26,30 +25,31 @@ KEYWORDS_MAX: Final = KEYWORDS_PER_COMPETITOR_MAX * COMPETITOR_URLS_MAX
 _KEYWORD_LENGTH_MAX: Final = 200
 
 _NAMESPACE: Final = UUID("6b1cfd0a-9b1e-5f0e-9d53-6a3f6d1f7c11")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _WITHOUT_MARKS: Final = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))
 
 
 def cluster_id(workflow_id: UUID, pillar_keyword: str) -> UUID:
-    """The id of the cluster around this pillar: the same in every run of the workflow."""
+    """The id of the cluster with this pillar: the same in every run of the workflow."""
     return uuid5(_NAMESPACE, f"cluster:{workflow_id}:{keyword_key(pillar_keyword)}")
 
 
 def article_id(workflow_id: UUID, cluster: UUID) -> UUID:
-    """The id of a cluster's one article: the same in every run of the workflow."""
+    """The id of a cluster's article: the same in every run of the workflow."""
     return uuid5(_NAMESPACE, f"article:{workflow_id}:{cluster}")
 
 
 def normalize_keyword(keyword: str) -> str:
     """A keyword as it is shown and stored: Unicode NFC, one space between words, none around.
 
-    Without directional marks, which nobody sees or types, and which a review would refuse.
+    Directional marks are removed: they are invisible, nobody types them, and a review would refuse them.
     """
     return " ".join(unicodedata.normalize("NFC", keyword).translate(_WITHOUT_MARKS).split())
 
 
 def keyword_key(keyword: str) -> str:
-    """What makes two keywords one: `normalize_keyword` without regard to case."""
+    """Two keywords with the same key are one keyword: `normalize_keyword`, and case does not count."""
     return normalize_keyword(unicodedata.normalize("NFKC", keyword).casefold())
 
 
@@ -86,6 +86,14 @@ def _keyword(value: str) -> str:
     return keyword
 
 
+def _id(value: object) -> object:
+    # uuid.UUID() and pydantic take braces, `urn:` and misplaced hyphens as well.
+    if isinstance(value, str) and not _UUID.fullmatch(value):
+        raise ValueError("must be a UUID of 36 characters")
+    return value
+
+
+Id = Annotated[UUID, BeforeValidator(_id)]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
 Sentence = Annotated[str, Field(max_length=1024), AfterValidator(_line)]
 Reason = Annotated[str, Field(max_length=REASON_LENGTH_MAX), AfterValidator(_block)]
@@ -109,7 +117,7 @@ class IcpResult(_Frozen):
 
 
 class SeedKeyword(_Frozen):
-    """A keyword a competitor is found by. `intent` is the searcher's, e.g. informational or commercial."""
+    """A keyword that leads to a competitor. `intent` is the searcher's, such as commercial."""
 
     keyword: Keyword
     competitor_url: Url
@@ -118,37 +126,37 @@ class SeedKeyword(_Frozen):
 
 
 class CompetitorResult(_Frozen):
-    """At most three seed keywords a competitor; `keyword_key` is unique among them."""
+    """At most three seed keywords for each competitor. Their `keyword_key` is unique."""
 
     keywords: Annotated[tuple[SeedKeyword, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
 
 
 class Cluster(_Frozen):
-    """Hub and spokes: one pillar keyword, those that support it, and what they have in common."""
+    """Hub and spokes: a pillar keyword, the keywords that support it, and their common theme."""
 
-    cluster_id: UUID
+    cluster_id: Id
     pillar_keyword: Keyword
     supporting_keywords: Annotated[tuple[Keyword, ...], Field(max_length=KEYWORDS_MAX)]
     theme: Sentence
 
 
 class ClusteringResult(_Frozen):
-    """A keyword stands in one cluster at most."""
+    """A keyword is in one cluster at most."""
 
     clusters: Annotated[tuple[Cluster, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
 
 
 class ClusterVerdict(_Frozen):
-    """`confidence` in the verdict, from 0 to 1."""
+    """`confidence` is from 0 to 1."""
 
-    cluster_id: UUID
+    cluster_id: Id
     valid: bool
     confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     reason: Reason
 
 
 class ValidationResult(_Frozen):
-    """One verdict a cluster."""
+    """One verdict for each cluster."""
 
     verdicts: Annotated[tuple[ClusterVerdict, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
 
@@ -158,8 +166,8 @@ class ValidationResult(_Frozen):
 
 
 class Article(_Frozen):
-    article_id: UUID
-    cluster_id: UUID
+    article_id: Id
+    cluster_id: Id
     title: Line
     slug: Slug
     meta_description: Sentence
@@ -167,15 +175,15 @@ class Article(_Frozen):
 
 
 class ArticleResult(_Frozen):
-    """One article a valid cluster; slugs are unique among them."""
+    """One article for each valid cluster. Their slugs are unique."""
 
     articles: Annotated[tuple[Article, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
 
 
 class Publication(_Frozen):
-    """Where an article was delivered to: a path or a URL, as the publisher says."""
+    """Where an article was delivered: a path or a URL, as the publisher reports it."""
 
-    article_id: UUID
+    article_id: Id
     location: Annotated[str, Field(max_length=4096), AfterValidator(_line)]
 
 
@@ -184,7 +192,7 @@ class PublishResult(_Frozen):
 
 
 class IcpInput(_Frozen):
-    """`linkedin_url` is None where there is none, also where it came as an empty text."""
+    """`linkedin_url` is None if there is none. An empty text counts as none."""
 
     organization_name: Line
     organization_url: Url
@@ -216,7 +224,7 @@ class ArticleInput(_Frozen):
 
 
 class PublishInput(_Frozen):
-    """Where to is the workflow's `publish_target`."""
+    """The workflow's `publish_target` says where the articles go."""
 
     articles: Annotated[tuple[Article, ...], Field(min_length=1, max_length=KEYWORDS_MAX)]
 
@@ -245,7 +253,7 @@ RESULT_TYPES: Final[Mapping[Step, type[StepResult]]] = {
 
 
 def check_result(step_input: StepInput, result: StepResult) -> None:
-    """Refuses (INVALID_FIELD) a result that does not answer its input: foreign, missing or doubled things."""
+    """Raises INVALID_FIELD for a result that does not fit its input: unknown, missing or repeated items."""
     match step_input, result:
         case IcpInput(), IcpResult():
             pass

@@ -1,4 +1,4 @@
-"""What a workflow is, and what is said about it: types that the layers hand to one another."""
+"""A workflow and what belongs to it, as the layers pass them to one another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PublishTarget:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is known of the organization. `linkedin_url` may be ""; `competitor_urls` are distinct."""
+    """The organization as its caller described it. `linkedin_url` may be "". URLs are distinct."""
 
     organization_name: str
     organization_url: str
@@ -39,7 +39,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class LastError:
-    """Why a step failed. `reason` is short (the governor's ErrorReason where it refused); no secrets."""
+    """Why a step failed, without secrets. `reason` is short: the governor's ErrorReason if it refused."""
 
     error_class: ErrorClass
     reason: str
@@ -48,11 +48,11 @@ class LastError:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow as of one instant.
+    """A workflow at one instant.
 
-    `version` is 1 when created and grows by one at each transition. `epoch` counts the leases given out.
-    `lease_expire_time` is set exactly while a step is processing. `total_ai_cost_nano_usd` is what the
-    governor last told.
+    `version` begins at 1 and grows by one at each transition. `epoch` counts the leases so far.
+    `lease_expire_time` is set only while a step is processing. `total_ai_cost_nano_usd` is the governor's
+    latest figure.
     """
 
     workflow_id: UUID
@@ -88,7 +88,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Transition:
-    """One line of a workflow's history. `epoch` is 0 where no lease was begun or ended."""
+    """One line of a workflow's history. `epoch` is 0 if no lease began or ended."""
 
     from_state: WorkflowState
     to_state: WorkflowState
@@ -107,7 +107,7 @@ class ReviewDecision(StrEnum):
 
 @dataclass(frozen=True)
 class StoredKeyword:
-    """A workflow's seed keyword; `decision` and `decide_time` are None until the review."""
+    """A seed keyword of a workflow. `decision` and `decide_time` are None until the review."""
 
     seed: SeedKeyword
     decision: ReviewDecision | None
@@ -117,7 +117,7 @@ class StoredKeyword:
 
 @dataclass(frozen=True)
 class StoredCluster:
-    """A workflow's cluster; `valid` and `confidence` are None until VALIDATION is completed."""
+    """A cluster of a workflow. `valid` and `confidence` are None until VALIDATION is completed."""
 
     cluster_id: UUID
     pillar_keyword: str
@@ -131,7 +131,7 @@ class StoredCluster:
 
 @dataclass(frozen=True)
 class StoredArticle:
-    """A workflow's article; `location` is "" and `publish_time` None until PUBLISH is completed."""
+    """An article of a workflow. `location` is "" and `publish_time` is None until PUBLISH is completed."""
 
     article_id: UUID
     cluster_id: UUID

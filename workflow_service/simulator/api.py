@@ -1,8 +1,8 @@
-"""The simulator's HTTP API: OpenRouter's, as far as it is used, and the control interface beside it.
+"""The simulator's HTTP API: the part of OpenRouter's that we use, and a control interface.
 
-POST /api/v1/chat/completions, GET /api/v1/generation?id=, GET /api/v1/models: with any bearer key.
-POST /control/script {"behaviours": [...]}, POST /control/reset, GET /control/calls: what to do wrong, and
-what was asked (never with prompts).
+With any bearer key: POST /api/v1/chat/completions, GET /api/v1/generation?id=, GET /api/v1/models. For
+control: POST /control/script {"behaviours": [...]}, POST /control/reset, GET /control/calls (the calls that
+were received, without their prompts).
 """
 
 import asyncio
@@ -74,6 +74,13 @@ class _ChatRequest(BaseModel):
         return name if isinstance(name, str) else None
 
     @property
+    def answer_schema(self) -> dict[str, Any] | None:
+        """The JSON schema that the answer has to fit."""
+        described = self.response_format.get("json_schema")
+        schema = described.get("schema") if isinstance(described, dict) else None
+        return schema if isinstance(schema, dict) else None
+
+    @property
     def input_tokens(self) -> int:
         written = "".join(message.content for message in self.messages)
         return token_count(written + (json.dumps(self.response_format) if self.response_format else ""))
@@ -87,14 +94,14 @@ class _ScriptRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was received, and what became of it. `billed_nano_usd` is what the provider takes."""
+    """A call that was received, and its outcome. `billed_nano_usd` is what the provider charges."""
 
     model: str
     step: str | None
     max_tokens: int
     behaviour: str | None
     status: int
-    """0 where the connection was cut before a status, or is held."""
+    """0 if the connection was cut before a status was sent, or hangs."""
     generation_id: str | None = None
     served_model: str | None = None
     input_tokens: int = 0
@@ -121,7 +128,7 @@ class SimulatorApi:
         )
 
     def reset(self) -> None:
-        """Forgets the script and the calls; the records of what was billed stay."""
+        """Forgets the script and the calls. The records of billed generations stay."""
         self.script.clear()
         self.calls.clear()
 
@@ -153,7 +160,7 @@ class SimulatorApi:
         return await self._answer(request, chat, behaviour, call)
 
     def _refusal(self, chat: _ChatRequest, behaviour: Behaviour | None) -> Response | None:
-        """What is refused before a model begins, and costs nothing."""
+        """The refusal of a call before a model begins, which costs nothing."""
         if behaviour is not None and (refusal := _scripted_refusal(chat, behaviour)) is not None:
             return refusal
         price = self._prices.get(chat.model)
@@ -167,7 +174,7 @@ class SimulatorApi:
         self, request: Request, chat: _ChatRequest, behaviour: Behaviour | None, call: Call
     ) -> Response:
         kind = behaviour.kind if behaviour is not None else None
-        text = answer(chat.step, chat.messages[-1].content)
+        text = answer(chat.step, chat.messages[-1].content, chat.answer_schema)
         if kind is BehaviourKind.UNPARSABLE:
             text = "Certainly! Here is what you asked for, as a table rather than as JSON."
         finish_reason = "stop"
@@ -196,7 +203,7 @@ class SimulatorApi:
     async def _deliver(
         self, request: Request, behaviour: Behaviour | None, call: Call, document: dict[str, Any]
     ) -> Response:
-        """The answer, and everything that can go wrong with it once a model has begun."""
+        """The answer, with the faults that can happen after a model has begun."""
         headers = {"X-Generation-Id": call.generation_id or ""}
         if behaviour is None:
             self._note(call)
@@ -236,12 +243,12 @@ class SimulatorApi:
                 del document["usage"]
             case BehaviourKind.USAGE:
                 document["usage"] |= behaviour.usage
-            case _:  # the other kinds have shaped the answer already
+            case _:  # the other kinds were applied to the answer before
                 pass
         return JSONResponse(document, headers=headers)
 
     async def _drip(self, seconds: float, whole: str) -> AsyncIterator[bytes]:
-        """White space, as OpenRouter sends it to keep a connection alive, and then the answer."""
+        """White space, as OpenRouter sends to keep a connection alive, then the answer."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while loop.time() < end and not self.stopping.is_set():

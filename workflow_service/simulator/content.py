@@ -1,4 +1,4 @@
-"""What the simulated model says: fitting, deterministic, made from the document that the prompt ends with."""
+"""The answers of the simulated model: deterministic, made from the document at the end of the prompt."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 _FIELDS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
-    # what gives a field away in a name or a URL; the field; what people look for in it
+    # words that hint at a field in a name or a URL; the field; topics that people search for in it
     (
         "pay|stripe|adyen|billing|bank|fin|klarna|checkout|square|mollie",
         "payment software",
@@ -119,16 +119,45 @@ _ADVICE: Final = (
 )
 
 
-def answer(step: str | None, user_message: str) -> str:
-    """The text for a step's prompt, by the step's lower-case name; a plain sentence for any other prompt."""
+def answer(step: str | None, user_message: str, schema: Mapping[str, Any] | None = None) -> str:
+    """The text for a step's prompt, by the step's lower-case name.
+
+    For a step that has no content here, a document that fits `schema`. A sentence for any other prompt.
+    """
     make = _ANSWERS.get(step or "")
     document = _last_document(user_message)
-    if make is not None and document is not None:
+    if document is not None:
         try:
-            return json.dumps(make(document), ensure_ascii=False)
+            if make is not None:
+                return json.dumps(make(document), ensure_ascii=False)
+            if schema:
+                return json.dumps(_fitting(schema, document), ensure_ascii=False)
         except (KeyError, IndexError, TypeError):
-            pass  # another's document under a step's name: no step to answer it for
+            pass  # the document is not this step's, or the schema is not an answer's
     return "The local simulator answered this prompt; it knows no step to answer it for."
+
+
+def _fitting(schema: Mapping[str, Any], document: object, name: str = "answer") -> Any:
+    """A value that fits an answer's schema, out of what the prompt's document has under the same names.
+
+    A list of objects gets one object for each object of the list that the document has under that name.
+    """
+    given = document.get(name) if isinstance(document, Mapping) else None
+    match schema["type"]:
+        case "object":
+            inside = given if isinstance(given, Mapping) else document
+            return {key: _fitting(value, inside, key) for key, value in schema["properties"].items()}
+        case "array":
+            sources = given if isinstance(given, list) and given else [{}]
+            return [_fitting(schema["items"], {name: source}, name) for source in sources]
+        case "boolean":
+            return True
+        case "integer":
+            return 1
+        case "number":
+            return 0.5
+        case _:
+            return given if isinstance(given, str) else f"A simulated {name.replace('_', ' ')}"
 
 
 def _last_document(user_message: str) -> dict[str, Any] | None:
@@ -145,7 +174,7 @@ def _pick(key: str, choices: Sequence[str], count: int) -> list[str]:
 
 
 def _field(text: str) -> tuple[str, Sequence[str]]:
-    """The field that a text is about. A field's own name in it counts before any hint."""
+    """The field that a text is about. The name of a field counts more than a hint."""
     for _, name, topics in _FIELDS:
         if name in text:
             return name, topics
@@ -215,7 +244,7 @@ def _competitor(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clustering(document: Mapping[str, Any]) -> dict[str, Any]:
     keywords = [str(seed["keyword"]) for seed in document["keywords"]]
-    # The broadest come first: no question, no brand, much in common with the others, few words.
+    # The broadest first: no question, no brand, many words in common with the others, few words.
     pillars = sorted(
         keywords,
         key=lambda keyword: (
@@ -255,7 +284,7 @@ def _validation(document: Mapping[str, Any]) -> dict[str, Any]:
     verdicts = []
     for cluster in document["clusters"]:
         members = len(cluster["supporting_keywords"])
-        # A lone keyword carries no article, unless there is nothing else to write about.
+        # A single keyword is not enough for an article, unless it is the only cluster.
         valid = members > 0 or len(document["clusters"]) == 1
         confidence = 0.7 + min(members, 5) * 0.05
         reason = "Its keywords ask the same thing." if valid else "No other keyword supports the pillar."

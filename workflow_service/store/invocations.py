@@ -1,7 +1,7 @@
-"""The journal of model calls: the table `model_invocations` and its guarded moves.
+"""The journal of model calls: the table `model_invocations` and its guarded writes.
 
-Each move is one committed transaction and is named by its guard; it returns the row as it stands now, or None
-where the guard did not hold: the lease was taken over, the workflow cancelled, or the move made before.
+Each write is one committed transaction and is named after its guard. It returns the new row, or None if the
+guard did not hold: the lease was taken over, the workflow was cancelled, or the write was made before.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class InvocationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallUsage:
-    """Tokens and requests as the provider reported them; cached, cache-write and reasoning are parts."""
+    """As the provider reported it. Cached, cache-write and reasoning tokens are parts of the totals."""
 
     input_tokens: int
     cached_input_tokens: int
@@ -49,7 +49,7 @@ class CallUsage:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What became of a dispatched call. `usage` None: nobody knows what it used."""
+    """The outcome of a dispatched call. `usage` is None if it is unknown."""
 
     answer: str | None = None
     error_class: ErrorClass | None = None
@@ -61,7 +61,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One row; `None` is what the call does not have, or not yet."""
+    """One row. None is a value that the call does not have, or not yet."""
 
     organization_id: UUID
     workflow_id: UUID
@@ -84,7 +84,7 @@ class Invocation:
 
 
 def request_id(workflow_id: UUID, step: Step, item: str, attempt: int) -> UUID:
-    """The name that the governor knows the call's hold by: the same after a crash (S8)."""
+    """The request_id of the call's Authorize: the same after a crash (S8)."""
     return uuid5(_NAMESPACE, f"{workflow_id}/{step.value}/{attempt}/{item}")
 
 
@@ -105,7 +105,7 @@ class Invocations:
         epoch: int,
         models: Sequence[str],
     ) -> Invocation | None:
-        """A new row in REQUESTED. None, too, where this attempt stands already."""
+        """A new row in REQUESTED. None also if the attempt's row exists already."""
         name = request_id(workflow_id, step, item, attempt)
         return await self._move(
             "request_if_leased",
@@ -127,7 +127,7 @@ class Invocations:
         )
 
     async def dispatch_if_authorized_and_leased(self, row: Invocation) -> Invocation | None:
-        """Without it, nothing is sent."""
+        """Comes before the request is sent."""
         return await self._move("dispatch_if_authorized_and_leased", *_owned(row))
 
     async def respond_if_dispatched(self, row: Invocation, response: Response) -> Invocation | None:
@@ -199,7 +199,7 @@ class Invocations:
     async def adopt_open_if_leased(
         self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int
     ) -> list[Invocation]:
-        """The step's open rows, now this epoch's; none where the lease is not the present one."""
+        """The step's open rows, which now have this epoch; [] if the lease is not the present one."""
         sql = QUERIES["adopt_open_if_leased"]
 
         async def adopt(connection: Connection) -> list[asyncpg.Record]:
@@ -208,7 +208,7 @@ class Invocations:
         return [_invocation(record) for record in await self._database.write(adopt)]
 
     async def of_step(self, organization_id: UUID, workflow_id: UUID, step: Step) -> list[Invocation]:
-        """A step's calls, by item and attempt."""
+        """The calls of a step, by item and attempt."""
         async with self._database.read() as connection:
             records = await connection.fetch(
                 QUERIES["step_invocations"], organization_id, workflow_id, step.value
@@ -216,7 +216,7 @@ class Invocations:
         return [_invocation(record) for record in records]
 
     async def get(self, organization_id: UUID, name: UUID) -> Invocation | None:
-        """The call of this request_id."""
+        """The call with this request_id."""
         async with self._database.read() as connection:
             record = await connection.fetchrow(QUERIES["get_invocation"], organization_id, name)
         return None if record is None else _invocation(record)
@@ -237,7 +237,7 @@ async def list_invocations(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Invocation]:
-    """A page of a workflow's calls, oldest first; `after` is the last one's (create_time, request_id)."""
+    """A page of a workflow's calls, oldest first, after a (create_time, request_id)."""
     create_time, name = after or (None, None)
     records = await connection.fetch(
         QUERIES["list_invocations"], organization_id, workflow_id, create_time, name, limit

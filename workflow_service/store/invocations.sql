@@ -1,6 +1,6 @@
 -- name: request_if_leased
--- Writes a call down before the governor is asked, if the lease's epoch is the workflow's present one.
--- FOR SHARE: a takeover waits for this commit, and so sees the row; without it a row could appear behind its back.
+-- Records a call before the governor is asked, if the lease's epoch is the workflow's present one.
+-- FOR SHARE makes a takeover wait for this commit, so that the takeover sees the row.
 WITH lease AS (
     SELECT 1
     FROM intent_workflows
@@ -23,7 +23,7 @@ WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'REQUE
 RETURNING *;
 
 -- name: dispatch_if_authorized_and_leased
--- The last moment at which nothing was spent: neither a takeover nor a cancellation may have come in between.
+-- The last write before money may be spent. It fails after a takeover or a cancellation.
 WITH lease AS (
     SELECT w.organization_id, w.id
     FROM intent_workflows AS w
@@ -42,7 +42,7 @@ WHERE
 RETURNING i.*;
 
 -- name: respond_if_dispatched
--- All that will ever be known of the call: answer, usage, cost, or the class of its failure.
+-- The outcome of the call: answer, usage and cost, or the class of its failure.
 UPDATE model_invocations
 SET
     state = 'RESPONDED', answer = $4, error_class = $5, served_model = $6, generation_id = $7,
@@ -53,8 +53,8 @@ WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'DISPA
 RETURNING *;
 
 -- name: settle_if_responded
--- The governor has the cost. Whoever settles last tells the same: the hold has one entry.
--- The workflow's total follows, so its row is locked first, as everywhere.
+-- The governor has posted the cost. A repeated settlement brings the same cost: a hold has one entry.
+-- A trigger updates the workflow's total, so the workflow's row is locked first, as in every transaction.
 WITH workflow AS (
     SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
 )
@@ -69,7 +69,7 @@ WHERE
 RETURNING i.*;
 
 -- name: void_if_unanswered
--- The hold, if there is one, is to be ended: nothing was sent, or nothing was charged.
+-- The hold has to be voided, if there is one: nothing was sent, or nothing was charged.
 UPDATE model_invocations
 SET state = 'VOIDING', error_class = $4, generation_id = $5, update_time = clock_timestamp()
 WHERE
@@ -78,21 +78,21 @@ WHERE
 RETURNING *;
 
 -- name: end_void_if_voiding
--- The governor holds nothing for it.
+-- The governor holds nothing for the call any more.
 UPDATE model_invocations
 SET state = 'VOIDED', end_time = clock_timestamp(), update_time = clock_timestamp()
 WHERE organization_id = $1 AND request_id = $2 AND state = 'VOIDING'
 RETURNING *;
 
 -- name: deny_if_requested
--- The governor refused: there is no hold to end.
+-- The governor refused Authorize, so there is no hold.
 UPDATE model_invocations
 SET state = 'VOIDED', error_class = $4, end_time = clock_timestamp(), update_time = clock_timestamp()
 WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'REQUESTED'
 RETURNING *;
 
 -- name: settle_if_voiding
--- The governor had charged the hold, when its time ran out, before it could be voided.
+-- The hold expired and was charged before it could be voided.
 WITH workflow AS (
     SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
 )
@@ -107,7 +107,7 @@ WHERE
 RETURNING i.*;
 
 -- name: adopt_open_if_leased
--- What earlier holders of the step left open becomes the present holder's, who ends it.
+-- Gives the calls that earlier holders of the step left open to the present holder, who ends them.
 WITH lease AS (
     SELECT organization_id, id
     FROM intent_workflows
@@ -123,14 +123,14 @@ WHERE
 RETURNING i.*;
 
 -- name: step_invocations
--- A step's calls, by item and attempt.
+-- The calls of a step, by item and attempt.
 SELECT *
 FROM model_invocations
 WHERE organization_id = $1 AND workflow_id = $2 AND step = $3
 ORDER BY item, attempt;
 
 -- name: get_invocation
--- One call, by the id that the governor knows it by.
+-- One call, by its request_id.
 SELECT *
 FROM model_invocations
 WHERE organization_id = $1 AND request_id = $2;
@@ -146,7 +146,7 @@ ORDER BY create_time, request_id
 LIMIT $5;
 
 -- name: correct_if_settled_unknown
--- A call that was charged as unknown has turned out to have used this: the governor has posted the difference.
+-- Records the true usage of a call that was charged as unknown. The governor has posted the difference.
 WITH workflow AS (
     SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
 )

@@ -1,6 +1,6 @@
-"""Leases: the columns `lease_…` of `intent_workflows`, and the transitions that begin and end one.
+"""Leases: the columns `lease_…` of `intent_workflows`, and the transitions that begin and end a lease.
 
-Each write is named by its guard, and returns None where the guard did not hold.
+Each write is named after its guard, and returns None if the guard did not hold.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUERIES: Final = load_queries(__package__, "leases.sql")
 
 @dataclass(frozen=True)
 class LeaseKey:
-    """What a worker proves its ownership by."""
+    """How a worker proves that it holds the lease."""
 
     organization_id: UUID
     workflow_id: UUID
@@ -34,7 +34,7 @@ class LeaseKey:
 
 @dataclass(frozen=True)
 class LeasedWorkflow:
-    """A workflow with the lease on it."""
+    """A workflow and its live lease."""
 
     workflow: Workflow
     lease_token: UUID
@@ -95,7 +95,7 @@ async def renew_if_leased(
 
 
 async def lock_if_leased(connection: Connection, key: LeaseKey) -> Workflow | None:
-    """Until the transaction ends nobody else moves the workflow."""
+    """Locks the workflow's row until the transaction ends."""
     record = await connection.fetchrow(QUERIES["lock_if_leased"], *_values(key))
     return None if record is None else to_workflow(record)
 
@@ -127,7 +127,7 @@ async def end_if_leased(
 
 
 async def get_ending(connection: Connection, key: LeaseKey) -> WorkflowState | None:
-    """The state in which this lease ended, if it was ended by its holder or by a cancellation."""
+    """The state in which this lease ended, if its holder or a cancellation ended it."""
     state = await connection.fetchval(QUERIES["get_ending"], *_values(key))
     return None if state is None else WorkflowState(state)
 

@@ -1,5 +1,5 @@
 -- name: claim_if_state
--- Begins a lease at the next epoch where the step may be worked on; the row count says who won.
+-- Begins a lease at the next epoch, if the workflow is in the expected state. Of several callers one gets a row.
 WITH moved AS (
     UPDATE intent_workflows
     SET
@@ -27,7 +27,7 @@ told AS (
 SELECT * FROM moved;
 
 -- name: take_over_if_expired
--- A new lease at the next epoch where the present one has run out; the state stays.
+-- Replaces an expired lease by a new one at the next epoch. The state stays.
 UPDATE intent_workflows
 SET
     lease_epoch = lease_epoch + 1,
@@ -38,7 +38,7 @@ WHERE organization_id = $1 AND id = $2 AND state = $3 AND lease_expire_time <= c
 RETURNING *;
 
 -- name: renew_if_leased
--- Extends the present lease of this token and epoch; never shortens it.
+-- Extends the lease of this token and epoch. It never shortens it.
 UPDATE intent_workflows
 SET
     lease_expire_time = greatest(lease_expire_time, clock_timestamp() + $5::interval),
@@ -47,14 +47,14 @@ WHERE organization_id = $1 AND id = $2 AND lease_token = $3 AND lease_epoch = $4
 RETURNING *;
 
 -- name: lock_if_leased
--- The workflow that this token and epoch hold, locked until the transaction ends.
+-- The workflow with this lease, locked until the transaction ends.
 SELECT *
 FROM intent_workflows
 WHERE organization_id = $1 AND id = $2 AND lease_token = $3 AND lease_epoch = $4
 FOR NO KEY UPDATE;
 
 -- name: end_if_leased
--- Ends the present lease of this token and epoch: the step is completed, or failed with its error.
+-- Ends the lease of this token and epoch: the step is completed, or failed with its error.
 WITH moved AS (
     UPDATE intent_workflows
     SET
@@ -81,7 +81,7 @@ told AS (
 SELECT * FROM moved;
 
 -- name: get_ending
--- The state in which this token and epoch ended their lease; no row where they did not.
+-- The state in which the lease of this token and epoch ended; no row if it has not ended.
 SELECT to_state
 FROM workflow_transitions
 WHERE

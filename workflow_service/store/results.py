@@ -75,7 +75,7 @@ async def insert_keywords(
 async def decide_keywords(
     connection: Connection, organization_id: UUID, workflow_id: UUID, approved_keys: Sequence[str]
 ) -> None:
-    """Approves the keywords of these keys, and rejects the others."""
+    """Approves the keywords with these keys, and rejects the others."""
     await connection.execute(QUERIES["decide_keywords"], organization_id, workflow_id, approved_keys)
 
 
@@ -87,7 +87,7 @@ async def list_keywords(
     after: tuple[int, str] | None = None,
     limit: int = _ALL,
 ) -> list[tuple[tuple[int, str], StoredKeyword]]:
-    """A page, each with its place in the list; `after` is the last one's place."""
+    """A page, each item with its position. `after` is the position of the previous page's last item."""
     position, key = after or (None, None)
     records = await connection.fetch(
         QUERIES["list_keywords"], organization_id, workflow_id, position, key, limit
@@ -158,7 +158,7 @@ async def list_clusters(
     after: tuple[int, UUID] | None = None,
     limit: int = _ALL,
 ) -> list[tuple[tuple[int, UUID], StoredCluster]]:
-    """A page, each with its place in the list; `after` is the last one's place."""
+    """A page, each item with its position. `after` is the position of the previous page's last item."""
     position, cluster_id = after or (None, None)
     records = await connection.fetch(
         QUERIES["list_clusters"], organization_id, workflow_id, position, cluster_id, limit
@@ -223,7 +223,7 @@ async def list_articles(
     after: tuple[int, UUID] | None = None,
     limit: int = _ALL,
 ) -> list[tuple[tuple[int, UUID], StoredArticle]]:
-    """A page, each with its place in the list; `after` is the last one's place."""
+    """A page, each item with its position. `after` is the position of the previous page's last item."""
     position, article_id = after or (None, None)
     records = await connection.fetch(
         QUERIES["list_articles"], organization_id, workflow_id, position, article_id, limit

@@ -9,7 +9,7 @@ ON CONFLICT DO NOTHING;
 SELECT result FROM step_results WHERE organization_id = $1 AND workflow_id = $2 AND step = $3;
 
 -- name: insert_keyword
--- Once a workflow, whatever its case and spacing.
+-- A seed keyword. Case and spacing do not make two keywords.
 INSERT INTO workflow_keywords (
     organization_id, workflow_id, keyword_key, position, keyword, competitor_url, intent, reason
 )
@@ -17,7 +17,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING;
 
 -- name: decide_keywords
--- The review: approves those named, rejects the rest.
+-- The review: approves the keywords named, and rejects the others.
 UPDATE workflow_keywords
 SET
     decision = CASE WHEN keyword_key = ANY ($3::text[]) THEN 'APPROVED' ELSE 'REJECTED' END,
@@ -25,7 +25,7 @@ SET
 WHERE organization_id = $1 AND workflow_id = $2;
 
 -- name: list_keywords
--- A page of a workflow's keywords, in the order in which they were found, after (position, keyword_key).
+-- A page of a workflow's keywords in the order of the result, after (position, keyword_key).
 SELECT *
 FROM workflow_keywords
 WHERE
@@ -43,13 +43,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT DO NOTHING;
 
 -- name: set_verdict
--- What VALIDATION says of a cluster.
+-- The verdict of VALIDATION on a cluster.
 UPDATE workflow_clusters
 SET valid = $4, confidence = $5, reason = $6
 WHERE organization_id = $1 AND workflow_id = $2 AND cluster_id = $3;
 
 -- name: list_clusters
--- A page of a workflow's clusters, in the order in which they were made, after (position, cluster_id).
+-- A page of a workflow's clusters in the order of the result, after (position, cluster_id).
 SELECT *
 FROM workflow_clusters
 WHERE
@@ -59,7 +59,7 @@ ORDER BY position, cluster_id
 LIMIT $5;
 
 -- name: insert_article
--- An article, one for its cluster.
+-- An article. A cluster has one.
 INSERT INTO workflow_articles (
     organization_id, workflow_id, article_id, position, cluster_id, title, slug, meta_description, body_markdown
 )

@@ -1,11 +1,11 @@
 """Workflows and their history: the tables `intent_workflows` and `workflow_transitions`.
 
-A guarded write returns the workflow as it stands after it, or None where the guard did not hold.
+A guarded write returns the new state of the workflow, or None if the guard did not hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -69,7 +69,7 @@ async def list_workflows(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Workflow]:
-    """A page, newest first; `after` is the last one's (create_time, workflow_id)."""
+    """A page, newest first. `after` is the previous page's last (create_time, workflow_id)."""
     create_time, workflow_id = after or (None, None)
     records = await connection.fetch(
         QUERIES["list_workflows"], organization_id, state, create_time, workflow_id, limit
@@ -101,11 +101,22 @@ async def transition_if_state(
     actor: str,
     reason: str,
 ) -> Workflow | None:
-    """`to_state` has no lease: one that there was ends here."""
+    """`to_state` is a state without a lease. A live lease ends here."""
     record = await connection.fetchrow(
         QUERIES["transition_if_state"], organization_id, workflow_id, from_state, to_state, actor, reason
     )
     return None if record is None else to_workflow(record)
+
+
+async def insert_missing_transitions(
+    connection: Connection, edges: Sequence[tuple[WorkflowState, WorkflowState]]
+) -> None:
+    """Adds (from_state, to_state) pairs to the matrix of legal transitions."""
+    await connection.execute(
+        QUERIES["insert_missing_transitions"],
+        [from_state for from_state, _ in edges],
+        [to_state for _, to_state in edges],
+    )
 
 
 async def list_transitions(
@@ -130,7 +141,7 @@ async def list_transitions(
 
 
 def to_workflow(record: asyncpg.Record) -> Workflow:
-    """A row of `intent_workflows`."""
+    """From a row of `intent_workflows`."""
     profile = record["profile"]
     return Workflow(
         workflow_id=record["id"],

@@ -20,15 +20,15 @@ ORDER BY create_time DESC, id DESC
 LIMIT $5;
 
 -- name: merge_data_if_it_fits
--- Each top-level key replaces the one that was there; two writers of different keys both survive.
+-- Each top-level key replaces its earlier value. Two writers of different keys do not disturb each other.
 UPDATE intent_workflows
 SET workflow_data = workflow_data || $3::jsonb, update_time = clock_timestamp()
 WHERE organization_id = $1 AND id = $2 AND octet_length((workflow_data || $3::jsonb)::text) <= $4
 RETURNING *;
 
 -- name: transition_if_state
--- Moves a workflow that stands in the state expected, and writes its history, in one statement. A lease that there was
--- ends here; its epoch and token stand in the history.
+-- Moves a workflow that is in the expected state, and writes its history, in one statement. A live lease ends here.
+-- Its epoch and token are kept in the history.
 WITH previous AS (
     SELECT organization_id, id, lease_epoch, lease_token
     FROM intent_workflows
@@ -59,6 +59,12 @@ told AS (
     FROM moved, previous
 )
 SELECT * FROM moved;
+
+-- name: insert_missing_transitions
+-- Adds legal transitions. Several instances that start at once insert in the same order and cannot deadlock.
+INSERT INTO legal_transitions (from_state, to_state)
+SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT DO NOTHING;
 
 -- name: list_transitions
 -- A page of a workflow's history, oldest first, after a version.
