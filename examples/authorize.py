@@ -1,8 +1,9 @@
-"""A guarded model call, by hand: authorize, call the model, settle. Run it beside `make serve`.
+"""A governed model call with the generated stubs: authorize, call the model, settle.
 
     .venv/bin/python examples/authorize.py [HOST:PORT of the governor]
 
-Any language does the same with stubs from protos/: the .proto files need nothing but google/protobuf.
+Run it beside `make serve`. Any language can do the same: the files in protos/ import nothing but
+google/protobuf.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main(target: str) -> None:
         governor = governor_service_pb2_grpc.GovernorServiceStub(channel)
         organization_id = str(uuid4())
 
-        # The request id is kept, so that a retry after a lost answer places no second hold.
+        # A retry sends the same request_id, so that it places no second hold.
         request = governor_service_pb2.AuthorizeRequest(
             organization_id=organization_id,
             workflow_id=str(uuid4()),
@@ -33,13 +34,13 @@ def main(target: str) -> None:
         )
         try:
             hold = governor.Authorize(request, timeout=SECONDS)
-        except grpc.RpcError as error:  # BUDGET_EXCEEDED and all others: the model is not called
+        except grpc.RpcError as error:  # whatever the reason, the model is not called
             sys.exit(f"not authorized: {error.code().name}: {error.details()}")
         print(
             f"call {hold.model} with max_tokens={hold.output_tokens_max}: {hold.held_nano_usd} nano-USD held"
         )
 
-        # … the call itself goes here; what it used comes from the provider's answer.
+        # Call the model here. The provider's answer says what the call used.
         settlement = governor.Settle(
             governor_service_pb2.SettleRequest(
                 organization_id=organization_id,

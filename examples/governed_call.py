@@ -1,4 +1,4 @@
-"""Governed model calls with the Python client, and how each way out of the block ends its hold.
+"""Governed model calls with the Python client, and how the end of the block ends the hold.
 
     .venv/bin/python examples/governed_call.py [HOST:PORT of the governor]
 
@@ -39,7 +39,7 @@ def main(target: str) -> None:
         "output_tokens_max": 1_000,
     }
     with SyncGovernorClient.connect(target) as governor:
-        # No authorization, no block: BUDGET_EXCEEDED and its like are raised by the first line.
+        # The first line raises a refusal such as BUDGET_EXCEEDED, and the block does not run.
         try:
             with governor.governed_call(**planned) as call:
                 hold = call.dispatch()
@@ -52,14 +52,15 @@ def main(target: str) -> None:
             sys.exit(f"not authorized: {refusal.reason}: {refusal.message}")
         print(f"{hold.model}: {hold.held_nano_usd} nano-USD held, {settlement.entry.cost_nano_usd} charged")
 
-        # It breaks before dispatch(): nothing was sent, the hold is voided.
+        # An error before dispatch(): nothing was sent, so the hold is voided.
         try:
             with governor.governed_call(**planned):
                 raise ValueError("the prompt cannot be made")
         except ValueError as error:
             print(f"{error}: voided, nothing charged")
 
-        # It breaks after dispatch(): the call may have cost something, and is charged until that is known.
+        # An error after dispatch(): the call may have cost money, so the hold is charged until the cost is
+        # known.
         try:
             with governor.governed_call(**planned) as call:
                 answer_of(call.dispatch())

@@ -1,28 +1,28 @@
-"""The guard around a model call: a hold before it, a settlement after it.
+"""Governs a model call: places a hold before it, and settles the hold after it.
 
     with SyncGovernorClient.connect("127.0.0.1:50051") as governor:
         with governor.governed_call(models=["perplexity/sonar"], …) as call:
-            hold = call.dispatch()                # what was granted; from here on the call counts as sent
+            hold = call.dispatch()                # the grant; from here on the call counts as sent
             answer = …                            # call hold.model, with max_tokens=hold.output_tokens_max
             call.settle(Usage(input_tokens=answer.…), served_model=answer.model)
 
-No authorization, no block: what refuses is raised by its first line. However the block ends, the hold ends
-with it:
+If the governor refuses, the first line raises the refusal and the block does not run. Otherwise the end of
+the block ends the hold:
 
-    it ends before dispatch()                 voided: nothing was sent
-    it ends after dispatch(), unsettled       settled as unknown, and charged until the truth is known
-    call.settle(usage) or call.void(reason)   as told; should the governor not answer, the end of the block
-                                              tries once more
+    the block ends before dispatch()          voided: nothing was sent
+    it ends after dispatch(), unsettled       settled as unknown, and charged until the usage is known
+    call.settle(usage) or call.void(reason)   settled or voided; without an answer from the governor, the
+                                              end of the block tries once more
 
-`GovernorClient` is the same for `async with`, and both have authorize, settle, void and get_authorization by
-themselves, for those who keep a journal of their own.
+`GovernorClient` is the same for `async with`. Both have authorize, settle, void and get_authorization, too,
+for callers that keep a journal of their own.
 
-Every call has a deadline, passed on to the governor, and is tried again within it, under the same request_id,
-while the governor cannot be reached; nothing is done twice by that. What is raised:
+Every call has a deadline, which the governor gets as well. Until then the call is retried with the same
+request_id while the governor is unavailable, so that nothing is done twice. What is raised:
 
-    Refusal                          service_chassis.refusal: the governor said no, nothing was changed
-    └── GovernorUnavailableError     reason GOVERNOR_UNAVAILABLE: no answer in time, and what was asked for
-                                     may have been done all the same
+    Refusal                          service_chassis.refusal: the governor refused, and nothing was changed
+    └── GovernorUnavailableError     reason GOVERNOR_UNAVAILABLE: no answer in time; the request may have been
+                                     carried out
 """
 
 from governor_client._client import GovernedCall, GovernorClient

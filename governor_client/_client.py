@@ -64,8 +64,8 @@ class GovernorClient:
     ) -> GovernedCall:
         """A hold for the length of an `async with` block; see the package's docstring.
 
-        A hold that nobody ends is charged (`on_expiry` CHARGE), unless `call` says otherwise. `request_id`
-        unset: one of its own.
+        An expired hold is charged (`on_expiry` CHARGE), unless `call` says otherwise. Without `request_id`
+        the call gets a new one.
         """
         call.setdefault("on_expiry", ExpiryAction.EXPIRY_ACTION_CHARGE)
         return GovernedCall(
@@ -82,9 +82,9 @@ class GovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
         **call: Unpack[PlannedCall],
     ) -> Authorization:
-        """Places a hold; what it grants may be called, and nothing else.
+        """Places a hold. Only the model and the tokens that it grants may be used.
 
-        After GovernorUnavailableError a hold may stand: void it by its request_id.
+        After GovernorUnavailableError there may be a hold: void it by its request_id.
         """
         return await self.send_authorize(authorize_request(request_id, **call), timeout_seconds)
 
@@ -97,7 +97,7 @@ class GovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
         **outcome: Unpack[Outcome],
     ) -> Settlement:
-        """Ends a hold with what its call used; `usage` None: nobody knows, and the hold is charged."""
+        """Settles a hold with the usage of its call. `usage` None means unknown: the hold is charged."""
         request = settle_request(organization_id, authorization_id, usage, **outcome)
         return await self.send_settle(request, timeout_seconds)
 
@@ -109,7 +109,7 @@ class GovernorClient:
         reason: str,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> Authorization:
-        """Ends a hold that was not used, and stops an Authorize of that request_id that is on its way."""
+        """Voids an unused hold. An Authorize with this request_id that arrives later is stopped as well."""
         return await self.send_void(void_request(organization_id, request_id, reason), timeout_seconds)
 
     async def get_authorization(
@@ -119,7 +119,7 @@ class GovernorClient:
         request_id: UUID,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> Authorization:
-        """The hold that was placed with this request_id."""
+        """The hold with this request_id."""
         request = get_authorization_request(organization_id, request_id)
         return await call_until(
             timeout_seconds, lambda seconds: self._stub.GetAuthorization(request, timeout=seconds)
@@ -160,11 +160,11 @@ class GovernedCall:
         return self
 
     def dispatch(self) -> Authorization:
-        """What may be sent: this model, these tokens. From here on the call counts as sent."""
+        """The model and tokens that may be used. From here on the call counts as sent."""
         return self._state.dispatched()
 
     async def settle(self, usage: Usage | None, **outcome: Unpack[Outcome]) -> Settlement:
-        """What the call used; None: nobody knows."""
+        """Settles with what the call used. None means unknown."""
         request = settle_request(
             self._state.request.organization_id, self._state.authorization_id(), usage, **outcome
         )
@@ -172,7 +172,7 @@ class GovernedCall:
             return await self._client.send_settle(request, self._timeout_seconds)
 
     async def void(self, reason: str) -> Authorization:
-        """The call cost nothing: it was not sent after all, or the provider refused it without charge."""
+        """For a call that cost nothing: it was not sent, or the provider refused it without charge."""
         request = self._state.void(reason)
         with self._state.being_ended(request):
             return await self._client.send_void(request, self._timeout_seconds)
@@ -183,7 +183,7 @@ class GovernedCall:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Whoever is cancelled once more while it waits leaves the hold to a task that ends it all the same.
+        # If the caller is cancelled again during this wait, the task still ends the hold.
         await asyncio.shield(asyncio.ensure_future(self._end(exc)))
 
     async def _end(self, error: BaseException | None) -> None:

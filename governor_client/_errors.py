@@ -1,4 +1,4 @@
-"""What a failed RPC means to the caller: a refusal, or that nobody knows."""
+"""What a failed RPC means to the caller: a refusal, or an unknown outcome."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from service_chassis.rpc.errors import from_rpc_error
 
 ERROR_DOMAIN: Final = "governor.infin8"
 
-# Of these the governor itself says that another attempt may succeed.
+# For these reasons the governor itself says that another attempt may succeed.
 _TRANSIENT_REASONS: Final = frozenset({"DATABASE_UNAVAILABLE", "OVERLOADED", "SHUTTING_DOWN"})
-# Our fault on its side, perhaps after the commit: no refusal that one could build on.
+# The governor may have committed before it failed, so these are no refusals.
 _UNCLEAR_REASONS: Final = frozenset({"INTERNAL_ERROR", "DEADLINE_TOO_SHORT"})
 _TRANSIENT_CODES: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
 class GovernorUnavailableError(Refusal):
-    """GOVERNOR_UNAVAILABLE. `is_transient`: the same request, tried again, may get through."""
+    """GOVERNOR_UNAVAILABLE. `is_transient`: a retry of the same request may succeed."""
 
     def __init__(self, message: str, *, is_transient: bool, retry_after_seconds: float | None = None) -> None:
         super().__init__("GOVERNOR_UNAVAILABLE", message, retry_after_seconds=retry_after_seconds)
@@ -27,7 +27,7 @@ class GovernorUnavailableError(Refusal):
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
-    """The governor's refusal, or GovernorUnavailableError where it did not decide."""
+    """The governor's refusal, or GovernorUnavailableError if it did not decide."""
     refusal = from_rpc_error(error, domain=ERROR_DOMAIN)
     if refusal is None:
         code = error.code()

@@ -1,11 +1,11 @@
-"""One model call between its hold and its settlement: what is known of it decides how the hold ends.
+"""The state of one model call between its hold and its settlement. It decides how the hold ends.
 
-    nothing was dispatched              the hold is voided
-    dispatched, and told what it used   it is settled with that
-    dispatched, and nobody told         it is settled as unknown: charged, until the truth is known
+    the call was not dispatched             the hold is voided dispatched, and its usage is known      the
+    hold is settled with the usage dispatched, and its usage is unknown    the hold is settled as unknown: it
+    is charged until the usage is known
 
-`dispatch()` is the line between the first and the others. It is what hands out the authorization, so that
-nothing can be sent before it: who does not know the granted model and its tokens has nothing to send.
+`dispatch()` returns the authorization, so that nothing can be sent before it: without the authorization the
+caller knows neither the granted model nor its tokens.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ from infin8.governor.v1.governor_service_pb2 import AuthorizeRequest, SettleRequ
 from service_chassis.refusal import Refusal
 
 GIVE_UP_TIMEOUT_SECONDS: Final = 2.0
-"""How long to try to void a hold of which nobody knows whether it stands. If that fails, too, and it does, it
-runs out."""
+"""How long to try to void a hold after Authorize gave no answer. If that fails, the hold expires."""
 
 
 class CallState:
-    """What is known of a governed call. Pure: the clients send what it says."""
+    """What is known of a governed call. Pure: the clients send the requests that it returns."""
 
     def __init__(self, request: AuthorizeRequest, *, is_retry: bool) -> None:
-        """`is_retry`: the request_id is the caller's, who may have used it before."""
+        """`is_retry`: the caller gave the request_id, and may have used it before."""
         self.request: Final = request
         self._is_retry = is_retry
         self._authorization: Authorization | None = None
         self._is_dispatched = False
         self._is_ended = False
-        # How the caller, or else the end of its block, wants the hold to end; the governor has not said yes.
+        # The request that is to end the hold, and that the governor has not confirmed yet.
         self._ending: SettleRequest | VoidRequest | None = None
 
     def granted(self, authorization: Authorization) -> None:
@@ -47,8 +46,11 @@ class CallState:
         return self._granted_authorization()
 
     def giving_up(self, error: BaseException) -> VoidRequest | None:
-        """How to end a hold that may stand although Authorize raised this. None: it was refused; or it may be
-        an earlier one of the same request_id, in use, and had better run out."""
+        """How to void a hold that may exist although Authorize raised `error`.
+
+        None if the hold was refused. None also for a request_id that was used before: the hold may be the
+        earlier call's, and in use, so it is left to expire.
+        """
         is_refused = isinstance(error, Refusal) and not isinstance(error, GovernorUnavailableError)
         return None if is_refused or self._is_retry else self.void("no answer to Authorize")
 
@@ -59,20 +61,23 @@ class CallState:
         return self._granted_authorization().authorization_id
 
     def ending(self, error: BaseException | None) -> SettleRequest | VoidRequest | None:
-        """How the hold ends where its block does, with the error that came out of it; None: it has ended."""
+        """How the hold ends at the end of its block, which raised `error`. None if it has ended before."""
         if self._is_ended:
             return None
         if self._ending is not None:
             return self._ending
         if self._is_dispatched:
             return settle_request(self.request.organization_id, self.authorization_id(), None)
-        # The type alone: an error's text may tell what was to be asked.
+        # Only the type: the error's text may contain the prompt.
         return self.void(f"nothing was sent: {type(error).__name__}" if error else "nothing was sent")
 
     @contextmanager
     def being_ended(self, request: SettleRequest | VoidRequest) -> Iterator[None]:
-        """Around the RPC. If the governor gives no answer, the end of the block tries the same again; if it
-        refuses, the block ends the hold by what else is known."""
+        """Surrounds the RPC that ends the hold.
+
+        If the governor gives no answer, the end of the block sends the same request again. If it refuses, the
+        end of the block decides anew.
+        """
         self._is_dispatched = self._is_dispatched or isinstance(request, SettleRequest)
         self._ending = request
         try:
@@ -91,5 +96,5 @@ class CallState:
 
 
 def note_unended(error: BaseException, refusal: Refusal) -> None:
-    """The error that left the block is the one to hear of; the hold that it left behind is a note to it."""
-    error.add_note(f"Its hold was not ended ({refusal.reason}: {refusal.message}), and runs out.")
+    """Adds a note about the hold to the error that ended the block, which stays the error that is raised."""
+    error.add_note(f"Its hold was not ended ({refusal.reason}: {refusal.message}) and will expire.")

@@ -1,4 +1,4 @@
-"""What both clients send, and over which kind of channel."""
+"""The requests of both clients, and the options of their channels."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from service_chassis.text import as_free_text
 TIMEOUT_SECONDS_DEFAULT: Final = 10.0
 
 CHANNEL_OPTIONS: Final = (
-    # We retry ourselves, under one request_id and one deadline.
+    # `_retry` retries, with one request_id and one deadline.
     ("grpc.enable_retries", 0),
-    # The default waits up to two minutes before it notices that the governor is back.
+    # By default it takes up to two minutes to notice that the governor is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A governor that vanished without closing the connection is noticed while a call waits for it.
+    # Notices, during a call, that the governor vanished without closing the connection.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
 )
@@ -43,7 +43,7 @@ class PlannedCall(TypedDict):
     input_tokens_max: int
     output_tokens_max: int
     output_tokens_min: NotRequired[int | None]
-    """With as few as these, if not all fit."""
+    """If the budget is too small for `output_tokens_max`, at least so many are granted."""
     requests_max: NotRequired[int | None]
     hold_duration: NotRequired[timedelta | None]
     on_expiry: NotRequired[ExpiryAction.ValueType]
@@ -51,10 +51,10 @@ class PlannedCall(TypedDict):
 
 
 class Outcome(TypedDict):
-    """What else a provider says of a call than its usage."""
+    """What a provider reports of a call beside its usage."""
 
     served_model: NotRequired[str]
-    """Unset: the granted one."""
+    """Unset: the granted model."""
     provider_cost_nano_usd: NotRequired[int | None]
     provider_generation_id: NotRequired[str]
 

@@ -1,4 +1,4 @@
-"""One RPC, tried again within one deadline. The request is the same each time, its request_id with it."""
+"""Retries an RPC within one deadline. Each attempt sends the same request, with the same request_id."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from governor_client._errors import GovernorUnavailableError, refusal_of
 
 T = TypeVar("T")
 
-# An attempt that hangs must leave time for another one.
+# If an attempt hangs, there must be time for another one.
 _ATTEMPT_TIMEOUT_SECONDS: Final = 5.0
 _WAIT_INITIAL_SECONDS: Final = 0.1
 _WAIT_MAX_SECONDS: Final = 2.0
-# With less than this left there is no time for another attempt.
+# The least time that another attempt needs.
 _SECONDS_LEFT_MIN: Final = 0.02
 
 
 class _Retries:
-    """How long attempts may take, and whether there is another, until a deadline on a clock."""
+    """The length of attempts, and the waits between them, until a deadline."""
 
     def __init__(self, timeout_seconds: float, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -35,8 +35,11 @@ class _Retries:
         return min(max(self._seconds_left(), 0.0), _ATTEMPT_TIMEOUT_SECONDS)
 
     def backoff(self, error: Exception) -> bool | float:
-        """Whether to try again, and after how many seconds: as the governor said, or twice as long each time,
-        but never so long that nothing is left for the attempt."""
+        """False, or the seconds to wait before the next attempt.
+
+        The governor's own figure if it gave one. Otherwise the wait doubles each time, and leaves time for
+        the attempt.
+        """
         if not (isinstance(error, GovernorUnavailableError) and error.is_transient):
             return False
         seconds_left = self._seconds_left()
@@ -54,7 +57,7 @@ class _Retries:
 
 
 async def call_until(timeout_seconds: float, attempt: Callable[[float], Awaitable[T]]) -> T:
-    """`attempt` is given the seconds it may take. Raises Refusal, GovernorUnavailableError among them."""
+    """Calls `attempt` with the seconds that it may take. Raises Refusal, or its GovernorUnavailableError."""
     retries = _Retries(timeout_seconds, asyncio.get_running_loop().time)
     try:
         async with asyncio.timeout_at(retries.deadline):
@@ -72,7 +75,7 @@ async def call_until(timeout_seconds: float, attempt: Callable[[float], Awaitabl
 
 
 def call_blocking_until(timeout_seconds: float, attempt: Callable[[float], T]) -> T:
-    """As `call_until`, in the thread that calls it."""
+    """As `call_until`, but blocks the calling thread."""
     retries = _Retries(timeout_seconds, time.monotonic)
     for trial in stamina.retry_context(on=retries.backoff, attempts=None, timeout=None):
         with trial:

@@ -1,4 +1,4 @@
-"""The synchronous client: the same calls as the asynchronous one, each in the thread that makes it."""
+"""The synchronous client: the calls of the asynchronous one, each in the thread of its caller."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from service_chassis.refusal import Refusal
 
 
 class SyncGovernorClient:
-    """Any number of threads may share it. `timeout_seconds` is the deadline of a call, retries included."""
+    """Threads may share it. `timeout_seconds` is the deadline of a call, including its retries."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel = channel
@@ -61,10 +61,10 @@ class SyncGovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
         **call: Unpack[PlannedCall],
     ) -> SyncGovernedCall:
-        """A hold for the length of an `with` block; see the package's docstring.
+        """A hold for the length of a `with` block; see the package's docstring.
 
-        A hold that nobody ends is charged (`on_expiry` CHARGE), unless `call` says otherwise. `request_id`
-        unset: one of its own.
+        An expired hold is charged (`on_expiry` CHARGE), unless `call` says otherwise. Without `request_id`
+        the call gets a new one.
         """
         call.setdefault("on_expiry", ExpiryAction.EXPIRY_ACTION_CHARGE)
         return SyncGovernedCall(
@@ -81,9 +81,9 @@ class SyncGovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
         **call: Unpack[PlannedCall],
     ) -> Authorization:
-        """Places a hold; what it grants may be called, and nothing else.
+        """Places a hold. Only the model and the tokens that it grants may be used.
 
-        After GovernorUnavailableError a hold may stand: void it by its request_id.
+        After GovernorUnavailableError there may be a hold: void it by its request_id.
         """
         return self.send_authorize(authorize_request(request_id, **call), timeout_seconds)
 
@@ -96,7 +96,7 @@ class SyncGovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
         **outcome: Unpack[Outcome],
     ) -> Settlement:
-        """Ends a hold with what its call used; `usage` None: nobody knows, and the hold is charged."""
+        """Settles a hold with the usage of its call. `usage` None means unknown: the hold is charged."""
         request = settle_request(organization_id, authorization_id, usage, **outcome)
         return self.send_settle(request, timeout_seconds)
 
@@ -108,7 +108,7 @@ class SyncGovernorClient:
         reason: str,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> Authorization:
-        """Ends a hold that was not used, and stops an Authorize of that request_id that is on its way."""
+        """Voids an unused hold. An Authorize with this request_id that arrives later is stopped as well."""
         return self.send_void(void_request(organization_id, request_id, reason), timeout_seconds)
 
     def get_authorization(
@@ -118,7 +118,7 @@ class SyncGovernorClient:
         request_id: UUID,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
     ) -> Authorization:
-        """The hold that was placed with this request_id."""
+        """The hold with this request_id."""
         request = get_authorization_request(organization_id, request_id)
         return call_blocking_until(
             timeout_seconds, lambda seconds: self._stub.GetAuthorization(request, timeout=seconds)
@@ -161,11 +161,11 @@ class SyncGovernedCall:
         return self
 
     def dispatch(self) -> Authorization:
-        """What may be sent: this model, these tokens. From here on the call counts as sent."""
+        """The model and tokens that may be used. From here on the call counts as sent."""
         return self._state.dispatched()
 
     def settle(self, usage: Usage | None, **outcome: Unpack[Outcome]) -> Settlement:
-        """What the call used; None: nobody knows."""
+        """Settles with what the call used. None means unknown."""
         request = settle_request(
             self._state.request.organization_id, self._state.authorization_id(), usage, **outcome
         )
@@ -173,7 +173,7 @@ class SyncGovernedCall:
             return self._client.send_settle(request, self._timeout_seconds)
 
     def void(self, reason: str) -> Authorization:
-        """The call cost nothing: it was not sent after all, or the provider refused it without charge."""
+        """For a call that cost nothing: it was not sent, or the provider refused it without charge."""
         request = self._state.void(reason)
         with self._state.being_ended(request):
             return self._client.send_void(request, self._timeout_seconds)

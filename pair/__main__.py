@@ -35,7 +35,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     settings = load_settings(PairSettings)
-    # The services read their own. Looked at here, a wrong one shows before PostgreSQL is started.
+    # The services read their settings themselves. This shows a wrong one before PostgreSQL is started.
     load_settings(GovernorSettings)
     load_settings(WorkflowSettings)
     if arguments.command == "serve":
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 async def _until_signalled(command: Coroutine[Any, Any, int], *, status_when_stopped: int) -> int:
-    """The first SIGINT or SIGTERM stops the command in order; the next ones would only cut that short."""
+    """The first SIGINT or SIGTERM stops the command in order. Further signals are ignored."""
     working = asyncio.create_task(command)
     watching = asyncio.create_task(stopped_by_make())
     signalled = asyncio.Event()

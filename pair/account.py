@@ -1,4 +1,4 @@
-"""What a workflow did and what it cost, as both services tell it, and whether their figures agree."""
+"""What a workflow did and cost, as both services report it, and whether their figures agree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Account:
-    """All of one workflow, each list in the order of its service."""
+    """Everything about one workflow. Each list is in the order of its service."""
 
     workflow: workflow_pb2.Workflow
     transitions: Sequence[workflow_pb2.Transition]
@@ -63,7 +63,7 @@ class Account:
 
     @property
     def checks(self) -> list[Check]:
-        """The organization is new, so that its month holds this workflow alone."""
+        """The organization is new, so its month has only this workflow."""
         entries = self.entries_sum_nano_usd
         calls = sum(invocation.cost_nano_usd for invocation in self.invocations)
         return [
@@ -80,7 +80,7 @@ class Account:
 async def account_of(
     organization_id: str, workflow_id: str, *, governor: grpc.aio.Channel, workflow: grpc.aio.Channel
 ) -> Account:
-    """Asks both services. They must have come to rest: the answers are not of one instant."""
+    """Asks both services. The workflow must have stopped: the answers are not from one instant."""
     workflows = workflow_service_pb2_grpc.WorkflowServiceStub(workflow)
     ledger = ledger_service_pb2_grpc.LedgerServiceStub(governor)
     budgets = budget_service_pb2_grpc.BudgetServiceStub(governor)

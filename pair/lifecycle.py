@@ -1,7 +1,7 @@
-"""The pair's life: PostgreSQL, the simulator, the governor and the workflow service, started in this order.
+"""Starts PostgreSQL, the simulator, the governor and the workflow service, in this order.
 
-They are stopped in the opposite one, so that nobody loses what he still needs: the workflow service ends its
-calls at a governor that is there, and both commit to a database that is there.
+They stop in the opposite order. So the workflow service can still settle its calls at the governor, and both
+can still commit to the database.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from pydantic import SecretStr
 from pair.settings import PairSettings
 from service_chassis.processes.child_process import ChildProcess, ProcessEndedError
 
-# A child is told what concerns it: no other service's database, and the provider's key where it is used.
+# A process gets only the secrets that it needs: its own database, and the provider's key if it uses it.
 _SECRETS = ("GOVERNOR_DATABASE_URL", "WORKFLOW_DATABASE_URL", "OPENROUTER_API_KEY")
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair that is up. `governor` and `workflow` are HOST:PORT, as they listen."""
+    """A running pair. `governor` and `workflow` are the addresses that they listen on, HOST:PORT."""
 
     governor: str
     workflow: str
     model_provider: str
-    """Who answers model calls, for people."""
+    """The name of the model provider, for people."""
     published: Path
-    """Where a publish target's directory lies."""
+    """The directory of publish targets of kind DIRECTORY."""
     children: Sequence[ChildProcess]
 
     @property
     def targets(self) -> tuple[str, str]:
-        """What a client on this machine dials: the governor, the workflow service."""
+        """The addresses that a client on this machine dials: the governor's, the workflow service's."""
         return _target(self.governor), _target(self.workflow)
 
     async def until_one_ends(self) -> NoReturn:
-        """Raises ProcessEndedError, naming the first that ends: none does while all is well."""
+        """Waits until a process ends, which is an error. Raises ProcessEndedError with its name."""
         waiting = [asyncio.create_task(child.ended()) for child in self.children]
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -56,9 +56,9 @@ class Pair:
 
 @asynccontextmanager
 async def running_pair(settings: PairSettings, overrides: Mapping[str, str]) -> AsyncIterator[Pair]:
-    """Yields the pair when it is ready. `overrides` go over the environment that its services are given.
+    """Yields the pair when it is ready. `overrides` replace variables in its services' environment.
 
-    ProcessEndedError if one of them does not come up; whatever was started is stopped then.
+    Raises ProcessEndedError if a process does not become ready. The others are stopped in that case.
     """
     data_dir = settings.data_dir.resolve()
     published = (settings.workflow_publish_directory or data_dir / "published").resolve()
@@ -112,7 +112,7 @@ async def running_pair(settings: PairSettings, overrides: Mapping[str, str]) -> 
 
 
 def _target(address: str) -> str:
-    """What a client on this machine dials for a service that listens on `address`, HOST:PORT."""
+    """The address that a client on this machine dials for a service that listens on `address`, HOST:PORT."""
     host, _, port = address.rpartition(":")
     host = _ANY_ADDRESS.get(host, host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

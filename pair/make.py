@@ -1,7 +1,8 @@
-"""What make does not tell its children.
+"""Notices that make was told to stop.
 
-It passes SIGTERM on, but not SIGINT, for which it relies on a terminal that signals the whole group, and not,
-of course, SIGKILL. It waits for its children all the same: `kill -INT` of make alone would wait forever.
+make passes SIGTERM on to its children, but not SIGINT: it relies on the terminal, which signals the whole
+process group. Since make waits for its children, `kill -INT` of make alone would wait forever. SIGKILL cannot
+be passed on.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ _POLL_SECONDS = 0.2
 
 
 async def stopped_by_make() -> None:
-    """Returns once the make that started this process has been told to stop, or is gone.
+    """Returns when the make that started this process was told to stop, or has ended.
 
-    Waits forever where no make did, or the system does not tell (no /proc).
+    Waits forever if no make started it, or if the system has no /proc.
     """
     parent = os.getppid()
     if "MAKELEVEL" not in os.environ or not _catches_sigint(parent):
         await asyncio.Event().wait()
-    # Its handler puts the default back before it waits.
+    # make's handler restores the default action before make waits for its children.
     while os.getppid() == parent and _catches_sigint(parent):  # noqa: ASYNC110 - of another process
         await asyncio.sleep(_POLL_SECONDS)
 

@@ -1,8 +1,8 @@
 """`python -m pair.postgres DATA_DIR DATABASE…` owns the embedded PostgreSQL until told to stop.
 
-A process of its own, so that the server ends in order also when the pair is killed. It prints one line of
-JSON once every database is there: {"notice": null or text, "dsns": {database: dsn}}. A server that is killed
-is started again: the services come back by themselves.
+It is a process of its own, so that the server stops in order even if the pair is killed. When the databases
+exist, it prints one line of JSON: {"notice": null or text, "dsns": {database: dsn}}. It restarts a server
+that was killed, and the services reconnect by themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run's account, as tables for people or as one JSON document. Both on stdout."""
+"""Prints the account of a run on stdout, as tables for people or as one JSON document."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _REVIEW = "the seed review was answered by this command: it approves every keywo
 
 
 class _Enum(Protocol):
-    """What the generated enums have, under whatever type the stubs give them."""
+    """The methods of generated enums that are used here."""
 
     def keys(self) -> list[str]: ...
     def Name(self, number: Any) -> str: ...  # noqa: N802 - protobuf's name
 
 
 def print_tables(account: Account, pair: Pair) -> None:
-    """In colour on a terminal; otherwise plain, each row on one line."""
+    """In colour on a terminal. Otherwise without colour, and each row on one line."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH_WHEN_PIPED, color_system=None)
@@ -113,7 +113,7 @@ def print_tables(account: Account, pair: Pair) -> None:
     )
     console.print("\n[bold]Articles[/bold]\n")
     for article in account.articles:
-        # A path is to be copied: it is neither wrapped nor read as markup.
+        # People copy the path, so it is neither wrapped nor read as markup.
         console.print(
             f"{article.title}\n    {article.location}", soft_wrap=True, highlight=False, markup=False
         )
@@ -135,7 +135,7 @@ def print_tables(account: Account, pair: Pair) -> None:
 
 
 def print_json(account: Account, pair: Pair) -> None:
-    """The same in the messages' own JSON: amounts are strings of nano-USD, as protobuf writes an int64."""
+    """In protobuf's JSON: amounts are strings of nano-USD, as protobuf writes an int64."""
     document = {
         "model_provider": pair.model_provider,
         "note": _REVIEW,
@@ -184,7 +184,7 @@ def _print(
 
 
 def _name(enum: _Enum, number: int) -> str:
-    """A value's name as people read it, without the enum's name before it; "" for the unspecified one."""
+    """A value's name without the enum's prefix; "" for the unspecified value."""
     names = enum.keys()
     prefix = names[0].removesuffix("UNSPECIFIED")
     return enum.Name(number).removeprefix(prefix) if number else ""

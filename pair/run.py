@@ -1,4 +1,4 @@
-"""`make run`: one workflow, from CREATED to COMPLETED, over gRPC, as any client would drive it."""
+"""`make run`: drives one workflow from CREATED to COMPLETED over gRPC, as any client can."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pair.lifecycle import Pair, running_pair
 from pair.report import print_json, print_tables
 from pair.settings import PairSettings
 
-_RUN_SECONDS = 3600  # real models write for minutes, and may be asked again
+_RUN_SECONDS = 3600  # real models take minutes, and calls may be retried
 _CALL_SECONDS = 30
 _KEYWORDS_MAX = 1000
 
-# Beside a `make serve`, so on any ports; and without a line in the log for what went well.
+# On free ports, so that it runs beside a `make serve`.
 _OVERRIDES = {"GOVERNOR_PORT": "0", "WORKFLOW_PORT": "0"}
 
 
 async def run(settings: PairSettings, profile: workflow_pb2.Profile, *, as_json: bool) -> int:
-    """0 where the workflow is COMPLETED and all sums agree to the nano-dollar."""
+    """Returns 0 if the workflow is COMPLETED and all sums agree to the nano-dollar."""
     async with running_pair(settings, _OVERRIDES) as pair:
         driving = asyncio.create_task(_drive(pair, profile))
         watching = asyncio.create_task(pair.until_one_ends())
@@ -54,7 +54,7 @@ async def run(settings: PairSettings, profile: workflow_pb2.Profile, *, as_json:
 
 
 async def _drive(pair: Pair, profile: workflow_pb2.Profile) -> Account:
-    """The organization is a new one, so that its month begins at zero."""
+    """Uses a new organization, whose month begins at zero."""
     organization_id = str(uuid4())
     governor_target, workflow_target = pair.targets
     async with (
@@ -97,7 +97,7 @@ async def _run_on(
 async def _approve_all(
     workflows: workflow_service_pb2_grpc.WorkflowServiceAsyncStub, workflow: workflow_pb2.Workflow
 ) -> workflow_pb2.Workflow:
-    """Stands in for the person; ten competitors have 30 keywords at most, so one page holds them all."""
+    """Answers the review in a person's place. There are at most 30 keywords, so one page has them all."""
     of_workflow = {"organization_id": workflow.organization_id, "workflow_id": workflow.workflow_id}
     listed = await workflows.ListKeywords(
         workflow_service_pb2.ListKeywordsRequest(**of_workflow, page_size=_KEYWORDS_MAX),

@@ -1,4 +1,4 @@
-"""Settings of the pair. What is set for one of its services reaches that service as it is."""
+"""Settings of the pair. Each service reads its own settings from the same environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PairSettings(Settings):
     """The embedded PostgreSQL's data is in `postgres` below it."""
 
     governor_database_url: PostgresUrl | None = None
-    """Unset: a database of the embedded PostgreSQL. The same, by itself, for the workflow service."""
+    """Unset: a database of the embedded PostgreSQL."""
     workflow_database_url: PostgresUrl | None = None
 
     workflow_publish_directory: Directory | None = None

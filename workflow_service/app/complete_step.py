@@ -31,9 +31,9 @@ _STEPS: Final = {result_type: step for step, result_type in RESULT_TYPES.items()
 async def complete_step(
     database: Database, key: LeaseKey, result: StepResult, *, actor: str, answers: Request | None = None
 ) -> Answer:
-    """A VALIDATION that found nothing valid ends in VALIDATION_FAILED; nothing of it is kept.
+    """A VALIDATION without a valid cluster ends in VALIDATION_FAILED, and its result is not stored.
 
-    `answers` is the request whose run this ends: its answer is kept in the same transaction.
+    The outcome is recorded as the answer to the request `answers`, in the same transaction.
     Raises WORKFLOW_NOT_FOUND, LEASE_LOST, INVALID_FIELD (the result does not answer the step's input).
     """
     step = _STEPS[type(result)]
@@ -91,14 +91,14 @@ async def _end(
         error=error,
         icp=result if isinstance(result, IcpResult) else None,
     )
-    assert workflow is not None  # its row has been locked since the lease was seen on it
+    assert workflow is not None  # its row is locked since the lease was read
     if answers is not None and answers.request_id is not None:
         await request_ids.set_answer(connection, answers, workflow_to_json(workflow))
     return Answer(workflow)
 
 
 async def _ended_before(connection: Connection, key: LeaseKey, wanted: frozenset[WorkflowState]) -> Answer:
-    """A repeated ending by the same lease gets the workflow as it is now; any other lease is lost."""
+    """The present workflow, if this lease ended the step before. Otherwise raises LEASE_LOST."""
     if await leases.get_ending(connection, key) in wanted:
         workflow = await workflows.get_workflow(connection, key.organization_id, key.workflow_id)
         assert workflow is not None

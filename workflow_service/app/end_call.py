@@ -1,6 +1,6 @@
-"""The end of a model call's hold: settled with what the call used, or voided where it used nothing.
+"""Ends the hold of a model call: settles it with what the call used, or voids it if the call used nothing.
 
-Everything here may be done again, by anybody: the governor has one entry for each hold.
+Everything here may be repeated, by any worker: the governor has at most one entry for each hold.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CallEnder:
-    """Raises Refusal where the journal cannot be written, StepFailed where the governor is away."""
+    """Raises Refusal if the journal cannot be written, StepFailed if the governor is unavailable."""
 
     def __init__(self, journal: Invocations, governor: GovernorClient, provider: OpenRouterClient) -> None:
         self._journal = journal
@@ -42,16 +42,17 @@ class CallEnder:
         self._provider = provider
 
     async def respond_and_settle(self, row: Invocation, response: Response) -> Invocation | None:
-        """Ends a DISPATCHED call. None: the row was taken over; its cost is settled all the same."""
+        """Ends a DISPATCHED call. None if the row was taken over; its cost is settled in that case, too."""
         response = await self._with_the_providers_record(response)
         try:
             responded = await persist(lambda: self._journal.respond_if_dispatched(row, response))
         except Refusal:
-            # The journal is out of reach; the money is not. Recovery finds DISPATCHED and is told the same.
+            # The journal is unavailable, but the governor may be reached. Recovery finds the row DISPATCHED
+            # and gets the same settlement.
             await self._settle_at_governor(row, response)
             raise
         if responded is None:
-            # Perhaps the commit went through, and only its answer was lost.
+            # Perhaps the commit succeeded, and only its answer was lost.
             responded = await persist(lambda: self._journal.get(row.organization_id, row.request_id))
             if responded is None or (responded.state, responded.epoch) != (
                 InvocationState.RESPONDED,
@@ -66,7 +67,7 @@ class CallEnder:
         settlement = await self._settle_at_governor(row, row.response)
         entry, cost_nano_usd = settlement.entry, settlement.entry.cost_nano_usd
         if entry.kind == EntryKind.ENTRY_KIND_ADJUSTMENT:
-            # The hold had run out and was charged as unknown; this corrects that entry.
+            # The hold had expired and was charged as unknown. This entry corrects that one.
             entry = (await self._settle_at_governor(row, Response())).entry
             cost_nano_usd += entry.cost_nano_usd
         settled = await persist(
@@ -85,12 +86,15 @@ class CallEnder:
     async def void(
         self, row: Invocation, error_class: ErrorClass, *, generation_id: str | None = None
     ) -> None:
-        """Ends a call that cost nothing. While the governor is away the row stays VOIDING, for `end_open`."""
+        """Ends a call that cost nothing.
+
+        If the governor is unavailable, the row stays VOIDING, and a later `end_open` ends it.
+        """
         voiding = await persist(
             lambda: self._journal.void_if_unanswered(row, error_class, generation_id=generation_id)
         )
         if voiding is None:
-            # Perhaps the commit went through, and only its answer was lost.
+            # Perhaps the commit succeeded, and only its answer was lost.
             voiding = await self._journal.get(row.organization_id, row.request_id)
         if voiding is not None and voiding.state is InvocationState.VOIDING:
             try:
@@ -99,10 +103,10 @@ class CallEnder:
                 _log.warning("hold_not_voided_yet", request_id=str(row.request_id))
 
     async def end_open(self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int) -> None:
-        """Ends what earlier holders of the step's lease left open.
+        """Ends the calls that earlier holders of the step's lease left open.
 
-        Up to AUTHORIZED nothing was sent; of a DISPATCHED call nobody will ever hear more; RESPONDED has all
-        that it needs.
+        A REQUESTED or AUTHORIZED call was never sent. The answer to a DISPATCHED call is lost. A RESPONDED
+        row has everything that its settlement needs.
         """
         for row in await self._journal.adopt_open_if_leased(organization_id, workflow_id, step, epoch=epoch):
             match row.state:
@@ -119,7 +123,7 @@ class CallEnder:
                     await self.settle(row)
 
     async def _with_the_providers_record(self, response: Response) -> Response:
-        """Where the answer did not say what was used, the provider's own record may."""
+        """Fills in a missing usage from the provider's own record of the call, if there is one."""
         if response.usage is not None or response.generation_id is None:
             return response
         try:
@@ -153,8 +157,9 @@ class CallEnder:
             except GovernorUnavailableError:
                 raise
             except Refusal as refusal:
-                # The figures were refused, or another settlement was first: charged it must be, once. An
-                # unknown outcome is accepted for a hold that stands, and tells of the entry where one is.
+                # The governor refused the figures, or another settlement came first. The call has to be
+                # charged once. An unknown outcome is accepted for a live hold, and returns the entry of a
+                # settled one.
                 _log.warning("settlement_refused", request_id=str(row.request_id), reason=refusal.reason)
                 return await self._governor.settle(
                     organization_id=row.organization_id,
@@ -166,17 +171,18 @@ class CallEnder:
             raise governor_failed(refusal) from None
 
     async def _settle_late(self, row: Invocation, response: Response) -> None:
-        """The row's new owner charged it as unknown, or is about to; this is what it really used."""
+        """Settles with the true usage after another worker took the row over and charged it as unknown."""
         if response.usage is None:
             return
         usage = response.usage
         settlement = await self._settle_at_governor(row, response)
         present = await persist(lambda: self._journal.get(row.organization_id, row.request_id))
         if present is not None and present.state is InvocationState.RESPONDED:
-            # Its new owner is between the governor and the journal: what it will write is written first, so
-            # that there is something to correct.
+            # The new owner has settled at the governor and not yet in the journal. Its write is made first,
+            # so that there is a row to correct.
             await self.settle(present)
-        # An entry that is no correction was here before the new owner's: that one is told the same cost.
+        # An entry that is no correction was posted before the new owner's settlement, which returns that
+        # entry.
         is_correction = settlement.entry.kind == EntryKind.ENTRY_KIND_ADJUSTMENT
         await persist(
             lambda: self._journal.correct_if_settled_unknown(
@@ -206,7 +212,7 @@ class CallEnder:
         await persist(lambda: self._journal.end_void_if_voiding(row))
 
     async def _record_charged_void(self, row: Invocation) -> None:
-        """The hold ran out before it was voided and was charged as unknown: the journal says so too."""
+        """Records that the hold expired, and was charged as unknown, before it could be voided."""
         authorization = await self._governor.get_authorization(
             organization_id=row.organization_id, request_id=row.request_id
         )
@@ -228,7 +234,7 @@ class CallEnder:
 
 
 async def persist(move: Callable[[], Awaitable[T]]) -> T:
-    """A journal move that must not be lost: tried for half a minute while the database is away."""
+    """A journal write that must not be lost: retried for half a minute while the database is unavailable."""
     async for attempt in stamina.retry_context(
         on=_is_database_trouble, timeout=_PERSIST_SECONDS, attempts=None
     ):
@@ -238,7 +244,7 @@ async def persist(move: Callable[[], Awaitable[T]]) -> T:
 
 
 def governor_failed(refusal: Refusal) -> StepFailed:
-    """What the governor's answer to Authorize, Settle or Void means to the step."""
+    """How the step fails after the governor refused Authorize, Settle or Void."""
     if isinstance(refusal, GovernorUnavailableError):
         error_class = ErrorClass.GOVERNOR_UNAVAILABLE
     elif refusal.reason == "BUDGET_EXCEEDED":
@@ -249,7 +255,7 @@ def governor_failed(refusal: Refusal) -> StepFailed:
 
 
 def call_usage(usage: TokenUsage | None) -> CallUsage | None:
-    """One call is one request."""
+    """As the journal keeps it. Each call is one request."""
     if usage is None:
         return None
     return CallUsage(

@@ -1,7 +1,7 @@
-"""The client of OpenRouter's API, and of the simulator that speaks it.
+"""The client of OpenRouter's API, which the local simulator speaks as well.
 
-One call is one request: waiting, retrying and changing the model are the caller's, since each attempt needs a
-hold of its own. The API key is in one header and nowhere else: in no error, no repr and no log line.
+One call sends one request. The caller waits, retries and changes the model, because each attempt needs its
+own hold. The API key is in one header and nowhere else: in no error, no repr and no log line.
 """
 
 import asyncio
@@ -54,11 +54,11 @@ _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 @dataclass
 class _Progress:
-    """How far one exchange came: what its failure may have cost follows from that."""
+    """How far an exchange has come. What its failure may have cost follows from that."""
 
     confidential: Confidential
     sent: bool = False
-    """The request's body began to leave. Before that no server can have acted on it."""
+    """Some of the request's body was sent. Before that no server can have acted on the request."""
     generation_id: str | None = None
 
     async def trace(self, event: str, _: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ class _Progress:
 
 
 class OpenRouterClient:
-    """One per process; calls may run at once. Close it when done."""
+    """One per process. Calls may run concurrently. Close it at the end."""
 
     def __init__(
         self,
@@ -82,9 +82,12 @@ class OpenRouterClient:
         calls_max: int = 100,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`base_url` ends before `/chat/completions`; `deadline_seconds` bounds a call, its body and all."""
+        """`base_url` ends before `/chat/completions`.
+
+        `deadline_seconds` bounds a whole call, with its body.
+        """
         if not (api_key.isascii() and api_key.isprintable() and api_key):
-            # httpx would say so too, with the key in its text.
+            # The error of httpx would contain the key.
             raise ValueError("the API key is empty or has characters that no HTTP header can carry")
         self._api_key = api_key
         self._deadline_seconds = deadline_seconds
@@ -92,18 +95,19 @@ class OpenRouterClient:
         self._http = httpx.AsyncClient(
             base_url=base_url.rstrip("/") + "/",
             headers={**_HEADERS, "Authorization": f"Bearer {api_key}"},
-            # The total deadline is asyncio's: httpx has none, and its read timeout starts anew at every byte.
+            # asyncio.timeout gives the total deadline: httpx has none, and restarts its read timeout at each
+            # byte.
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=calls_max),
             follow_redirects=False,
-            # A proxy of the environment's is for the outside, not for a simulator on this machine.
+            # A simulator on this machine is not reached through the environment's proxy.
             trust_env=httpx.URL(base_url).host not in _LOOPBACK,
         )
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Sends the request once. Raises ModelCallFailed for everything that is no whole answer.
+        """Sends the request once. Raises ModelCallFailed unless there is a whole answer.
 
-        A cancelled call may have been charged: its caller treats it as UNKNOWN.
+        A cancelled call may have been charged. Its caller treats the charge as UNKNOWN.
         """
         prompts = [content for message in request.messages for content in message.values()]
         confidential = Confidential(self._api_key, prompts)
@@ -117,9 +121,9 @@ class OpenRouterClient:
         return read_completion(answer, requested_model=request.model, confidential=confidential)
 
     async def generation(self, generation_id: str) -> GenerationRecord | None:
-        """The provider's record; None if it has none (yet).
+        """The provider's record of a call; None if it has none, or none yet.
 
-        Raises ModelCallFailed where it cannot be asked; that failure's `charge` is of no account.
+        Raises ModelCallFailed if the provider gives no answer. The failure's `charge` means nothing here.
         """
         confidential = Confidential(self._api_key, ())
         answer = await self._exchange(
@@ -149,7 +153,7 @@ class OpenRouterClient:
             headers={"Content-Type": "application/json"} if content is not None else None,
             extensions={"trace": progress.trace},
         )
-        # `from None`: the exceptions of httpx bear the request, and with it the key and the prompt.
+        # `from None`: exceptions of httpx refer to the request, which has the key and the prompt.
         try:
             async with asyncio.timeout(deadline_seconds):
                 return await self._read(request, progress)
@@ -170,7 +174,7 @@ class OpenRouterClient:
     async def _read(self, request: httpx.Request, progress: _Progress) -> HttpAnswer:
         response = await self._http.send(request, stream=True)
         try:
-            # Repeated headers are joined by httpx; the names it gives are in lower case.
+            # httpx joins repeated headers, and gives their names in lower case.
             head = HttpAnswer(response.status_code, dict(response.headers), b"", self._clock())
             progress.generation_id = head.generation_id(progress.confidential)
             body = bytearray()
@@ -200,7 +204,7 @@ def _body(request: CompletionRequest) -> bytes:
         document["response_format"] = request.response_format
     if request.user is not None:
         document["user"] = request.user
-    # `json` writes a number with a fraction from a float only, so the prices are set in as text.
+    # `json` writes fractions only from floats, so the prices are inserted as text.
     text = json.dumps(document, separators=(",", ":"))
     return f'{text[:-1]},"provider":{{"max_price":{_max_price(request.max_price)}}}}}'.encode()
 

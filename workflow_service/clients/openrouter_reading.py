@@ -1,8 +1,10 @@
-"""What an answer of OpenRouter's means: completion or failure, which class, what it cost. Pure.
+"""Interprets an answer of OpenRouter: completion or failure, the failure's class, the cost. Pure.
 
-Facts are from OpenRouter's reference ("Errors and Debugging", "Usage Accounting", "Get a generation"): an
-error has the shape {"error": {"code", "message", "metadata"}}; once a model has begun, errors come inside a
-200, at the top or in a choice; a 402 while calls in flight hold the credit says so and has a Retry-After.
+The facts are from OpenRouter's reference ("Errors and Debugging", "Usage Accounting", "Get a generation"):
+
+- An error has the shape {"error": {"code", "message", "metadata"}}.
+- After a model has begun, an error comes inside a 200, at the top or in a choice.
+- A 402 says if calls in flight hold the credit, and then has a Retry-After.
 """
 
 import json
@@ -40,7 +42,7 @@ _CLASS_BY_CODE: Final[Mapping[int, ErrorClass]] = {
     504: ErrorClass.TIMEOUT,
     524: ErrorClass.TIMEOUT,
 }
-# OpenRouter refuses with these before any model has begun; the others may come after.
+# OpenRouter sends these only before a model has begun. The other 5xx may come later.
 _REFUSED_WITH_5XX: Final = frozenset({503, 529})
 
 
@@ -51,14 +53,14 @@ class HttpAnswer:
     """By lower-case name."""
     body: bytes
     received_time: datetime
-    """Aware; what an HTTP-date in Retry-After is held against."""
+    """Timezone-aware. An HTTP-date in Retry-After is compared with it."""
 
     def generation_id(self, confidential: Confidential) -> str | None:
         return confidential.name(self.headers.get("x-generation-id"))
 
 
 def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: Confidential) -> Completion:
-    """The completion in `answer`. Raises ModelCallFailed for everything else."""
+    """The completion in `answer`. Raises ModelCallFailed if there is none."""
     document = _json_object(answer.body)
     if not 200 <= answer.status < 300:
         _raise_refusal(answer, document, confidential)
@@ -84,7 +86,7 @@ def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: C
     text = confidential.answer(content or "")
     usage = charge.usage
     if usage is not None and text and usage.output_tokens == 0:
-        usage = None  # text out of no tokens: the count is a fault
+        usage = None  # there is text, so a count of 0 is wrong
     return Completion(
         text=text,
         generation_id=charge.generation_id,
@@ -98,7 +100,7 @@ def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: C
 def read_generation(
     answer: HttpAnswer, *, generation_id: str, confidential: Confidential
 ) -> GenerationRecord | None:
-    """The provider's record in `answer`; None where it has none. Raises ModelCallFailed for all else."""
+    """The record in `answer`; None if the provider has none. Raises ModelCallFailed for any other answer."""
     document = _json_object(answer.body)
     if answer.status == 404:
         return None
@@ -107,7 +109,7 @@ def read_generation(
     data = _object(document.get("data")) if document is not None else None
     if data is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the record is not a JSON object", NOT_CHARGED)
-    # The native counts are those that the provider bills; the others are of a common tokenizer.
+    # The provider bills the native counts. The others are from a common tokenizer.
     usage = _usage(
         input_tokens=data.get("native_tokens_prompt", data.get("tokens_prompt")),
         output_tokens=data.get("native_tokens_completion", data.get("tokens_completion")),
@@ -124,7 +126,7 @@ def read_generation(
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """A Retry-After header: whole seconds or an HTTP-date (RFC 9110); a past date is 0. None for all else."""
+    """From a Retry-After header (RFC 9110): whole seconds or an HTTP-date. None for anything else."""
     if value is None:
         return None
     value = value.strip()
@@ -140,7 +142,7 @@ def retry_after_seconds(value: str | None, now: datetime) -> float | None:
 
 
 def _raise_refusal(answer: HttpAnswer, document: dict[str, Any] | None, confidential: Confidential) -> Never:
-    """An answer whose status is no success. A redirect is one too: it is never followed."""
+    """For a status that is no success. That includes redirects, which are never followed."""
     error = _object(document.get("error")) if document is not None else None
     status = answer.status
     refused = status in _REFUSED_WITH_5XX and error is not None if status >= 500 else status != 408
@@ -158,7 +160,10 @@ def _raise_refusal(answer: HttpAnswer, document: dict[str, Any] | None, confiden
 def _raise_error_inside(
     answer: HttpAnswer, error: dict[str, Any], charge: Charge, confidential: Confidential
 ) -> Never:
-    """An error inside a 200: a model may have begun, so that nothing said is not nothing charged."""
+    """For an error inside a 200.
+
+    A model may have begun, so a missing usage does not mean that nothing was charged.
+    """
     code = error.get("code")
     if not isinstance(code, int) or not 400 <= code <= 599:
         code = 500
@@ -192,7 +197,7 @@ def _error_class(code: int, error: dict[str, Any] | None) -> ErrorClass:
     if code == 404 and error is not None:
         return (
             ErrorClass.UNKNOWN_MODEL
-        )  # "No endpoints found for …", also where nobody serves it at our price
+        )  # "No endpoints found for …": also if nobody serves it at the price allowed
     if code in _CLASS_BY_CODE:
         return _CLASS_BY_CODE[code]
     return ErrorClass.PROVIDER_ERROR if code >= 500 else ErrorClass.INVALID_REQUEST
@@ -208,14 +213,14 @@ def _retry_after(answer: HttpAnswer, code: int, error: dict[str, Any] | None) ->
         return None
     asked = retry_after_seconds(answer.headers.get("retry-after"), answer.received_time)
     if asked is None:
-        value = metadata.get("retry_after_seconds")  # where it passes a provider's own 429 on
+        value = metadata.get("retry_after_seconds")  # present where OpenRouter passes on a provider's 429
         if isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 <= value < 10**9:
             asked = float(value)
     return asked
 
 
 def _charge(answer: HttpAnswer, document: dict[str, Any], confidential: Confidential) -> Charge:
-    """What the body says of cost; UNKNOWN where it says nothing believable of tokens."""
+    """The charge that the body reports; UNKNOWN if its token counts are missing or cannot be true."""
     reported = _object(document.get("usage")) or {}
     prompt_details = _object(reported.get("prompt_tokens_details")) or {}
     completion_details = _object(reported.get("completion_tokens_details")) or {}
@@ -243,7 +248,7 @@ def _usage(
     cache_write_tokens: object,
     reasoning_tokens: object,
 ) -> TokenUsage | None:
-    """None unless every count can be true; a prompt of no tokens cannot. A part that is left out is 0."""
+    """None if a count cannot be true, such as a prompt of 0 tokens. A missing part counts as 0."""
     parts = [
         0 if part is None else part for part in (cached_input_tokens, cache_write_tokens, reasoning_tokens)
     ]
@@ -261,7 +266,7 @@ def _usage(
 
 
 def _nano_usd(value: object) -> int | None:
-    """USD, read from the JSON text without a float, as nano-USD rounded up; None if it cannot be true."""
+    """USD, parsed without a float, as nano-USD rounded up. None if the amount cannot be true."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     usd = Decimal(value)
@@ -273,7 +278,7 @@ def _nano_usd(value: object) -> int | None:
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         return _object(json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant))
-    except (ValueError, ArithmeticError, RecursionError):  # also bad UTF-8, and numbers of absurd length
+    except (ValueError, ArithmeticError, RecursionError):  # includes bad UTF-8, and numbers that are too long
         return None
 
 
@@ -291,9 +296,10 @@ def _message(error: dict[str, Any] | None) -> str:
 
 
 def _provider_text(error: dict[str, Any] | None, confidential: Confidential) -> str:
-    """What to add to our own text: the provider's message, where it may be shown.
+    """The provider's message, to append to our own text; "" if it must not be shown.
 
-    Its metadata stays out: it can bear the flagged part of the prompt, or another service's whole answer.
+    The error's metadata is never shown: it can contain the flagged part of the prompt, or another service's
+    answer.
     """
     text = confidential.message(_message(error))
     return f": {text}" if text else ""

@@ -1,4 +1,4 @@
-"""What goes into a model call and what comes out of it, in our words: integers for money, bounded text."""
+"""The request and the outcome of a model call. Money is in integers, and text is bounded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from typing import Any, Final
 from workflow_service.domain.error_class import ErrorClass
 
 TOKENS_MAX: Final = 10**9
-"""A token count above this is no usage but a fault; the governor's own bound."""
+"""A larger token count is an error of the provider. It is the governor's bound, too."""
 PROVIDER_COST_MAX_NANO_USD: Final = 10**13
-"""10,000 USD: a cost above this is no cost of one call but a fault."""
+"""10,000 USD. A larger cost of one call is an error of the provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaxPrice:
-    """The prices of the authorization: a provider that asks more is not to be chosen."""
+    """The prices of the authorization. OpenRouter must not choose a provider that asks for more."""
 
     input_nano_usd_per_mtok: int
     output_nano_usd_per_mtok: int
@@ -27,22 +27,22 @@ class CompletionRequest:
     model: str
     messages: Sequence[Mapping[str, str]] = field(repr=False)
     max_tokens: int
-    """Exactly as granted."""
+    """Exactly what the governor granted."""
     max_price: MaxPrice
     temperature: float = 0.3
     response_format: Mapping[str, Any] | None = field(default=None, repr=False)
     user: str | None = None
-    """A stable id of the end user for the provider's abuse detection; never a name."""
+    """A stable id for the provider's abuse detection; never a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Counts that can be true: none negative, none above TOKENS_MAX, no part above its total."""
+    """Plausible counts: none is negative or above TOKENS_MAX, and no part is above its total."""
 
     input_tokens: int
-    """All of them, cached and cache-write ones included."""
+    """All input tokens, including cached and cache-write ones."""
     output_tokens: int
-    """All of them, reasoning included."""
+    """All output tokens, including reasoning."""
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
@@ -50,23 +50,23 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer of a model. What its text says has not been looked at."""
+    """A whole answer of a model. Its text has not been parsed."""
 
     text: str = field(repr=False)
-    """Without NUL and lone surrogates, so that it can be stored; may be empty."""
+    """It can be stored: it has no NUL and no lone surrogates. It may be empty."""
     generation_id: str | None
     served_model: str
-    """As the provider names it, not normalized; the model asked for where the provider does not say."""
+    """The provider's own name, not normalized; the requested model if the provider gives no name."""
     usage: TokenUsage | None
-    """None where the provider said nothing believable."""
+    """None if the provider reported nothing plausible."""
     provider_cost_nano_usd: int | None
-    """Rounded up; None where the provider said nothing believable."""
+    """Rounded up. None if the provider reported nothing plausible."""
     finish_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """The provider's own record of a call, for settling one whose answer was lost."""
+    """The provider's own record of a call. It settles a call whose answer was lost."""
 
     generation_id: str
     served_model: str | None
@@ -78,14 +78,14 @@ class ChargeKind(StrEnum):
     NOT_CHARGED = "NOT_CHARGED"
     """The request was not sent, or was refused without charge: the hold may be voided."""
     UNKNOWN = "UNKNOWN"
-    """It may have cost something, nobody said what: settle from the provider's record, else as unknown."""
+    """The cost is not known: settle from the provider's record, or else as unknown."""
     USED = "USED"
-    """The failed call came with its usage: settle with it."""
+    """The failure reported its usage: settle with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What money a failed call may have cost."""
+    """What a failed call may have cost."""
 
     kind: ChargeKind
     usage: TokenUsage | None = None
@@ -100,7 +100,7 @@ UNKNOWN: Final = Charge(ChargeKind.UNKNOWN)
 
 
 class ModelCallFailed(Exception):  # noqa: N818 - an outcome that callers match on, not a bug
-    """A model call that gave no answer to use. The text is for people and bears no key and no prompt."""
+    """A model call without a usable answer. The text is for people, and has no key and no prompt."""
 
     def __init__(
         self,
@@ -117,4 +117,4 @@ class ModelCallFailed(Exception):  # noqa: N818 - an outcome that callers match 
         self.charge = charge
         self.http_status = http_status
         self.retry_after_seconds = retry_after_seconds
-        """As the provider asked, not bounded; for a 402 only where calls in flight hold the credit."""
+        """The provider's own figure, without a bound. For a 402 only if calls in flight hold the credit."""

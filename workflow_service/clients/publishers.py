@@ -1,8 +1,8 @@
-"""Where articles are delivered to, each exactly once.
+"""Delivers articles to their publish targets, each exactly once.
 
-A delivery may be repeated: after a crash, a lost answer, a takeover. A repeat finds what is there (directory,
-WordPress) or bears the same key for the receiver to know it by (webhook), and returns the same location.
-Credentials come from the service's settings and go only where the settings say, never where a target points.
+A delivery may be repeated after a crash, a lost answer or a takeover. A repetition finds the article that is
+there (directory, WordPress) or sends the same idempotency key (webhook), and returns the same location.
+Credentials come from the service's settings. They are sent only to the sites that the settings name.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ _LOCATION_LENGTH_MAX: Final = 2048
 
 
 class PublishFailed(Exception):  # noqa: N818 - an outcome that callers match on, not a bug
-    """An article that was not, or may not have been, delivered. The text is for people, without secrets.
+    """An article was not delivered, or perhaps not. The text is for people, and has no secrets.
 
-    `is_temporary`: the same delivery may succeed later without anybody changing anything.
+    `is_temporary`: the same delivery may succeed later.
     """
 
     def __init__(self, message: str, *, is_temporary: bool) -> None:
@@ -44,13 +44,13 @@ class PublishFailed(Exception):  # noqa: N818 - an outcome that callers match on
 
 class Publisher(Protocol):
     async def publish(self, article: Article, *, workflow_id: UUID, idempotency_key: UUID) -> str:
-        """Delivers the article unless it is there, and returns its location. Raises PublishFailed."""
+        """Delivers the article unless it was delivered before. Returns its location. Raises PublishFailed."""
         ...
 
 
 @dataclass(frozen=True)
 class WordPressAccount:
-    """An application password of one site: it is sent to that site and to no other."""
+    """An application password for one site. It is sent to no other site."""
 
     url: str
     user: str
@@ -58,7 +58,7 @@ class WordPressAccount:
 
 
 class Publishers:
-    """Makes the publisher of a target, and owns the connections that publishers share."""
+    """Makes the publisher for a target, and owns the connections that publishers share."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Publishers:
 
 
 class DirectoryPublisher:
-    """Markdown files with front matter below the publish directory. A file that is there is left as it is."""
+    """Markdown files with front matter below the publish directory. An existing file is left as it is."""
 
     def __init__(self, root: Path, location: str) -> None:
         """`location` is a relative path below `root`; "" stands for the workflow's id."""
@@ -98,7 +98,7 @@ class DirectoryPublisher:
 
     async def publish(self, article: Article, *, workflow_id: UUID, idempotency_key: UUID) -> str:
         text = _front_matter(article, workflow_id, idempotency_key) + article.body_markdown + "\n"
-        # A cancelled caller leaves the thread to finish: the file is whole or not there at all.
+        # If the caller is cancelled, the thread still finishes: the file is whole, or it does not exist.
         return await asyncio.to_thread(self._write, article, self._location or str(workflow_id), text)
 
     def _write(self, article: Article, location: str, text: str) -> str:
@@ -108,7 +108,7 @@ class DirectoryPublisher:
         try:
             root = self._root.resolve()
             directory = (root / relative).resolve()
-            if not directory.is_relative_to(root):  # a symbolic link on the way
+            if not directory.is_relative_to(root):  # by a symbolic link
                 raise PublishFailed("the publish path leaves the publish directory", is_temporary=False)
             directory.mkdir(parents=True, exist_ok=True)
             path = directory / f"{article.slug}-{_short_id(article)}.md"
@@ -121,7 +121,10 @@ class DirectoryPublisher:
 
 
 class WebhookPublisher:
-    """One POST an article, signed as Standard Webhooks specify; a repeat bears the same Idempotency-Key."""
+    """One POST for each article, signed as in Standard Webhooks.
+
+    A repetition has the same Idempotency-Key.
+    """
 
     def __init__(self, http: "_Http", url: str, key: bytes | None, clock: Callable[[], datetime]) -> None:
         self._http = http
@@ -153,10 +156,10 @@ class WebhookPublisher:
 
 
 class WordPressPublisher:
-    """Posts through WordPress's REST API. The slug ends with the article's id, and is looked up first."""
+    """Posts through WordPress's REST API. The slug ends with the article's id, and is searched for first."""
 
     def __init__(self, http: "_Http", account: WordPressAccount | None) -> None:
-        """`account` is None for a site that the settings know nothing of: nothing is sent there."""
+        """`account` is None for a site that the settings do not name. Nothing is sent to that site."""
         self._http = http
         self._has_account = account is not None
         self._site = _site(account.url) if account is not None else ""
@@ -175,7 +178,7 @@ class WordPressPublisher:
             "title": article.title,
             "slug": slug,
             "excerpt": article.meta_description,
-            # A model wrote the Markdown: HTML in it is shown as text, and no script gets a link.
+            # A model wrote the Markdown, so HTML in it is shown as text and links cannot run scripts.
             "content": MarkdownIt("commonmark", {"html": False}).render(article.body_markdown),
             "status": "publish",
         }
@@ -183,13 +186,13 @@ class WordPressPublisher:
         if not isinstance(made, dict):
             raise PublishFailed("WordPress answered no post", is_temporary=True)
         if made.get("slug") != slug and (found := await self._find(slug)) is not None:
-            # Somebody who ran at the same time was first, and WordPress gave this one another slug.
+            # A concurrent delivery came first, and WordPress gave this post another slug.
             await self._call("DELETE", f"{self._posts}/{made.get('id')}?force=true", None)
             return found
         return _url_or(made.get("link"), f"{self._site}/?name={slug}")
 
     async def _find(self, slug: str) -> str | None:
-        """The post's address, whatever its status: one that a person has drawn back is not posted again."""
+        """The post's address in any status: a post that a person has withdrawn is not posted again."""
         url = httpx.URL(self._posts, params={"slug": slug, "status": "any", "_fields": "slug,link"})
         posts = await self._call("GET", str(url), None)
         if not isinstance(posts, list):
@@ -224,7 +227,7 @@ class _Http:
             headers={"Accept-Encoding": "identity"},
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             follow_redirects=False,
-            mounts={"all://127.0.0.1": None, "all://localhost": None},  # a proxy is for the outside
+            mounts={"all://127.0.0.1": None, "all://localhost": None},  # no proxy for this machine
         )
 
     def request(
@@ -236,8 +239,8 @@ class _Http:
             raise PublishFailed("the publish target's URL is not valid", is_temporary=False) from None
 
     async def exchange(self, request: httpx.Request, receiver: str) -> _Response:
-        """A success, its body cut off where it is too long. Raises PublishFailed for all else."""
-        # `from None`: the exceptions of httpx bear the request, and with it the credentials.
+        """A successful response; a body that is too long is cut off. Raises PublishFailed otherwise."""
+        # `from None`: exceptions of httpx refer to the request, which has the credentials.
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 response = await self._client.send(request, stream=True)
@@ -269,7 +272,7 @@ def _short_id(article: Article) -> str:
 
 
 def _site(url: str) -> str:
-    """One spelling of a site's address."""
+    """A site's address in its normalized spelling."""
     try:
         return str(httpx.URL(url)).rstrip("/")
     except httpx.InvalidURL:
@@ -277,7 +280,7 @@ def _site(url: str) -> str:
 
 
 def _url_or(value: object, default: str) -> str:
-    """An address that a receiver gave, if it can be one."""
+    """The receiver's value if it is a usable address, else the default."""
     if isinstance(value, str) and value.startswith(("http://", "https://")) and value.isprintable():
         return value if len(value) <= _LOCATION_LENGTH_MAX else default
     return default
@@ -289,7 +292,7 @@ def _webhook_key(secret: str) -> bytes:
 
 
 def _front_matter(article: Article, workflow_id: UUID, idempotency_key: UUID) -> str:
-    """YAML: a JSON string is a YAML string."""
+    """As YAML. A JSON string is a valid YAML string."""
     fields = {
         "title": article.title,
         "slug": article.slug,
@@ -304,13 +307,13 @@ def _front_matter(article: Article, workflow_id: UUID, idempotency_key: UUID) ->
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """All or nothing, also after a crash: a name appears only for a file that is on the disk."""
+    """Writes all or nothing, also in a crash: the file gets its name only when its content is on the disk."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())
             file.flush()
-            os.fchmod(file.fileno(), 0o644)  # mkstemp's own 0600 would hide an article from its readers
+            os.fchmod(file.fileno(), 0o644)  # mkstemp's mode 0600 would hide the article from its readers
             os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:

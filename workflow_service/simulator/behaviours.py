@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class BehaviourKind(StrEnum):
-    """Those of the first group are refused and cost nothing; of the second, each call is billed."""
+    """The calls of the first group are refused and cost nothing. Those of the second group are billed."""
 
     RATE_LIMITED = "rate_limited"
     """429 with `retry_after` (1 second unless told otherwise)."""
@@ -18,7 +18,7 @@ class BehaviourKind(StrEnum):
     UNKNOWN_MODEL = "unknown_model"
     """400: not a valid model ID."""
     OUT_OF_CREDITS = "out_of_credits"
-    """402, for good."""
+    """402 that no waiting helps."""
     IN_FLIGHT_CREDITS = "in_flight_credits"
     """402 with `retry_after`: calls in flight hold the credit."""
     MODERATED = "moderated"
@@ -45,17 +45,17 @@ class BehaviourKind(StrEnum):
     MISSING_USAGE = "missing_usage"
     """A good answer without usage."""
     USAGE = "usage"
-    """A good answer whose usage has `usage` in place of its own fields."""
+    """A good answer. `usage` replaces fields of its usage."""
     OTHER_MODEL = "other_model"
     """A good answer by `served_model`, billed at the asked model's price if its own is not known."""
     COST = "cost"
-    """A good answer whose cost is said to be `cost_usd`."""
+    """A good answer that reports the cost `cost_usd`."""
     UNPARSABLE = "unparsable"
     """A good answer whose text is not what the schema asks for."""
 
 
 class Behaviour(BaseModel):
-    """One line of the script: it takes the next `times` calls that it fits."""
+    """One line of the script. It applies to the next `times` calls that match it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,7 +69,7 @@ class Behaviour(BaseModel):
     status: Annotated[int, Field(ge=400, le=599)] = 502
     message: str = "Provider returned error"
     retry_after: str = "1"
-    """As it stands in the header: seconds, or an HTTP-date."""
+    """The header's value: seconds, or an HTTP-date."""
     seconds: Annotated[float, Field(gt=0)] = 3600.0
     served_model: str = "openai/gpt-4o-mini"
     cost_usd: Annotated[Decimal, Field(allow_inf_nan=False)] = Decimal(1)
@@ -81,7 +81,7 @@ class Behaviour(BaseModel):
 
 
 class Script:
-    """What is still to be done, oldest first. A call takes the first behaviour that fits it."""
+    """The behaviours that are left, oldest first. A call gets the first that matches it."""
 
     def __init__(self) -> None:
         self._left: list[tuple[Behaviour, int | None]] = []

@@ -1,6 +1,6 @@
-"""What the simulated models cost: real-world prices, in whole nano-USD.
+"""The prices of the simulated models: real prices, in whole nano-USD.
 
-The simulator is a provider: it knows nothing of the governor's price book and bills by this table of its own.
+The simulator plays the provider, so it bills by this table and not by the governor's price book.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class ModelPrice:
     request_nano_usd: int = 0
 
     def cost_nano_usd(self, *, input_tokens: int, output_tokens: int) -> int:
-        """Of one request, rounded up."""
+        """The cost of one request, rounded up."""
         tokens = input_tokens * self.input_nano_usd_per_mtok + output_tokens * self.output_nano_usd_per_mtok
         return -(-tokens // 1_000_000) + self.request_nano_usd
 
@@ -30,5 +30,5 @@ PRICES: Final[Mapping[str, ModelPrice]] = {
 
 
 def token_count(text: str) -> int:
-    """About what a tokenizer makes of it: a token for every four bytes of UTF-8, rounded up."""
+    """An estimate: one token for every four bytes of UTF-8, rounded up."""
     return -(-len(text.encode()) // 4)

@@ -1,4 +1,4 @@
-"""The simulator's life: a socket, a uvicorn server on it, and a clean end."""
+"""Starts and stops the simulator: a socket with a uvicorn server on it."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from workflow_service.simulator.api import Call, SimulatorApi
 from workflow_service.simulator.behaviours import Behaviour
 from workflow_service.simulator.prices import PRICES, ModelPrice
 
-# Longer than a client keeps an idle connection: the client closes first, and no call meets a closing socket.
+# Longer than clients keep idle connections. The client closes first, so no call meets a closing socket.
 _KEEP_ALIVE_SECONDS: Final = 60
 _STOP_SECONDS: Final = 5
 
@@ -51,8 +51,8 @@ class Simulator:
         self._api.reset()
 
     async def __aenter__(self) -> Self:
-        # asyncio switches Nagle's algorithm off only where the protocol is named; with it, an answer
-        # on a connection that is used again takes 40 ms.
+        # asyncio switches Nagle's algorithm off only if the protocol is named. With it, an answer on a reused
+        # connection takes 40 ms.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(self._address)
@@ -69,7 +69,7 @@ class Simulator:
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         self._server = _Server(config)
-        # The socket listens already: who connects before uvicorn accepts waits in its backlog.
+        # The socket listens already. Connections wait in its backlog until uvicorn accepts them.
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         return self
 
@@ -87,12 +87,12 @@ class Simulator:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the process that the simulator is part of."""
+        """Installs no handlers: signals are for the surrounding process."""
         yield
 
 
 class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        # A handler that is to cut the connection finds it as request.state.transport.
+        # A handler that has to cut the connection uses request.state.transport.
         self.app_state: dict[str, Any] = {**self.app_state, "transport": transport}
