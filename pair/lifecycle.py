@@ -54,6 +54,23 @@ class Pair:
                 task.cancel()
 
 
+class _Children:
+    """The processes that were started. They stop in the opposite order, when `stack` unwinds."""
+
+    def __init__(self, environment: Mapping[str, str], stack: AsyncExitStack) -> None:
+        self.processes: list[ChildProcess] = []
+        self._environment = dict(environment)
+        self._stack = stack
+
+    async def start(self, name: str, module: str, *arguments: str, **variables: str) -> ChildProcess:
+        """`variables` go over the common environment. Returns when the process is ready."""
+        environment = self._environment | variables
+        process = await ChildProcess.start(name, module, *arguments, environment=environment)
+        self._stack.push_async_callback(process.stop)
+        self.processes.append(process)
+        return process
+
+
 @asynccontextmanager
 async def running_pair(settings: PairSettings, overrides: Mapping[str, str]) -> AsyncIterator[Pair]:
     """Yields the pair when it is ready. `overrides` replace variables in its services' environment.
@@ -63,52 +80,56 @@ async def running_pair(settings: PairSettings, overrides: Mapping[str, str]) -> 
     data_dir = settings.data_dir.resolve()
     published = (settings.workflow_publish_directory or data_dir / "published").resolve()
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    environment |= overrides
-    async with AsyncExitStack() as running:
-        children: list[ChildProcess] = []
-
-        async def start(name: str, module: str, *arguments: str, **variables: str) -> ChildProcess:
-            child = await ChildProcess.start(name, module, *arguments, environment=environment | variables)
-            running.push_async_callback(child.stop)
-            children.append(child)
-            return child
-
-        dsns = {
-            "governor": _secret(settings.governor_database_url),
-            "workflow": _secret(settings.workflow_database_url),
-        }
-        embedded = [database for database, dsn in dsns.items() if not dsn]
-        if embedded:
-            postgres = await start("postgres", "pair.postgres", str(data_dir), *embedded)
-            answer = json.loads(postgres.ready_line)
-            dsns |= answer["dsns"]
-            if answer["notice"]:
-                _say(answer["notice"])
-
-        provider = {"OPENROUTER_API_KEY": _secret(settings.openrouter_api_key)}
-        model_provider = "OpenRouter"
-        if not provider["OPENROUTER_API_KEY"]:
-            simulator = await start("simulator", "workflow_service.simulator")
-            said = dict(part.split("=", 1) for part in simulator.ready_line.split()[1:])
-            provider = {"OPENROUTER_API_KEY": "simulator", "OPENROUTER_BASE_URL": said["simulator"]}
-            model_provider = "the local simulator"
-            _say(
-                "OPENROUTER_API_KEY is not set: the local simulator answers in place of the models; "
-                f"it is told what to do at {said['control']}"
-            )
-
-        governor = await start("governor", "governor_service", GOVERNOR_DATABASE_URL=dsns["governor"])
+    async with AsyncExitStack() as stack:
+        children = _Children(environment | dict(overrides), stack)
+        dsns = await _databases(children, settings, data_dir)
+        provider, provider_variables = await _model_provider(children, settings)
+        governor = await children.start(
+            "governor", "governor_service", GOVERNOR_DATABASE_URL=dsns["governor"]
+        )
         governor_address = governor.ready_line.removeprefix("ready governor=")
-        workflow = await start(
+        workflow = await children.start(
             "workflow",
             "workflow_service",
             WORKFLOW_DATABASE_URL=dsns["workflow"],
             WORKFLOW_PUBLISH_DIRECTORY=str(published),
             WORKFLOW_GOVERNOR_TARGET=_target(governor_address),
-            **provider,
+            **provider_variables,
         )
         workflow_address = workflow.ready_line.removeprefix("ready workflow=")
-        yield Pair(governor_address, workflow_address, model_provider, published, children)
+        yield Pair(governor_address, workflow_address, provider, published, children.processes)
+
+
+async def _databases(children: _Children, settings: PairSettings, data_dir: Path) -> dict[str, str]:
+    """The DSN of each service's database. Those that are not set are on the embedded PostgreSQL."""
+    dsns = {
+        "governor": _secret(settings.governor_database_url),
+        "workflow": _secret(settings.workflow_database_url),
+    }
+    embedded = [database for database, dsn in dsns.items() if not dsn]
+    if embedded:
+        postgres = await children.start("postgres", "pair.postgres", str(data_dir), *embedded)
+        answer = json.loads(postgres.ready_line)
+        dsns |= answer["dsns"]
+        if answer["notice"]:
+            _say(answer["notice"])
+    return dsns
+
+
+async def _model_provider(children: _Children, settings: PairSettings) -> tuple[str, dict[str, str]]:
+    """The provider's name for people, and the variables that lead the workflow service to it."""
+    if api_key := _secret(settings.openrouter_api_key):
+        return "OpenRouter", {"OPENROUTER_API_KEY": api_key}
+    simulator = await children.start("simulator", "workflow_service.simulator")
+    said = dict(part.split("=", 1) for part in simulator.ready_line.split()[1:])
+    _say(
+        "OPENROUTER_API_KEY is not set: the local simulator answers in place of the models; "
+        f"it is told what to do at {said['control']}"
+    )
+    return (
+        "the local simulator",
+        {"OPENROUTER_API_KEY": "simulator", "OPENROUTER_BASE_URL": said["simulator"]},
+    )
 
 
 def _target(address: str) -> str:

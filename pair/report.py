@@ -36,7 +36,6 @@ def print_tables(account: Account, pair: Pair) -> None:
     if not console.is_terminal:
         console = Console(width=_WIDTH_WHEN_PIPED, color_system=None)
     workflow = account.workflow
-    state = workflow_pb2.WorkflowState
     console.print(
         f"[bold]{workflow.display_name}[/bold]: workflow {workflow.workflow_id} "
         f"of organization {workflow.organization_id}",
@@ -44,7 +43,18 @@ def print_tables(account: Account, pair: Pair) -> None:
     )
     console.print(f"Model calls were answered by {pair.model_provider}.", highlight=False)
     console.print(f"Note: {_REVIEW}.", highlight=False)
+    _print_transitions(console, account)
+    _print_model_calls(console, account)
+    _print_ledger(console, account)
+    _print_budgets(console, account)
+    _print_articles(console, account)
+    _print_checks(console, account)
+    state = _name(workflow_pb2.WorkflowState, workflow.state)
+    console.print(f"The workflow is {state}.", highlight=False)
 
+
+def _print_transitions(console: Console, account: Account) -> None:
+    state = workflow_pb2.WorkflowState
     _print(
         console,
         "Transitions",
@@ -60,6 +70,9 @@ def print_tables(account: Account, pair: Pair) -> None:
             for transition in account.transitions
         ),
     )
+
+
+def _print_model_calls(console: Console, account: Account) -> None:
     _print(
         console,
         "Model calls",
@@ -78,6 +91,9 @@ def print_tables(account: Account, pair: Pair) -> None:
             for call in account.invocations
         ),
     )
+
+
+def _print_ledger(console: Console, account: Account) -> None:
     _print(
         console,
         "Ledger",
@@ -96,6 +112,9 @@ def print_tables(account: Account, pair: Pair) -> None:
         ),
         last=["", "sum", "", "", usd(account.entries_sum_nano_usd), "", f"{len(account.entries)} entries"],
     )
+
+
+def _print_budgets(console: Console, account: Account) -> None:
     _print(
         console,
         "Budgets, USD",
@@ -111,12 +130,18 @@ def print_tables(account: Account, pair: Pair) -> None:
             for budget in (account.workflow_budget, account.organization_budget)
         ),
     )
+
+
+def _print_articles(console: Console, account: Account) -> None:
     console.print("\n[bold]Articles[/bold]\n")
     for article in account.articles:
         # People copy the path, so it is neither wrapped nor read as markup.
         console.print(
             f"{article.title}\n    {article.location}", soft_wrap=True, highlight=False, markup=False
         )
+
+
+def _print_checks(console: Console, account: Account) -> None:
     _print(
         console,
         "Checks, to the nano-dollar",
@@ -131,7 +156,6 @@ def print_tables(account: Account, pair: Pair) -> None:
             for check in account.checks
         ),
     )
-    console.print(f"The workflow is {_name(state, workflow.state)}.", highlight=False)
 
 
 def print_json(account: Account, pair: Pair) -> None:
