@@ -76,7 +76,7 @@ class CallState:
         """Surrounds the RPC that ends the hold.
 
         If the governor gives no answer, the end of the block sends the same request again. If it refuses, the
-        end of the block decides anew.
+        end of the block decides again how to end the hold.
         """
         self._is_dispatched = self._is_dispatched or isinstance(request, SettleRequest)
         self._ending = request

@@ -84,7 +84,7 @@ def settle_request(
     usage: Usage | None,
     **outcome: Unpack[Outcome],
 ) -> SettleRequest:
-    """`usage` None: nobody knows."""
+    """`usage` None means unknown."""
     return SettleRequest(
         organization_id=str(organization_id),
         authorization_id=str(authorization_id),

@@ -34,7 +34,7 @@ async def psql(settings: PairSettings, database: str, arguments: Sequence[str]) 
             client_program("psql"), f"--dbname={without_password}", *arguments, env=environment
         )
         loop = asyncio.get_running_loop()
-        # Ctrl-C reaches psql as well, where it cancels a query. This process goes on: it owns the server.
+        # Ctrl-C cancels a query in psql. This process must not end, because it owns the server.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         loop.add_signal_handler(signal.SIGTERM, process.terminate)
         return await process.wait()

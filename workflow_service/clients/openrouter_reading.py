@@ -195,9 +195,8 @@ def _error_class(code: int, error: dict[str, Any] | None) -> ErrorClass:
     if code == 400 and re.search(r"\bnot a valid model\b", message, re.IGNORECASE):
         return ErrorClass.UNKNOWN_MODEL  # "openai/gpt-0 is not a valid model ID"
     if code == 404 and error is not None:
-        return (
-            ErrorClass.UNKNOWN_MODEL
-        )  # "No endpoints found for …": also if nobody serves it at the price allowed
+        # "No endpoints found for …": also if nobody serves it at the price allowed.
+        return ErrorClass.UNKNOWN_MODEL
     if code in _CLASS_BY_CODE:
         return _CLASS_BY_CODE[code]
     return ErrorClass.PROVIDER_ERROR if code >= 500 else ErrorClass.INVALID_REQUEST

@@ -48,7 +48,7 @@ class Confidential:
     def answer(self, text: str) -> str:
         """The model's own text, with the key taken out. It may quote its prompt.
 
-        PostgreSQL's text and jsonb take neither NUL nor lone surrogates, and JSON can bear both.
+        PostgreSQL's text and jsonb take neither NUL nor lone surrogates, and JSON can contain both.
         """
         if self._has_secret_key:
             text = re.sub(re.escape(self.api_key), _REMOVED, text, flags=re.IGNORECASE)
