@@ -12,11 +12,10 @@ from tests.property.books import (
     Account,
     Organization,
     canonical,
-    month_of,
 )
+from tests.property.budget_keys import BudgetKey, those_of_a_call
 from tests.property.operations import (
     Answer,
-    BudgetKey,
     CreatePrice,
     Labels,
     Operation,
@@ -52,12 +51,12 @@ class Accounts:
         """Its own, else the standing one, else the override, else the tier's; None: no limit."""
         tier = self.tiers[organization.tier]
         in_order: list[int | None] = [organization.limits.get(key)]
-        if key.month:
-            in_order.append(organization.limits.get(key._replace(month="standing")))
-        if key.scope == "ORGANIZATION":
-            in_order += [organization.monthly_quota, tier.monthly_quota]
-        elif key.scope == "WORKFLOW":
-            in_order += [organization.workflow_limit, tier.workflow_limit]
+        in_order.append(organization.limits.get(key.standing))
+        match key.scope, key.period:
+            case "ORGANIZATION", "MONTH":
+                in_order += [organization.monthly_quota, tier.monthly_quota]
+            case "WORKFLOW", "LIFETIME":
+                in_order += [organization.workflow_limit, tier.workflow_limit]
         return next((limit for limit in in_order if limit is not None), None)
 
     def status(self, organization: Organization, key: BudgetKey) -> Status:
@@ -68,18 +67,14 @@ class Accounts:
         return tuple(self.status(organization, key) for key in sorted(keys, key=str))
 
     def budgets_that_apply(
-        self, organization: Organization, workflow: int, labels: Labels, month: str
+        self, organization: Organization, workflow: int, labels: Labels, time: datetime
     ) -> tuple[BudgetKey, ...]:
-        """Labels only where a budget has been set for them."""
-        keys = [BudgetKey("ORGANIZATION", "", month), BudgetKey("WORKFLOW", str(workflow), None)]
-        for key, value in labels:
-            lifetime = BudgetKey("LABEL", f"{key}={value}", None)
-            monthly, standing = lifetime._replace(month=month), lifetime._replace(month="standing")
-            if lifetime in organization.limits:
-                keys.append(lifetime)
-            if monthly in organization.limits or standing in organization.limits:
-                keys.append(monthly)
-        return tuple(keys)
+        """Those that there are by nature, and those that a limit has been set for."""
+        return tuple(
+            key
+            for key, by_nature in those_of_a_call(workflow, labels, time)
+            if by_nature or key in organization.limits or key.standing in organization.limits
+        )
 
     def move(
         self,
@@ -152,10 +147,7 @@ class Accounts:
                     self.frozen = self.frozen | target if operation.frozen else self.frozen - target
             self.did(operation, owner, operation.request, operation.request or 0)
         if isinstance(operation, SetBudget):
-            key = operation.key
-            if key.month == "standing":
-                key = key._replace(month=month_of(now))
-            return self.status(self.organizations[operation.organization], key)
+            return self.status(self.organizations[operation.organization], operation.key.at(now))
         if isinstance(operation, SetOrganization):
             return replace(operation, request=None, tier=operation.tier or "default")
         return replace(operation, request=None)

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tests.property.budget_keys import BudgetKey
 from tests.property.operations import (
     Authorize,
-    BudgetKey,
     Entry,
     Price,
     Rates,

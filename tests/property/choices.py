@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from tests.property.books import ENTRY_COST_MAX, month_of
+from tests.property.books import ENTRY_COST_MAX
+from tests.property.budget_keys import KINDS, budget_key
 from tests.property.model import Model
 from tests.property.operations import (
     Adjust,
     Authorize,
-    BudgetKey,
     Call,
     CheckBudget,
     CreatePrice,
@@ -268,16 +268,18 @@ class Choices:
         return CreatePrice(self.maybe_request(), model, self.rates(), effective_time)
 
     def set_budget(self) -> SetBudget:
-        month = self.one_of("standing", "standing", month_of(self.program.now), "2031-02")
-        subject = self.one_of("team=growth", "feature=x")
-        key = self.one_of(
-            BudgetKey("ORGANIZATION", "", month),
-            BudgetKey("WORKFLOW", str(self.workflow()), None),
-            BudgetKey("LABEL", subject, None),
-            BudgetKey("LABEL", subject, month),
-        )
+        scope, period = self.one_of(*KINDS)
+        subject = {
+            "ORGANIZATION": "",
+            "WORKFLOW": str(self.workflow()),
+            "LABEL": self.one_of("team=growth", "feature=x"),
+        }[scope]
+        time = self.one_of(self.program.now, datetime(2031, 2, 1, tzinfo=UTC))
+        key = budget_key(scope, subject, period, time)
         organization = self.organization()
-        return SetBudget(self.maybe_request(), organization, key, self.one_of(*_LIMITS))
+        return SetBudget(
+            self.maybe_request(), organization, self.one_of(key, key.standing), self.one_of(*_LIMITS)
+        )
 
     def set_tier(self) -> SetTier:
         return SetTier(

@@ -37,7 +37,7 @@ class Holds(Accounts):
     def decide(self, call: Call, now: datetime) -> Decision:
         organization = self.organizations[call.organization]
         tier = self.tiers[organization.tier]
-        keys = self.budgets_that_apply(organization, call.workflow, call.labels, month_of(now))
+        keys = self.budgets_that_apply(organization, call.workflow, call.labels, now)
         budgets = self.statuses(organization, keys)
         if self.frozen & {(call.organization, None), (None, None)}:
             return Decision(budgets, "FROZEN")
@@ -67,7 +67,7 @@ class Holds(Accounts):
             is_allowed = not tier.allowed_models or first in tier.allowed_models
             return Decision(budgets, "MODEL_NOT_PRICED" if is_allowed else "MODEL_NOT_ALLOWED", first)
 
-        month = next(b for b in budgets if b.key.scope == "ORGANIZATION")
+        month = next(b for b in budgets if b.key.scope == "ORGANIZATION" and b.key.period == "MONTH")
         in_order = eligible
         if (
             tier.threshold_percent is not None

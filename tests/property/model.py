@@ -19,12 +19,12 @@ from tests.property.books import (
     month_of,
     rated_cost,
 )
+from tests.property.budget_keys import BudgetKey
 from tests.property.holds import Holds
 from tests.property.operations import (
     Adjust,
     Answer,
     Authorize,
-    BudgetKey,
     CheckBudget,
     CreatePrice,
     Entry,
@@ -234,7 +234,7 @@ class Model(Holds):
                 None,
                 now,
             ),
-            self.budgets_that_apply(organization, record.workflow, record.labels, month),
+            self.budgets_that_apply(organization, record.workflow, record.labels, occurred),
         )
         self.did(record, record.organization, record.request, entry.sequence)
         return entry

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
+from tests.property.budget_keys import BudgetKey, of_database
 from tests.property.operations import (
     Adjust,
-    BudgetKey,
     EntryName,
     Extend,
     HoldName,
@@ -103,13 +103,7 @@ class Names:
 
     def budget(self, key: str) -> BudgetKey:
         """A budget by the key that the database has for it."""
-        kind, _, rest = key.partition("/")
-        if kind == "month":
-            return BudgetKey("ORGANIZATION", "", rest)
-        if kind == "workflow":
-            return BudgetKey("WORKFLOW", str(self.named("workflow", rest)), None)
-        period, _, rest = rest.partition("/")
-        if period == "lifetime":
-            return BudgetKey("LABEL", rest, None)
-        month, _, subject = rest.partition("/")
-        return BudgetKey("LABEL", subject, month)
+        budget = of_database(key)
+        if budget.scope == "WORKFLOW":
+            return budget._replace(subject=str(self.named("workflow", budget.subject)))
+        return budget

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
-
-class BudgetKey(NamedTuple):
-    """A budget; `month` as 2031-02, None for a lifetime, `standing` for a limit of every month."""
-
-    scope: str
-    subject: str
-    month: str | None
+from tests.property.budget_keys import BudgetKey
 
 
 class HoldName(NamedTuple):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tests.property.books import RETENTION, Account, month_of
+from tests.property.books import RETENTION, Account
+from tests.property.budget_keys import budget_key
 from tests.property.choices import ALONE, AT_ONCE, LIMIT_MAX, Choices
 from tests.property.operations import (
-    BudgetKey,
     CheckBudget,
     Operation,
     SetBudget,
@@ -33,7 +33,7 @@ class Chooser(Choices):
     def at_the_edge(self) -> Sequence[Operation]:
         """A hold that just fits, or just does not; or a month that is at its threshold to the nano-USD."""
         model, now, call = self.program.model, self.program.now, self.call()
-        month = BudgetKey("ORGANIZATION", "", month_of(now))
+        month = budget_key("ORGANIZATION", "", "MONTH", now)
         account = model.organizations[call.organization].accounts.get(month, Account())
         used = account.spent + account.held
         if self.one_of(True, False):

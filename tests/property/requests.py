@@ -112,16 +112,13 @@ class Requests(Names):
                     effective_time=_timestamp(effective_time),
                 )
             case SetBudget(request, organization, key, limit):
-                is_monthly = key.month is not None
                 return budgets.SetBudgetRequest(
                     organization_id=self.organization_id(organization),
                     scope=budget_pb2.BudgetScope.Value(f"BUDGET_SCOPE_{key.scope}"),
                     subject=self.workflow_id(int(key.subject)) if key.scope == "WORKFLOW" else key.subject,
-                    period=budget_pb2.BUDGET_PERIOD_MONTH
-                    if is_monthly
-                    else budget_pb2.BUDGET_PERIOD_LIFETIME,
+                    period=budget_pb2.BudgetPeriod.Value(f"BUDGET_PERIOD_{key.period}"),
                     limit_nano_usd=limit,
-                    period_start=_month_start(key.month),
+                    period_start=_timestamp(key.begins),
                     request_id=self.request_id(request),
                 )
             case SetTier():
@@ -193,11 +190,3 @@ def _duration(duration: timedelta) -> Duration:
     message = Duration()
     message.FromTimedelta(duration)
     return message
-
-
-def _month_start(month: str | None) -> Timestamp | None:
-    return (
-        _timestamp(datetime.fromisoformat(f"{month}-01T00:00:00+00:00"))
-        if month and month != "standing"
-        else None
-    )

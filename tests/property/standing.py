@@ -9,9 +9,10 @@ from datetime import datetime
 import asyncpg
 
 from tests.property.books import Account
+from tests.property.budget_keys import BudgetKey
 from tests.property.model import Model
 from tests.property.names import NOBODY
-from tests.property.operations import BudgetKey, EntryName, HoldName
+from tests.property.operations import EntryName, HoldName
 from tests.property.wire import Wire
 
 # One statement, since it runs after each step. $1: the organizations, $2: how the names of a program begin.

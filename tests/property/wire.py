@@ -13,10 +13,10 @@ from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_
 from infin8.governor.v1 import budget_service_pb2 as budgets
 from infin8.governor.v1 import governor_service_pb2 as governor
 from service_chassis.refusal import Refusal
+from tests.property.budget_keys import of_answer
 from tests.property.names import NOBODY
 from tests.property.operations import (
     Answer,
-    BudgetKey,
     Checked,
     Entry,
     EntryName,
@@ -222,10 +222,10 @@ class Wire(Requests):
         available = 0 if limit is None else max(0, limit - seen.spent_nano_usd - seen.held_nano_usd)
         assert seen.available_nano_usd == available
         return Status(
-            BudgetKey(
+            of_answer(
                 scope,
                 str(self.named("workflow", seen.subject)) if scope == "WORKFLOW" else seen.subject,
-                _month(seen.period_start) if seen.HasField("period_start") else None,
+                _time(seen.period_start) if seen.HasField("period_start") else None,
             ),
             limit,
             seen.spent_nano_usd,
