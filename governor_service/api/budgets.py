@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from governor_service.api import parse
-from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, BudgetName, BudgetPeriod, BudgetScope
+from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, PERIODS, BudgetName, BudgetPeriod, BudgetScope
 from infin8.governor.v1 import budget_pb2, budget_service_pb2
 from service_chassis.content_hash import content_hash
 from service_chassis.rpc.fields import Fields
@@ -47,7 +47,7 @@ def limit_to_set(request: budget_service_pb2.SetBudgetRequest) -> LimitToSet:
 def budget_name(
     fields: Fields, request: budget_service_pb2.GetBudgetRequest | budget_service_pb2.SetBudgetRequest
 ) -> BudgetName:
-    """Which budget. A label's whose period is unset is taken for a month's."""
+    """Which budget. Where the period is unset, it is the scope's first."""
     scope = budget_scope(fields, request.scope) or BudgetScope.ORGANIZATION
     if not request.scope:
         fields.invalid("scope", "is required")
@@ -55,25 +55,25 @@ def budget_name(
     period = fields.optional_enum(
         "period", request.period, budget_pb2.BudgetPeriod, "BUDGET_PERIOD_", BudgetPeriod
     )
-    start = parse.month(fields, "period_start", request, "period_start")
+    time = fields.timestamp("period_start", request, "period_start")
     # What the others may be depends on the scope.
     if not fields.is_bad("scope"):
         match scope:
             case BudgetScope.ORGANIZATION:
                 if subject:
                     fields.invalid("subject", "is empty for an organization's budget")
-                if period not in (None, BudgetPeriod.MONTH):
-                    fields.invalid("period", "is MONTH for an organization's budget")
             case BudgetScope.WORKFLOW:
                 subject = str(fields.required_uuid("subject", subject))
-                if period is BudgetPeriod.MONTH:
-                    fields.invalid("period", "is LIFETIME for a workflow's budget")
-                period = BudgetPeriod.LIFETIME
             case BudgetScope.LABEL:
                 parse.label(fields, "subject", subject)
-        if start is not None and period is BudgetPeriod.LIFETIME:
+        if period is not None and period not in PERIODS[scope]:
+            fields.invalid("period", f"is {' or '.join(PERIODS[scope])} for a budget of this scope")
+        elif time is not None and not (period or PERIODS[scope][0]).begins_anew:
             fields.invalid("period_start", "is unset for a lifetime")
-    return BudgetName(scope=scope, subject=subject, period=period or BudgetPeriod.MONTH, month=start)
+    period = period or PERIODS[scope][0]
+    return BudgetName(
+        scope=scope, subject=subject, period=period, start=period.start_of(time) if time else None
+    )
 
 
 def budget_scope(fields: Fields, value: budget_pb2.BudgetScope.ValueType) -> BudgetScope | None:

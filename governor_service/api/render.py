@@ -47,6 +47,9 @@ def timestamp(time: datetime | None) -> Timestamp | None:
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
+_budget_start = lru_cache(maxsize=1024)(timestamp)
+
+
 def lone_budget(value: BudgetStatus) -> budget_pb2.BudgetStatus:
     """A budget that is looked at by itself binds, if it has a limit."""
     return _budget(value, is_binding=value.limit_nano_usd is not None)
@@ -56,7 +59,7 @@ def _budget(value: BudgetStatus, *, is_binding: bool) -> budget_pb2.BudgetStatus
     return budget_pb2.BudgetStatus(
         scope=_SCOPES[value.name.scope],
         subject=value.name.subject,
-        period_start=_period_start(value.name.month),
+        period_start=_budget_start(value.name.start),
         limit_nano_usd=value.limit_nano_usd,
         spent_nano_usd=value.spent_nano_usd,
         held_nano_usd=value.held_nano_usd,

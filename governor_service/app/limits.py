@@ -6,7 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from governor_service.domain import errors
-from governor_service.domain.budgets import BudgetName, BudgetPeriod, BudgetScope, BudgetStatus
+from governor_service.domain.budgets import PERIODS, BudgetName, BudgetScope, BudgetStatus
 from governor_service.store import budgets
 from service_chassis.postgres.database import Connection, Database
 
@@ -14,21 +14,23 @@ from service_chassis.postgres.database import Connection, Database
 async def get_budget(
     database: Database, organization_id: UUID, name: BudgetName, *, either_period: bool
 ) -> BudgetStatus:
-    """The budget as it stands; without a month, this month's.
+    """The budget as it stands; of a period that begins anew, without a start the present one.
 
-    `either_period`: of a label's budgets, the lifetime's where there is none for the month.
+    `either_period`: if there is no such budget, that of the scope's next period.
     """
+    others = PERIODS[name.scope] if either_period else ()
+    names = [
+        name,
+        *(replace(name, period=period, start=None) for period in others if period is not name.period),
+    ]
     async with database.read() as connection:
-        this_month = await _of_this_month(connection, name)
-        if name.scope is BudgetScope.LABEL:
-            standing = replace(name, month=None)
-            known = await budgets.has_limit(connection, organization_id, [standing, this_month])
-            if not known and either_period:
-                this_month = replace(name, period=BudgetPeriod.LIFETIME, month=None)
-                known = await budgets.has_limit(connection, organization_id, [this_month])
-            if not known:
-                raise errors.budget_not_found()
-        return await budgets.find(connection, organization_id, this_month)
+        now = await budgets.now(connection)
+        for present in (name.at(now) for name in names):
+            if present.exists_without_limit or await budgets.has_limit(
+                connection, organization_id, [present.standing, present]
+            ):
+                return await budgets.find(connection, organization_id, present)
+        raise errors.budget_not_found()
 
 
 async def list_budgets(
@@ -65,12 +67,6 @@ async def set_budget(
         )
         if not accepted:
             raise errors.request_id_reused()
-        return await budgets.find(connection, organization_id, await _of_this_month(connection, name))
+        return await budgets.find(connection, organization_id, name.at(await budgets.now(connection)))
 
     return await database.write(work)
-
-
-async def _of_this_month(connection: Connection, name: BudgetName) -> BudgetName:
-    if name.period is BudgetPeriod.MONTH and name.month is None:
-        return replace(name, month=await budgets.current_month(connection))
-    return name

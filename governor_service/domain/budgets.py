@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
 LIMIT_NANO_USD_MAX = 10**17
 """A hundred million USD."""
@@ -20,70 +21,109 @@ class BudgetScope(StrEnum):
     LABEL = "LABEL"
 
     @property
-    def key_prefix(self) -> str:
+    def key_prefixes(self) -> tuple[str, ...]:
         """What the keys of its budgets begin with."""
         match self:
             case BudgetScope.ORGANIZATION:
-                return "month/"
-            case BudgetScope.WORKFLOW:
-                return "workflow/"
-            case BudgetScope.LABEL:
-                return "label/"
+                return tuple(f"{period.lower()}/" for period in PERIODS[self])
+            case BudgetScope.WORKFLOW | BudgetScope.LABEL:
+                return (f"{self.lower()}/",)
 
 
 class BudgetPeriod(StrEnum):
-    """How often a budget begins anew. ORGANIZATION is by MONTH, WORKFLOW for a LIFETIME, LABEL either."""
+    """How often a budget begins anew."""
 
     MONTH = "MONTH"
     LIFETIME = "LIFETIME"
+
+    @property
+    def begins_anew(self) -> bool:
+        return self in _STARTS
+
+    def start_of(self, time: datetime) -> datetime | None:
+        """The start of the period, in UTC, that a time falls in; None if it never begins anew."""
+        if not self.begins_anew:
+            return None
+        return self.read_start(self.write_start(time.astimezone(UTC)))
+
+    def write_start(self, start: datetime) -> str:
+        """As a budget's key has it."""
+        return start.strftime(_STARTS[self])
+
+    def read_start(self, text: str) -> datetime:
+        return datetime.strptime(text, _STARTS[self]).replace(tzinfo=UTC)
+
+
+PERIODS: Final[Mapping[BudgetScope, tuple[BudgetPeriod, ...]]] = {
+    BudgetScope.ORGANIZATION: (BudgetPeriod.MONTH,),
+    BudgetScope.WORKFLOW: (BudgetPeriod.LIFETIME,),
+    BudgetScope.LABEL: (BudgetPeriod.MONTH, BudgetPeriod.LIFETIME),
+}
+"""The kinds of budgets that there are. A scope's first period is meant where a caller names none."""
+
+_STARTS: Final = {BudgetPeriod.MONTH: "%Y-%m"}
+"""How keys write the start of a period. A period that is not here never begins anew."""
+
+_STANDING: Final = "standing"
+"""In the place of a start: the limit of every period."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetName:
     """Which of an organization's budgets.
 
-    `month` is its first day; None for a lifetime, and for the limit that stands for every month.
+    `start` is when its period begins; None for a lifetime, and for the limit of every period.
     """
 
     scope: BudgetScope
     subject: str
     period: BudgetPeriod
-    month: date | None
+    start: datetime | None
+
+    @property
+    def exists_without_limit(self) -> bool:
+        """Whether calls are on it before a limit is set: an organization's month, a workflow's lifetime."""
+        return self.scope is not BudgetScope.LABEL and self.period is PERIODS[self.scope][0]
+
+    @property
+    def standing(self) -> BudgetName:
+        """The limit of every period of this kind."""
+        return replace(self, start=None)
+
+    def at(self, now: datetime) -> BudgetName:
+        """Of a standing limit, the budget that it governs now."""
+        return self if self.start else replace(self, start=self.period.start_of(now))
 
     @property
     def key(self) -> str:
-        """As the database names it: migrations/governor/0002_budgets.sql."""
-        month = f"{self.month:%Y-%m}" if self.month else "standing"
-        match self.scope, self.period:
-            case BudgetScope.ORGANIZATION, _:
-                return f"month/{month}"
-            case BudgetScope.WORKFLOW, _:
+        """As the database names it: `budget_key` in migrations/governor."""
+        period = self.period.lower()
+        if self.period.begins_anew:
+            period += f"/{self.period.write_start(self.start) if self.start else _STANDING}"
+        match self.scope:
+            case BudgetScope.ORGANIZATION:
+                return period
+            case BudgetScope.WORKFLOW:
                 return f"workflow/{self.subject}"
-            case _, BudgetPeriod.MONTH:
-                return f"label/month/{month}/{self.subject}"
-            case _:
-                return f"label/lifetime/{self.subject}"
+            case BudgetScope.LABEL:
+                return f"label/{period}/{self.subject}"
 
     @classmethod
     @lru_cache(maxsize=16_384)
     def of_key(cls, key: str) -> BudgetName:
         """The budget that a key names."""
-        kind, _, rest = key.partition("/")
-        if kind == "workflow":
-            return cls(scope=BudgetScope.WORKFLOW, subject=rest, period=BudgetPeriod.LIFETIME, month=None)
-        if kind == "month":
-            return cls(
-                scope=BudgetScope.ORGANIZATION, subject="", period=BudgetPeriod.MONTH, month=_month(rest)
-            )
-        period, _, rest = rest.partition("/")
-        if period == "lifetime":
-            return cls(scope=BudgetScope.LABEL, subject=rest, period=BudgetPeriod.LIFETIME, month=None)
-        month, _, subject = rest.partition("/")
-        return cls(scope=BudgetScope.LABEL, subject=subject, period=BudgetPeriod.MONTH, month=_month(month))
-
-
-def _month(text: str) -> date | None:
-    return None if text == "standing" else date.fromisoformat(f"{text}-01")
+        word, _, rest = key.partition("/")
+        scope = BudgetScope.ORGANIZATION
+        if word == "workflow":
+            return cls(scope=BudgetScope.WORKFLOW, subject=rest, period=BudgetPeriod.LIFETIME, start=None)
+        if word == "label":
+            scope = BudgetScope.LABEL
+            word, _, rest = rest.partition("/")
+        period, start = BudgetPeriod(word.upper()), None
+        if period.begins_anew:
+            text, _, rest = rest.partition("/")
+            start = None if text == _STANDING else period.read_start(text)
+        return cls(scope=scope, subject=rest, period=period, start=start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import datetime
 from uuid import UUID
 
 from governor_service.domain.budgets import BudgetName, BudgetScope, BudgetStatus
@@ -14,9 +14,10 @@ from service_chassis.postgres.queries import load_queries
 QUERIES = load_queries(__package__, "budgets.sql")
 
 
-async def current_month(connection: Connection) -> date:
-    """Its first day, by the database's clock in UTC."""
-    return records.month(await connection.fetchval(QUERIES["current_month"]))
+async def now(connection: Connection) -> datetime:
+    """By the database's clock."""
+    time: datetime = await connection.fetchval(QUERIES["now"])
+    return time
 
 
 async def has_limit(connection: Connection, organization_id: UUID, names: Sequence[BudgetName]) -> bool:
@@ -40,7 +41,7 @@ async def list_budgets(
 ) -> list[BudgetStatus]:
     """At most `limit` budgets after a key, by key: each that was ever used or set. None: of any scope."""
     row = await connection.fetchrow(
-        QUERIES["list_budgets"], organization_id, scope.key_prefix if scope else "", after_key, limit
+        QUERIES["list_budgets"], organization_id, scope.key_prefixes if scope else ("",), after_key, limit
     )
     assert row is not None
     return list(records.budgets(row))

@@ -6,13 +6,13 @@ SELECT
 FROM budget_figures($1, terms_of($1), ARRAY[$2::text]) AS f;
 
 -- name: list_budgets
--- Those of an organization's budgets, as they stand, whose keys begin with $2 and come after $3, by key: each that was
+-- Those of an organization's budgets, as they stand, whose keys begin with one of $2 and come after $3, by key: each that was
 -- ever used or set. A limit that stands for every month governs this month's budget.
 WITH
 known AS (
     (
         SELECT b.budget_key::text FROM budgets AS b
-        WHERE b.organization_id = $1 AND b.budget_key > $3 AND starts_with(b.budget_key, $2)
+        WHERE b.organization_id = $1 AND b.budget_key > $3 AND b.budget_key ^@ ANY ($2::text[])
         ORDER BY b.budget_key
         LIMIT $4
     )
@@ -23,7 +23,7 @@ known AS (
 ),
 page AS (
     SELECT k.budget_key FROM known AS k
-    WHERE k.budget_key > $3 AND starts_with(k.budget_key, $2)
+    WHERE k.budget_key > $3 AND k.budget_key ^@ ANY ($2::text[])
     ORDER BY k.budget_key
     LIMIT $4
 ),
@@ -38,9 +38,9 @@ CROSS JOIN LATERAL budget_figures($1, terms_of($1), s.budget_keys) AS f;
 -- Whether a limit was ever set under one of these keys.
 SELECT EXISTS (SELECT FROM budget_limits WHERE organization_id = $1 AND budget_key = ANY ($2::text[]));
 
--- name: current_month
--- This month, by the database's clock in UTC.
-SELECT month_of(governor_now());
+-- name: now
+-- The time, by the one clock.
+SELECT governor_now();
 
 -- name: set_budget
 -- Sets a limit; see migrations/governor/functions/71_set_budget.sql.
