@@ -6,8 +6,8 @@ SELECT
 FROM budget_figures($1, terms_of($1), ARRAY[$2::text]) AS f;
 
 -- name: list_budgets
--- Those of an organization's budgets, as they stand, whose keys begin with one of $2 and come after $3, by key: each that was
--- ever used or set. A limit that stands for every month governs this month's budget.
+-- Those of an organization's budgets, as they stand, whose keys begin with one of $2 and come after $3, by key: each
+-- that was ever used or set. A standing limit governs the budget of the present period.
 WITH
 known AS (
     (
@@ -17,7 +17,7 @@ known AS (
         LIMIT $4
     )
     UNION
-    SELECT regexp_replace(l.budget_key, '^((?:label/)?month/)standing', '\1' || month_of(governor_now()))
+    SELECT key_at(l.budget_key, governor_now())
     FROM budget_limits AS l
     WHERE l.organization_id = $1
 ),

@@ -43,32 +43,29 @@ WITH entry AS (
     FROM account
     CROSS JOIN LATERAL (
         SELECT
-            bool_or(known.limit_nano_usd IS NULL) AND NOT starts_with(account.budget_key, 'label/') AS is_unlimited,
+            bool_or(known.limit_nano_usd IS NULL) AND has_default_limit(account.budget_key) AS is_unlimited,
             max(known.limit_nano_usd) AS limit_nano_usd
         FROM tier_history AS t
-        CROSS JOIN LATERAL (SELECT CASE
-            WHEN starts_with(account.budget_key, 'month/') THEN t.monthly_quota_nano_usd
-            WHEN starts_with(account.budget_key, 'workflow/') THEN t.workflow_limit_nano_usd
-        END) AS known (limit_nano_usd)
+        CROSS JOIN LATERAL (
+            SELECT default_limit(account.budget_key, t.monthly_quota_nano_usd, t.workflow_limit_nano_usd)
+        ) AS known (limit_nano_usd)
         WHERE t.organization_id = account.organization_id
     ) AS of_tiers
     CROSS JOIN LATERAL (
-        SELECT max(CASE
-            WHEN starts_with(account.budget_key, 'month/') THEN o.monthly_quota_nano_usd
-            WHEN starts_with(account.budget_key, 'workflow/') THEN o.workflow_limit_nano_usd
-        END) AS limit_nano_usd
+        SELECT max(default_limit(account.budget_key, o.monthly_quota_nano_usd, o.workflow_limit_nano_usd))
+            AS limit_nano_usd
         FROM override_history AS o
         WHERE o.organization_id = account.organization_id
     ) AS of_overrides
     CROSS JOIN LATERAL (
-        -- A label's limit that was taken away left none.
+        -- Where there is no default, a limit that was taken away left none.
         SELECT
-            bool_or(l.limit_nano_usd IS NULL) AND starts_with(account.budget_key, 'label/') AS is_unlimited,
+            bool_or(l.limit_nano_usd IS NULL) AND NOT has_default_limit(account.budget_key) AS is_unlimited,
             max(l.limit_nano_usd) AS limit_nano_usd
         FROM limit_history AS l
         WHERE l.organization_id = account.organization_id AND l.budget_key IN (
             account.budget_key,
-            regexp_replace(account.budget_key, '^((?:label/)?month/)[0-9]{4}-[0-9]{2}', '\1standing'))
+            standing_key(account.budget_key))
     ) AS own
 )
 

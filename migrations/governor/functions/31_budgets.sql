@@ -1,18 +1,41 @@
 -- Budgets: which of them a call is placed on, the limit in force on each, and where they stand.
 
+-- The periods that a time falls in, of each kind that begins anew, as keys write them. The month is the first.
+CREATE OR REPLACE FUNCTION periods_at(p_time timestamptz) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ARRAY['month/' || month_of(p_time)]
+$$;
+
+-- The key of the limit for every period of a budget's kind. Where the period never begins anew, the key itself.
+CREATE OR REPLACE FUNCTION standing_key(p_budget_key text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT regexp_replace(p_budget_key, '^((?:label/)?month/)[0-9-]+', '\1standing')
+$$;
+
+-- The key of the budget that a limit governs at a time: for a standing limit, the one of the present period.
+CREATE OR REPLACE FUNCTION key_at(p_limit_key text, p_time timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(
+        (
+            SELECT regexp_replace(p_limit_key, '^(label/)?[a-z]+/standing', '\1' || p.period)
+            FROM unnest(periods_at(p_time)) AS p (period)
+            WHERE p_limit_key ~ ('^(label/)?' || split_part(p.period, '/', 1) || '/standing(/|$)')
+        ),
+        p_limit_key)
+$$;
+
 -- The keys of the budgets of these labels that a limit has been set for, sorted.
-CREATE OR REPLACE FUNCTION label_budgets(p_organization_id uuid, p_labels jsonb, p_month text) RETURNS text[]
+CREATE OR REPLACE FUNCTION label_budgets(p_organization_id uuid, p_labels jsonb, p_periods text[]) RETURNS text[]
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(array_agg(DISTINCT asked.budget_key ORDER BY asked.budget_key), '{}')
     FROM jsonb_each_text(p_labels) AS label
-    CROSS JOIN LATERAL (VALUES
-        ('label/lifetime/', 'label/lifetime/'),
-        ('label/month/standing/', 'label/month/' || p_month || '/'),
-        ('label/month/' || p_month || '/', 'label/month/' || p_month || '/')
-    ) AS prefix (limit_key, budget_key)
+    CROSS JOIN (
+        SELECT p.period, p.period AS limit_period FROM unnest(ARRAY['lifetime'] || p_periods) AS p (period)
+        UNION ALL SELECT p.period, split_part(p.period, '/', 1) || '/standing' FROM unnest(p_periods) AS p (period)
+    ) AS p
     CROSS JOIN LATERAL (
-        SELECT prefix.limit_key || label.key || '=' || label.value AS limit_key,
-            prefix.budget_key || label.key || '=' || label.value AS budget_key
+        SELECT 'label/' || p.limit_period || '/' || label.key || '=' || label.value AS limit_key,
+            'label/' || p.period || '/' || label.key || '=' || label.value AS budget_key
     ) AS asked
     WHERE EXISTS (
         SELECT FROM budget_limits AS l
@@ -20,15 +43,21 @@ LANGUAGE sql STABLE AS $$
     )
 $$;
 
--- The keys of the budgets that a call of this workflow with these labels is placed on in a month, sorted.
--- p_has_limits: whether any limit has been set for one of the organization's budgets.
+-- The keys of the budgets that a call of this workflow with these labels is placed on in these periods (periods_at),
+-- sorted. p_has_limits: whether any limit has been set for one of the organization's budgets.
 CREATE OR REPLACE FUNCTION budget_keys_for(
-    p_organization_id uuid, p_has_limits boolean, p_workflow_id uuid, p_labels jsonb, p_month text
+    p_organization_id uuid, p_has_limits boolean, p_workflow_id uuid, p_labels jsonb, p_periods text[]
 ) RETURNS text[]
 LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN p_has_limits AND p_labels <> '{}' THEN label_budgets(p_organization_id, p_labels, p_month)
+    SELECT CASE WHEN p_has_limits AND p_labels <> '{}' THEN label_budgets(p_organization_id, p_labels, p_periods)
             ELSE '{}' END
-        || ARRAY['month/' || p_month, 'workflow/' || p_workflow_id]
+        || ARRAY[p_periods[1], 'workflow/' || p_workflow_id]
+$$;
+
+-- Whether a budget has a limit without anybody setting one: an organization's month and a workflow have.
+CREATE OR REPLACE FUNCTION has_default_limit(p_budget_key text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT starts_with(p_budget_key, 'month/') OR starts_with(p_budget_key, 'workflow/')
 $$;
 
 -- The limit of a budget that has none of its own: what the organization's override or its tier says.
@@ -57,8 +86,8 @@ LANGUAGE sql STABLE AS $$
             ),
             (
                 SELECT standing.limit_nano_usd FROM budget_limits AS standing
-                WHERE standing.organization_id = p_organization_id AND standing.budget_key
-                    = regexp_replace(p_budget_key, '^((?:label/)?month/)[0-9]{4}-[0-9]{2}', '\1standing')
+                WHERE standing.organization_id = p_organization_id
+                    AND standing.budget_key = standing_key(p_budget_key)
             )
         ) END,
         default_limit(p_budget_key, p_monthly_quota_nano_usd, p_workflow_limit_nano_usd)

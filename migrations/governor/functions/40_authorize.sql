@@ -53,7 +53,7 @@ DECLARE
 BEGIN
     -- 1.
     budget_keys := budget_keys_for(
-        p_organization_id, p_terms.has_limits, p_workflow_id, p_labels, month_of(p_now));
+        p_organization_id, p_terms.has_limits, p_workflow_id, p_labels, periods_at(p_now));
     SELECT f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd, f.lacks_account
     INTO limits_nano_usd, spent_nano_usd, held_before_nano_usd, unguarded_nano_usd, lacks_account
     FROM budget_figures(p_organization_id, p_terms, budget_keys) AS f;
@@ -210,6 +210,7 @@ DECLARE
     v_locked uuid[];
     v_now timestamptz;
     v_month text;
+    v_periods text[];
 BEGIN
     -- The one lock order: organizations, sorted by id. Requests of an organization that is made after this are left
     -- out, since its row is not locked.
@@ -219,13 +220,14 @@ BEGIN
     );
     v_now := governor_now();
     v_month := month_of(v_now);
+    v_periods := periods_at(v_now);
 
     RETURN QUERY
     WITH asked AS (
         SELECT
             a.item::integer AS item, a.organization_id, p.price_id,
             hold_nano_usd(p, a.input_tokens_max, a.output_tokens_max, a.requests_max) AS hold_nano_usd,
-            budget_keys_for(a.organization_id, limited.is_so, a.workflow_id, a.labels, v_month) AS budget_keys,
+            budget_keys_for(a.organization_id, limited.is_so, a.workflow_id, a.labels, v_periods) AS budget_keys,
             limited.is_so AS has_limits,
             coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
             coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,

@@ -67,7 +67,7 @@ BEGIN
     END IF;
     v_budget_keys := budget_keys_for(
         p_organization_id, (terms_of(p_organization_id)).has_limits, p_workflow_id, p_labels,
-        month_of(v_occurred_at));
+        periods_at(v_occurred_at));
 
     -- From here on it must succeed.
     outcome := 'RECORDED';
