@@ -56,8 +56,8 @@ clean: ## take away what tests, linters and builds leave behind
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-distclean: clean ## also .venv and the generated stubs; .data stays, it is yours
-	rm -rf $(VENV)
+distclean: clean ## also .venv, .tools and the generated stubs; .data stays, it is yours
+	rm -rf $(VENV) .tools
 	find protos -name '*_pb2*.py*' -delete
 
 # One at a time where flock is there: `make run` beside a `make serve` that is still setting up waits for it.

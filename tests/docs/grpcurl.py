@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.docs.markdown import REPOSITORY
 
 VERSION = "v1.9.3"
-_TOOLS = REPOSITORY / ".tools"
+_TOOLS = REPOSITORY / ".tools" / f"grpcurl-{VERSION}"
 _PACKAGE = f"github.com/fullstorydev/grpcurl/cmd/grpcurl@{VERSION}"
 _BUILD_SECONDS = 600
 
@@ -26,7 +26,7 @@ def directory_of_grpcurl() -> Path:
         return Path(on_path).parent
     if shutil.which("go") is None:
         raise NoGrpcurlError("neither grpcurl nor go is on PATH")
-    _TOOLS.mkdir(exist_ok=True)
+    _TOOLS.mkdir(parents=True, exist_ok=True)
     with (_TOOLS / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (_TOOLS / "grpcurl").exists():

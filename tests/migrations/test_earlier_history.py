@@ -33,7 +33,8 @@ async def test_it_comes_to_the_schema_of_a_new_database(
     request.getfixturevalue(f"{service}_template")
     new = await schema_of(postgres.dsn(f"{service}_template", role=service))
     async with restored(postgres, service) as dsn:
-        assert await migrate(dsn, files(f"migrations.{service}")) == ["functions"]
+        # Versioned files that are newer than the folding come before the functions.
+        assert (await migrate(dsn, files(f"migrations.{service}")))[-1] == "functions"
         assert await schema_of(dsn) == new
         assert await migrate(dsn, files(f"migrations.{service}")) == []
 
