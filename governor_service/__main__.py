@@ -22,7 +22,6 @@ from governor_service.app.load_price_list import load_price_list
 from governor_service.app.sweep import keep_sweeping
 from governor_service.settings import GovernorSettings
 from governor_service.store.holds import HoldStore
-from governor_service.store.session import session_dsn
 from infin8.governor.v1 import (
     budget_service_pb2_grpc,
     governor_service_pb2_grpc,
@@ -45,7 +44,7 @@ from service_chassis.settings import (
 ERROR_DOMAIN = "governor.infin8"
 
 
-def services(database: Database, holds: HoldStore) -> list[Service]:
+def services(database: Database, holds: HoldStore, *, denies_unknown: bool) -> list[Service]:
     """What the governor serves."""
     return [
         Service(
@@ -61,7 +60,10 @@ def services(database: Database, holds: HoldStore) -> list[Service]:
         ),
         Service(
             "infin8.governor.v1.BudgetService",
-            partial(budget_service_pb2_grpc.add_BudgetServiceServicer_to_server, BudgetServicer(database)),
+            partial(
+                budget_service_pb2_grpc.add_BudgetServiceServicer_to_server,
+                BudgetServicer(database, denies_unknown=denies_unknown),
+            ),
         ),
         Service(
             "infin8.governor.v1.LedgerService",
@@ -80,18 +82,15 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
     dsn = settings.database_url.get_secret_value()
     with database_of("GOVERNOR_DATABASE_URL"):
         await migrate(dsn, files("migrations.governor"))
-    database = await Database.open(
-        session_dsn(dsn, denies_unknown_organizations=settings.unknown_organizations == "deny"),
-        settings,
-        application_name="governor_service",
-    )
+    database = await Database.open(dsn, settings, application_name="governor_service")
     try:
         await load_price_list(database, settings.price_list)
-        holds = HoldStore(database, settings)
+        denies_unknown = settings.denies_unknown_organizations
+        holds = HoldStore(database, settings, denies_unknown=denies_unknown)
         server = GrpcServer(
             host=settings.host,
             port=settings.port,
-            services=services(database, holds),
+            services=services(database, holds, denies_unknown=denies_unknown),
             error_domain=ERROR_DOMAIN,
             reflection=settings.reflection,
             minimum_deadline_seconds=settings.minimum_deadline_seconds,

@@ -37,3 +37,7 @@ class GovernorSettings(ServerSettings, DatabaseSettings, BatchSettings, LogSetti
     """What an organization gets that nobody has set up: the default tier, or ORGANIZATION_UNKNOWN."""
     price_list: Literal["shipped", "document"] = "shipped"
     """What an empty price book is filled with at the first start."""
+
+    @property
+    def denies_unknown_organizations(self) -> bool:
+        return self.unknown_organizations == "deny"

@@ -21,8 +21,9 @@ from service_chassis.rpc.paging import Paging
 class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
     """What may be spent, and by whom."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, denies_unknown: bool) -> None:
         self._database = database
+        self._denies_unknown = denies_unknown
 
     async def GetBudget(
         self, request: budget_service_pb2.GetBudgetRequest, context: Context
@@ -70,7 +71,9 @@ class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
     ) -> budget_service_pb2.Organization:
         with Fields() as fields:
             organization_id = fields.required_uuid("organization_id", request.organization_id)
-        organization = await organizations.get_organization(self._database, organization_id)
+        organization = await organizations.get_organization(
+            self._database, organization_id, denies_unknown=self._denies_unknown
+        )
         return organization_message(organization)
 
     async def SetOrganization(

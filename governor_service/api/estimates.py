@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from governor_service.api import render
 from governor_service.api.prices import price_message
 from governor_service.domain.estimates import Estimate
 from infin8.governor.v1 import pricing_service_pb2
@@ -21,7 +22,7 @@ def month_estimate(value: Estimate) -> pricing_service_pb2.EstimateCostResponse:
         raise too_large("at_time", f"the usage comes to {value.cost_nano_usd} nano-USD at the prices of then")
     return pricing_service_pb2.EstimateCostResponse(
         cost_nano_usd=value.cost_nano_usd,
-        charged_nano_usd=value.charged_nano_usd,
+        charged_nano_usd=render.saturated(value.charged_nano_usd),
         models=_models(value),
     )
 
@@ -31,7 +32,9 @@ def _models(value: Estimate) -> list[pricing_service_pb2.ModelEstimate]:
         pricing_service_pb2.ModelEstimate(
             model=part.model,
             cost_nano_usd=part.cost_nano_usd,
-            charged_nano_usd=part.charged_nano_usd,
+            charged_nano_usd=(
+                None if part.charged_nano_usd is None else render.saturated(part.charged_nano_usd)
+            ),
             price=price_message(part.price) if part.price else None,
         )
         for part in value.models

@@ -39,6 +39,11 @@ _KINDS = _numbers(entry_pb2.EntryKind, "ENTRY_KIND_")
 _FLAGS = _numbers(entry_pb2.EntryFlag, "ENTRY_FLAG_")
 
 
+def saturated(value: int) -> int:
+    """A sum without a bound as an int64 takes it: what is beyond stands at its end."""
+    return max(-(2**63), min(value, 2**63 - 1))
+
+
 def timestamp(time: datetime | None) -> Timestamp | None:
     """None stays unset. Exact to the microsecond, as PostgreSQL keeps it."""
     if time is None:

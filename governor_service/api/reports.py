@@ -30,7 +30,7 @@ def label_key(fields: Fields, value: str) -> str | None:
 def workflow_cost(value: WorkflowCost) -> ledger_pb2.WorkflowCost:
     return ledger_pb2.WorkflowCost(
         workflow_id=str(value.workflow_id),
-        cost_nano_usd=value.cost_nano_usd,
+        cost_nano_usd=render.saturated(value.cost_nano_usd),
         held_nano_usd=value.held_nano_usd,
         entries=sum(model.entries for model in value.models),
         models=_model_costs(value.models),
@@ -41,18 +41,23 @@ def monthly_cost(value: MonthlyCost) -> ledger_pb2.OrganizationMonthlyCost:
     return ledger_pb2.OrganizationMonthlyCost(
         organization_id=str(value.organization_id),
         period_start=_first_instant(value.month),
-        cost_nano_usd=value.cost_nano_usd,
+        cost_nano_usd=render.saturated(value.cost_nano_usd),
         entries=value.entries,
         models=_model_costs(value.models),
         days=[
             ledger_pb2.DayCost(
-                day=_first_instant(part.day), cost_nano_usd=part.cost_nano_usd, entries=part.entries
+                day=_first_instant(part.day),
+                cost_nano_usd=render.saturated(part.cost_nano_usd),
+                entries=part.entries,
             )
             for part in value.days
         ],
         labels=[
             ledger_pb2.LabelCost(
-                key=part.key, value=part.value, cost_nano_usd=part.cost_nano_usd, entries=part.entries
+                key=part.key,
+                value=part.value,
+                cost_nano_usd=render.saturated(part.cost_nano_usd),
+                entries=part.entries,
             )
             for part in value.labels
         ],
@@ -65,7 +70,7 @@ def workflow_monthly_cost(
     return ledger_pb2.WorkflowMonthlyCost(
         organization_id=str(organization_id),
         workflow_id=str(value.workflow_id),
-        cost_nano_usd=value.cost_nano_usd,
+        cost_nano_usd=render.saturated(value.cost_nano_usd),
         entries=value.entries,
     )
 
@@ -73,9 +78,9 @@ def workflow_monthly_cost(
 def margin(value: Margin) -> ledger_pb2.Margin:
     return ledger_pb2.Margin(
         period_start=_first_instant(value.month),
-        subscription_price_nano_usd=value.subscription_price_nano_usd,
-        cost_nano_usd=value.cost_nano_usd,
-        margin_nano_usd=value.margin_nano_usd,
+        subscription_price_nano_usd=render.saturated(value.subscription_price_nano_usd),
+        cost_nano_usd=render.saturated(value.cost_nano_usd),
+        margin_nano_usd=render.saturated(value.margin_nano_usd),
         organizations=value.organizations,
     )
 
@@ -84,7 +89,7 @@ def _model_costs(values: Iterable[ModelCost]) -> list[ledger_pb2.ModelCost]:
     return [
         ledger_pb2.ModelCost(
             model=value.model,
-            cost_nano_usd=value.cost_nano_usd,
+            cost_nano_usd=render.saturated(value.cost_nano_usd),
             entries=value.entries,
             input_tokens=value.input_tokens,
             output_tokens=value.output_tokens,

@@ -11,13 +11,17 @@ from service_chassis.refusal import Refusal, invalid_field
 
 
 async def adjust(database: Database, request: AdjustRequest) -> LedgerEntry:
-    """Brings an entry, with all of its adjustments, to what it should have cost; once for its request_id."""
+    """Brings an entry, with all of its adjustments, to what it should have cost; once for its request_id.
+
+    Where nothing changes, nothing is posted: the entry that made it so is returned.
+    """
 
     async def work(connection: Connection) -> LedgerEntry:
         answer = await postings.adjust_entry(connection, request)
         match answer:
             case PostingAnswer(
-                outcome=PostingOutcome.ADJUSTED | PostingOutcome.REPLAYED, entry=LedgerEntry() as entry
+                outcome=PostingOutcome.ADJUSTED | PostingOutcome.REPLAYED | PostingOutcome.UNCHANGED,
+                entry=LedgerEntry() as entry,
             ):
                 return entry
             case _:
@@ -34,5 +38,7 @@ def _refusal(outcome: PostingOutcome) -> Refusal:
             return errors.entry_not_found()
         case PostingOutcome.ENTRY_IS_ADJUSTMENT:
             return invalid_field("entry_id", "is an adjustment: correct the entry that it adjusts")
+        case PostingOutcome.TOTAL_TOO_LARGE:
+            return errors.total_too_large("corrected_cost_nano_usd")
         case _:
             raise AssertionError(outcome)

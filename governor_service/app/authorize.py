@@ -53,4 +53,6 @@ def _denied(outcome: AuthorizeOutcome, denial: Denial) -> Refusal:
             return errors.organization_unknown()
     if denial.requested_nano_usd is None:
         return errors.model_not_priced(denial.model)
+    if outcome is AuthorizeOutcome.VALUE_TOO_LARGE:
+        return errors.hold_too_large(denial.requested_nano_usd)
     return errors.budget_exceeded(denial.requested_nano_usd, denial.budgets)

@@ -10,10 +10,12 @@ from governor_service.store import organizations
 from service_chassis.postgres.database import Connection, Database
 
 
-async def get_organization(database: Database, organization_id: UUID) -> Organization:
+async def get_organization(
+    database: Database, organization_id: UUID, *, denies_unknown: bool
+) -> Organization:
     """One that nobody has set up has the default tier, or is ORGANIZATION_UNKNOWN where such are denied."""
     async with database.read() as connection:
-        organization = await organizations.find(connection, organization_id)
+        organization = await organizations.find(connection, organization_id, denies_unknown=denies_unknown)
     if organization is None:
         raise errors.organization_unknown()
     return organization
@@ -27,7 +29,7 @@ async def set_organization(
     async def work(connection: Connection) -> tuple[SetOutcome, Organization | None]:
         return await organizations.set_organization(connection, change, request)
 
-    outcome, organization = await database.write(work, is_one_statement=True)
+    outcome, organization = await database.write(work)
     if outcome is SetOutcome.TIER_NOT_FOUND:
         raise errors.tier_not_found(change.tier or "")
     if outcome is SetOutcome.REQUEST_ID_REUSED:

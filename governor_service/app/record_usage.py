@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from governor_service.domain import errors
 from governor_service.domain.ledger import LedgerEntry
-from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.domain.postings import PostingAnswer, PostingOutcome, RecordRequest
 from governor_service.store import postings
 from service_chassis.postgres.database import Connection, Database
-from service_chassis.refusal import Refusal, invalid_field, too_large
+from service_chassis.refusal import Refusal, invalid_field
 
 
 async def record_usage(database: Database, request: RecordRequest) -> LedgerEntry:
@@ -39,6 +38,8 @@ def _refusal(request: RecordRequest, outcome: PostingOutcome) -> Refusal:
         case PostingOutcome.MODEL_NOT_PRICED:
             return errors.model_not_priced(request.served_model)
         case PostingOutcome.COST_TOO_LARGE:
-            return too_large("usage", f"costs more than one entry takes, {ENTRY_COST_NANO_USD_MAX} nano-USD")
+            return errors.cost_too_large()
+        case PostingOutcome.TOTAL_TOO_LARGE:
+            return errors.total_too_large("usage")
         case _:
             raise AssertionError(outcome)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from governor_service.domain import errors
 from governor_service.domain.ledger import SettleAnswer, Settlement, SettleOutcome, SettleRequest
-from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.store.holds import HoldStore
-from service_chassis.refusal import Refusal, too_large
+from service_chassis.refusal import Refusal
 
 
 async def settle(holds: HoldStore, request: SettleRequest) -> Settlement:
@@ -34,7 +33,9 @@ def _outcome(request: SettleRequest, answer: SettleAnswer) -> Settlement | Refus
         case SettleOutcome.AUTHORIZATION_NOT_FOUND:
             return errors.authorization_not_found()
         case SettleOutcome.COST_TOO_LARGE:
-            return too_large("usage", f"costs more than one entry takes, {ENTRY_COST_NANO_USD_MAX} nano-USD")
+            return errors.cost_too_large()
+        case SettleOutcome.TOTAL_TOO_LARGE:
+            return errors.total_too_large("usage")
         case SettleOutcome.AUTHORIZATION_NOT_PENDING:
             assert answer.hold_state is not None
             entry_id = answer.entry.entry_id if answer.entry else None

@@ -20,7 +20,7 @@ async def set_tier(database: Database, terms: TierTerms, request: ChangeRequest)
     async def work(connection: Connection) -> tuple[SetOutcome, Tier | None]:
         return await tiers.set_tier(connection, terms, request)
 
-    outcome, tier = await database.write(work, is_one_statement=True)
+    outcome, tier = await database.write(work)
     if outcome is SetOutcome.REQUEST_ID_REUSED:
         raise errors.request_id_reused()
     assert tier is not None

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from governor_service.domain.authorization import AuthorizationState
 from governor_service.domain.budgets import BudgetStatus, binding
-from service_chassis.refusal import QuotaViolation, Refusal
+from governor_service.domain.money import BUDGET_TOTAL_NANO_USD_MAX, ENTRY_COST_NANO_USD_MAX
+from service_chassis.refusal import QuotaViolation, Refusal, too_large
 
 
 def authorization_not_found() -> Refusal:
@@ -70,6 +71,27 @@ def organization_unknown() -> Refusal:
 def tier_not_found(tier: str) -> Refusal:
     """Tiers are made by SetTier."""
     return Refusal("TIER_NOT_FOUND", f"there is no tier {tier}")
+
+
+def cost_too_large() -> Refusal:
+    """Of usage that costs more than one entry takes."""
+    return too_large("usage", f"costs more than one entry takes, {ENTRY_COST_NANO_USD_MAX} nano-USD")
+
+
+def total_too_large(field: str) -> Refusal:
+    """Of what would take a budget beyond its bound."""
+    return too_large(field, f"would take a budget above {BUDGET_TOTAL_NANO_USD_MAX} nano-USD, its bound")
+
+
+def hold_too_large(requested_nano_usd: int) -> Refusal:
+    """Of a hold that no limit denies, but the bound of an entry or of a budget's total does."""
+    if requested_nano_usd > ENTRY_COST_NANO_USD_MAX:
+        return too_large(
+            "input_tokens_max",
+            f"the tokens ask for a hold of {requested_nano_usd} nano-USD, and one call may cost "
+            f"{ENTRY_COST_NANO_USD_MAX}",
+        )
+    return total_too_large("input_tokens_max")
 
 
 def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) -> Refusal:

@@ -3,7 +3,7 @@
 SELECT
     ARRAY[$2::text] AS budget_keys, f.limits_nano_usd, f.spent_nano_usd AS budgets_spent_nano_usd,
     f.held_nano_usd AS budgets_held_nano_usd, f.unguarded_nano_usd AS budgets_unguarded_nano_usd
-FROM budget_figures($1, terms_of($1), ARRAY[$2::text]) AS f;
+FROM budget_figures($1, terms_of($1, p_denies_unknown => false), ARRAY[$2::text]) AS f;
 
 -- name: list_budgets
 -- Those of an organization's budgets, as they stand, whose keys begin with one of $2 and come after $3, by key: each
@@ -32,7 +32,7 @@ SELECT
     s.budget_keys, f.limits_nano_usd, f.spent_nano_usd AS budgets_spent_nano_usd,
     f.held_nano_usd AS budgets_held_nano_usd, f.unguarded_nano_usd AS budgets_unguarded_nano_usd
 FROM sorted AS s
-CROSS JOIN LATERAL budget_figures($1, terms_of($1), s.budget_keys) AS f;
+CROSS JOIN LATERAL budget_figures($1, terms_of($1, p_denies_unknown => false), s.budget_keys) AS f;
 
 -- name: has_limit
 -- Whether a limit was ever set under one of these keys.

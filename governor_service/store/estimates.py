@@ -22,7 +22,7 @@ async def month_at_prices(
         ModelEstimate(
             model=row["model"],
             cost_nano_usd=int(row["cost_nano_usd"]),
-            charged_nano_usd=row["charged_nano_usd"],
+            charged_nano_usd=int(row["charged_nano_usd"]),
             price=await price_by_id(connection, row["price_id"]) if row["price_id"] else None,
         )
         for row in rows

@@ -9,7 +9,7 @@ WITH totals AS MATERIALIZED (
     FROM workflow_costs AS w
     WHERE w.organization_id = $1 AND w.month = $2
 ), models AS MATERIALIZED (
-    SELECT t.model, sum(t.cost_nano_usd)::bigint AS charged_nano_usd
+    SELECT t.model, sum(t.cost_nano_usd) AS charged_nano_usd
     FROM totals AS t
     GROUP BY t.model
 ), priced AS MATERIALIZED (

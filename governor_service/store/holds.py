@@ -44,10 +44,13 @@ class VoidAnswer:
 class HoldStore:
     """Places, ends and finds holds. Authorizations and settlements go in batches of what has gathered."""
 
-    def __init__(self, database: Database, settings: BatchSettings) -> None:
+    def __init__(self, database: Database, settings: BatchSettings, *, denies_unknown: bool) -> None:
+        """`denies_unknown`: an organization that nobody has set up may not spend."""
         self._database = database
+        self._denies_unknown = denies_unknown
         prices = KnownPrices()
-        set_based, sequential = SetBasedDecisions(database, prices), SequentialDecisions(database, prices)
+        set_based = SetBasedDecisions(database, prices, denies_unknown=denies_unknown)
+        sequential = SequentialDecisions(database, prices, denies_unknown=denies_unknown)
         cut = settings.batch_scope == "organization"
         lanes = Lanes(settings.batch_lanes)
         self._authorizing: GroupCommit[HoldRequest, AuthorizeAnswer] = GroupCommit(
@@ -84,6 +87,7 @@ class HoldStore:
                 call.output_tokens_max,
                 call.output_tokens_min,
                 call.requests_max,
+                self._denies_unknown,
             )
         assert row is not None
         return BudgetCheck(
@@ -150,7 +154,14 @@ class HoldStore:
         """Ends such holds of one organization; how many were released, and how many charged."""
 
         async def work(connection: Connection) -> tuple[int, int]:
-            row = await connection.fetchrow(_QUERIES["sweep"], organization_id, retention, limit, author)
+            row = await connection.fetchrow(
+                _QUERIES["sweep"],
+                organization_id,
+                retention,
+                limit,
+                author,
+                self._database.lock_timeout_milliseconds,
+            )
             assert row is not None
             return row["released_holds"], row["charged_holds"]
 

@@ -8,7 +8,8 @@ FROM authorize_set_based(
     p_authorization_ids => $2, p_request_ids => $3, p_request_hashes => $4, p_workflow_ids => $5,
     p_input_tokens_max => $6, p_output_tokens_max => $7, p_requests_max => $8,
     p_hold_durations => $9, p_on_expiry => $10, p_labels => $11,
-    p_candidates => $12);
+    p_candidates => $12,
+    p_denies_unknown => $13, p_lock_timeout_milliseconds => $14);
 
 -- name: authorize_sequential
 -- Places holds for one organization, one after the other; see migrations/governor/functions/40_authorize.sql.
@@ -21,7 +22,8 @@ FROM authorize_sequential(
     p_authorization_ids => $2, p_request_ids => $3, p_request_hashes => $4, p_workflow_ids => $5,
     p_input_tokens_max => $6, p_output_tokens_max => $7, p_requests_max => $8,
     p_hold_durations => $9, p_on_expiry => $10, p_labels => $11,
-    p_candidates => $12, p_output_tokens_min => $13);
+    p_candidates => $12, p_output_tokens_min => $13,
+    p_denies_unknown => $14, p_lock_timeout_milliseconds => $15);
 
 -- name: authorize_sequential_batch
 -- The same for several organizations.
@@ -34,7 +36,8 @@ FROM authorize_sequential_batch(
     p_authorization_ids => $3, p_request_ids => $4, p_request_hashes => $5, p_workflow_ids => $6,
     p_input_tokens_max => $7, p_output_tokens_max => $8, p_requests_max => $9,
     p_hold_durations => $10, p_on_expiry => $11, p_labels => $12,
-    p_candidates => $13, p_output_tokens_min => $14);
+    p_candidates => $13, p_output_tokens_min => $14,
+    p_denies_unknown => $15, p_lock_timeout_milliseconds => $16);
 
 -- name: check_budget
 -- Tells what would be granted, from one snapshot.
@@ -43,7 +46,8 @@ SELECT
     budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
 FROM check_budget(
     p_organization_id => $1, p_workflow_id => $2, p_labels => $3, p_models => $4,
-    p_input_tokens_max => $5, p_output_tokens_max => $6, p_output_tokens_min => $7, p_requests_max => $8);
+    p_input_tokens_max => $5, p_output_tokens_max => $6, p_output_tokens_min => $7, p_requests_max => $8,
+    p_denies_unknown => $9);
 
 -- name: settle_set_based
 -- Settles the plain settlements of a batch as one set; see migrations/governor/functions/50_settle.sql.
@@ -57,7 +61,8 @@ FROM settle_set_based(
     p_authorization_ids => $2, p_settlement_hashes => $3, p_served_models => $4,
     p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7,
     p_output_tokens => $8, p_reasoning_tokens => $9, p_requests => $10,
-    p_provider_costs_nano_usd => $11, p_provider_generation_ids => $12, p_authors => $13);
+    p_provider_costs_nano_usd => $11, p_provider_generation_ids => $12, p_authors => $13,
+    p_lock_timeout_milliseconds => $14);
 
 -- name: settle_sequential
 -- Settles holds of one organization, one after the other; see migrations/governor/functions/50_settle.sql.
@@ -70,7 +75,7 @@ FROM settle_sequential(
     p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7,
     p_output_tokens => $8, p_reasoning_tokens => $9, p_requests => $10,
     p_provider_costs_nano_usd => $11, p_provider_generation_ids => $12, p_authors => $13,
-    p_true_up_keys => $14);
+    p_true_up_keys => $14, p_lock_timeout_milliseconds => $15);
 
 -- name: settle_sequential_batch
 -- The same for several organizations.
@@ -83,7 +88,7 @@ FROM settle_sequential_batch(
     p_input_tokens => $6, p_cached_input_tokens => $7, p_cache_write_tokens => $8,
     p_output_tokens => $9, p_reasoning_tokens => $10, p_requests => $11,
     p_provider_costs_nano_usd => $12, p_provider_generation_ids => $13, p_authors => $14,
-    p_true_up_keys => $15);
+    p_true_up_keys => $15, p_lock_timeout_milliseconds => $16);
 
 -- name: void
 -- Voids one hold; with its request_id, also one that is still on its way.
@@ -118,4 +123,5 @@ SELECT organizations_to_sweep(p_retention => $1, p_limit => $2);
 -- name: sweep
 -- Ends holds of one organization whose retention time is over; see migrations/governor/functions/53_sweep.sql.
 SELECT released_holds, charged_holds
-FROM sweep_holds(p_organization_id => $1, p_retention => $2, p_limit => $3, p_author => $4);
+FROM sweep_holds(
+    p_organization_id => $1, p_retention => $2, p_limit => $3, p_author => $4, p_lock_timeout_milliseconds => $5);

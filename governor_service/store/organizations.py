@@ -12,9 +12,9 @@ from service_chassis.postgres.queries import load_queries
 QUERIES = load_queries(__package__, "organizations.sql")
 
 
-async def find(connection: Connection, organization_id: UUID) -> Organization | None:
+async def find(connection: Connection, organization_id: UUID, *, denies_unknown: bool) -> Organization | None:
     """None for one that nobody has set up, where such are denied."""
-    row = await connection.fetchrow(QUERIES["find_organization"], organization_id)
+    row = await connection.fetchrow(QUERIES["find_organization"], organization_id, denies_unknown)
     return Organization(organization_id=organization_id, **row) if row else None
 
 

@@ -1,12 +1,12 @@
 -- name: find_organization
--- An organization's tier and overrides, those of the default where it has never been seen; no row for one that nobody
--- has set up, where such are denied.
+-- An organization's tier and overrides, those of the default tier where it has never been seen; no row for one that
+-- nobody has set up, where such organizations are denied ($2).
 SELECT
     coalesce(o.tier, 'default') AS tier, o.workflow_limit_nano_usd, o.monthly_quota_nano_usd,
     o.create_time, o.update_time, o.author
 FROM (VALUES ($1::uuid)) AS asked (organization_id)
 LEFT JOIN organizations AS o USING (organization_id)
-WHERE o.is_set_up OR NOT denies_unknown_organizations();
+WHERE o.is_set_up OR NOT $2::boolean;
 
 -- name: set_organization
 -- Sets an organization's tier and overrides; see migrations/governor/functions/73_set_organization.sql.

@@ -40,6 +40,7 @@ async def adjust_entry(connection: Connection, request: AdjustRequest) -> Postin
     row = await connection.fetchrow(
         QUERIES["adjust_entry"],
         request.organization_id,
+        request.request_id,
         request.idempotency_key,
         request.content_hash,
         request.entry_id,

@@ -11,5 +11,5 @@ FROM record_usage(
 -- Corrects an entry by another; see migrations/governor/functions/61_adjust.sql.
 SELECT outcome, entry
 FROM adjust_entry(
-    p_organization_id => $1, p_idempotency_key => $2, p_request_hash => $3, p_entry_id => $4,
-    p_corrected_cost_nano_usd => $5, p_reason => $6, p_author => $7);
+    p_organization_id => $1, p_request_id => $2, p_idempotency_key => $3, p_request_hash => $4, p_entry_id => $5,
+    p_corrected_cost_nano_usd => $6, p_reason => $7, p_author => $8);

@@ -71,7 +71,9 @@ async def top_workflows(
         month=records.month(rows[0]["month"]),
         workflows=tuple(
             WorkflowMonthlyCost(
-                workflow_id=row["workflow_id"], cost_nano_usd=row["cost_nano_usd"], entries=row["entries"]
+                workflow_id=row["workflow_id"],
+                cost_nano_usd=int(row["cost_nano_usd"]),
+                entries=row["entries"],
             )
             for row in rows
             if row["workflow_id"] is not None
@@ -85,8 +87,8 @@ async def margin(connection: Connection, organization_id: UUID | None, month: da
     assert row is not None
     return Margin(
         month=records.month(row["month"]),
-        subscription_price_nano_usd=row["subscription_price_nano_usd"],
-        cost_nano_usd=row["cost_nano_usd"],
+        subscription_price_nano_usd=int(row["subscription_price_nano_usd"]),
+        cost_nano_usd=int(row["cost_nano_usd"]),
         organizations=row["organizations"],
     )
 

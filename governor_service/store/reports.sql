@@ -13,7 +13,7 @@ SELECT
         SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.cost_nano_usd DESC, m.model), '[]')
         FROM (
             SELECT
-                d.model, sum(d.cost_nano_usd)::bigint AS cost_nano_usd, sum(d.entries)::bigint AS entries,
+                d.model, sum(d.cost_nano_usd) AS cost_nano_usd, sum(d.entries)::bigint AS entries,
                 sum(d.input_tokens)::bigint AS input_tokens, sum(d.output_tokens)::bigint AS output_tokens
             FROM daily AS d
             GROUP BY d.model
@@ -22,7 +22,7 @@ SELECT
     (
         SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.day), '[]')
         FROM (
-            SELECT d.day, sum(d.cost_nano_usd)::bigint AS cost_nano_usd, sum(d.entries)::bigint AS entries
+            SELECT d.day, sum(d.cost_nano_usd) AS cost_nano_usd, sum(d.entries)::bigint AS entries
             FROM daily AS d
             GROUP BY d.day
         ) AS m
@@ -45,11 +45,11 @@ WITH asked AS (
 SELECT asked.month, t.workflow_id, t.cost_nano_usd, t.entries
 FROM asked
 LEFT JOIN LATERAL (
-    SELECT w.workflow_id, sum(w.cost_nano_usd)::bigint AS cost_nano_usd, sum(w.entries)::bigint AS entries
+    SELECT w.workflow_id, sum(w.cost_nano_usd) AS cost_nano_usd, sum(w.entries)::bigint AS entries
     FROM workflow_costs AS w
     WHERE w.organization_id = $1 AND w.month = asked.month
     GROUP BY w.workflow_id
-    HAVING $3::bigint IS NULL
+    HAVING $3::numeric IS NULL
         OR sum(w.cost_nano_usd) < $3
         OR (sum(w.cost_nano_usd) = $3 AND w.workflow_id > $4::uuid)
     ORDER BY 2 DESC, 1
@@ -64,8 +64,8 @@ WITH asked AS (
 )
 SELECT
     asked.month,
-    coalesce(sum(t.subscription_price_nano_usd), 0)::bigint AS subscription_price_nano_usd,
-    coalesce(sum(b.spent_nano_usd), 0)::bigint AS cost_nano_usd,
+    coalesce(sum(t.subscription_price_nano_usd), 0) AS subscription_price_nano_usd,
+    coalesce(sum(b.spent_nano_usd), 0) AS cost_nano_usd,
     count(o.organization_id) AS organizations
 FROM asked
 LEFT JOIN (
@@ -88,7 +88,7 @@ SELECT
         SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.cost_nano_usd DESC, m.model), '[]')
         FROM (
             SELECT
-                w.model, sum(w.cost_nano_usd)::bigint AS cost_nano_usd, sum(w.entries)::bigint AS entries,
+                w.model, sum(w.cost_nano_usd) AS cost_nano_usd, sum(w.entries)::bigint AS entries,
                 sum(w.input_tokens)::bigint AS input_tokens, sum(w.output_tokens)::bigint AS output_tokens
             FROM workflow_costs AS w
             WHERE w.organization_id = $1 AND w.workflow_id = $2

@@ -38,15 +38,23 @@ Answer = TypeVar("Answer")
 class SequentialDecisions:
     """Takes the decisions of a batch one after the other, in one transaction."""
 
-    def __init__(self, database: Database, prices: KnownPrices) -> None:
+    def __init__(self, database: Database, prices: KnownPrices, *, denies_unknown: bool) -> None:
         self._database = database
         self._prices = prices
+        self._denies_unknown = denies_unknown
 
     async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer]:
         """One answer a request, in their order."""
 
         async def work(connection: Connection) -> list[AuthorizeAnswer]:
-            rows = await _decide(connection, "authorize", requests, _authorize_arguments)
+            rows = await _decide(
+                connection,
+                "authorize",
+                requests,
+                _authorize_arguments,
+                self._denies_unknown,
+                self._database.lock_timeout_milliseconds,
+            )
             await self._prices.read(connection, {row["price_id"] for row in rows} - {None})
             return [self._authorize_answer(*each) for each in zip(requests, rows, strict=True)]
 
@@ -89,7 +97,13 @@ class SequentialDecisions:
         """One answer a request, in their order."""
 
         async def work(connection: Connection) -> list[SettleAnswer]:
-            rows = await _decide(connection, "settle", requests, _settle_arguments)
+            rows = await _decide(
+                connection,
+                "settle",
+                requests,
+                _settle_arguments,
+                self._database.lock_timeout_milliseconds,
+            )
             return [_settle_answer(row) for row in rows]
 
         return await self._database.write(work, is_one_statement=True)
@@ -114,6 +128,7 @@ async def _decide(
     name: str,
     items: Sequence[Item],
     arguments: Callable[[Sequence[Item]], tuple[Sequence[Any], ...]],
+    *policy: bool | int,
 ) -> list[asyncpg.Record]:
     """The rows of `{name}_sequential` for one organization, of `{name}_sequential_batch` for several, in the
     items' order."""
@@ -121,7 +136,9 @@ async def _decide(
     places = [place for _, group in groups for place in group]
     sorted_items = [items[place] for place in places]
     if len(groups) == 1:
-        rows = await connection.fetch(_QUERIES[f"{name}_sequential"], groups[0][0], *arguments(sorted_items))
+        rows = await connection.fetch(
+            _QUERIES[f"{name}_sequential"], groups[0][0], *arguments(sorted_items), *policy
+        )
     else:
         ends, end = [], 0
         for _, group in groups:
@@ -129,7 +146,7 @@ async def _decide(
             ends.append(end)
         organizations = [organization_id for organization_id, _ in groups]
         rows = await connection.fetch(
-            _QUERIES[f"{name}_sequential_batch"], organizations, ends, *arguments(sorted_items)
+            _QUERIES[f"{name}_sequential_batch"], organizations, ends, *arguments(sorted_items), *policy
         )
     found = dict(zip(places, rows, strict=True))
     return [found[place] for place in range(len(items))]

@@ -43,9 +43,10 @@ Answer = TypeVar("Answer")
 class SetBasedDecisions:
     """Takes the decisions of a batch as a set, in one statement."""
 
-    def __init__(self, database: Database, prices: KnownPrices) -> None:
+    def __init__(self, database: Database, prices: KnownPrices, *, denies_unknown: bool) -> None:
         self._database = database
         self._prices = prices
+        self._denies_unknown = denies_unknown
 
     async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer | None]:
         """One answer a request, in their order: a hold that was placed, or None."""
@@ -55,6 +56,8 @@ class SetBasedDecisions:
                 _QUERIES["authorize_set_based"],
                 [request.organization_id for request in requests],
                 *authorize_arguments(requests),
+                self._denies_unknown,
+                self._database.lock_timeout_milliseconds,
             )
             await self._prices.read(connection, {row["price_id"] for row in rows})
             return _answers(
@@ -98,6 +101,7 @@ class SetBasedDecisions:
                 _QUERIES["settle_set_based"],
                 [request.organization_id for request in requests],
                 *settle_arguments(requests),
+                self._database.lock_timeout_milliseconds,
             )
             return _answers(len(requests), rows, lambda place, lines: _settlement(requests[place], lines))
 

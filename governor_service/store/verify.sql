@@ -75,6 +75,14 @@ SELECT 'I1' AS invariant, h.organization_id, h.budget_key::text AS subject, form
 FROM highest AS h
 WHERE h.spent_nano_usd + h.held_nano_usd > h.limit_nano_usd + h.unguarded_nano_usd
 
+-- What no hold covered is a part of what was spent, and no budget is beyond its bound.
+UNION ALL
+SELECT 'I1', organization_id, budget_key, format(
+    'spent %s, held %s, unguarded %s', b.spent_nano_usd, b.held_nano_usd, b.unguarded_nano_usd)
+FROM account AS b
+WHERE b.unguarded_nano_usd > b.spent_nano_usd
+    OR b.spent_nano_usd::numeric + b.held_nano_usd > largest_total_nano_usd()
+
 UNION ALL
 SELECT 'I2', organization_id, budget_key, format(
     'spent %s, entries %s; held %s, live holds %s; unguarded %s, entries %s',
@@ -94,10 +102,10 @@ SELECT 'I3', (e).organization_id, (e).id::text, format(
 FROM entry
 WHERE (e).authorization_id IS NOT NULL AND (
     (a).state IS DISTINCT FROM 'SETTLED'
-    OR (e).overage_nano_usd <> greatest((e).cost_nano_usd - (e).held_nano_usd, 0)
     OR CASE (e).kind
         WHEN 'ADJUSTMENT' THEN (e).held_nano_usd <> 0 OR (e).adjusts_entry_id <> (a).entry_id
         ELSE (e).held_nano_usd NOT IN (0, (a).held_nano_usd) OR (e).id <> (a).entry_id
+            OR (e).overage_nano_usd <> greatest((e).cost_nano_usd - (e).held_nano_usd, 0)
     END)
 
 UNION ALL
@@ -187,7 +195,7 @@ FROM (
 FULL JOIN (
     SELECT
         organization_id, day, model,
-        ARRAY[sum(cost_nano_usd), count(*), sum(prompt_tokens), sum(completion_tokens)]::bigint[] AS figures
+        ARRAY[sum(cost_nano_usd), count(*), sum(prompt_tokens), sum(completion_tokens)]::numeric[] AS figures
     FROM ai_usage_ledger
     GROUP BY 1, 2, 3
 ) AS e USING (organization_id, day, model)
@@ -205,7 +213,7 @@ FROM (
 FULL JOIN (
     SELECT
         organization_id, month, workflow_id, model,
-        ARRAY[sum(cost_nano_usd), count(*), sum(prompt_tokens), sum(completion_tokens)]::bigint[] AS figures
+        ARRAY[sum(cost_nano_usd), count(*), sum(prompt_tokens), sum(completion_tokens)]::numeric[] AS figures
     FROM ai_usage_ledger
     GROUP BY 1, 2, 3, 4
 ) AS e USING (organization_id, month, workflow_id, model)
@@ -218,7 +226,7 @@ FROM (
 ) AS t
 FULL JOIN (
     SELECT
-        l.organization_id, l.month, label.key, label.value, ARRAY[sum(l.cost_nano_usd), count(*)]::bigint[] AS figures
+        l.organization_id, l.month, label.key, label.value, ARRAY[sum(l.cost_nano_usd), count(*)]::numeric[] AS figures
     FROM ai_usage_ledger AS l CROSS JOIN LATERAL jsonb_each_text(l.labels) AS label
     GROUP BY 1, 2, 3, 4
 ) AS e USING (organization_id, month, key, value)

@@ -57,6 +57,13 @@ class Database:
         # pool would make tasks and timers.
         self._kept: list[PoolConnectionProxy] = []
         self._settings = settings
+        self._begin = (
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
+            f"SET LOCAL statement_timeout = {_milliseconds(settings.database_statement_timeout_seconds)};"
+            f"SET LOCAL lock_timeout = {_milliseconds(settings.database_lock_timeout_seconds)};"
+            "SET LOCAL idle_in_transaction_session_timeout ="
+            f" {_milliseconds(settings.database_idle_in_transaction_timeout_seconds)}"
+        )
         # asyncpg's own acquire() queues without bound.
         self._slots = asyncio.Semaphore(settings.database_pool_size)
         self._waiters = 0
@@ -89,6 +96,11 @@ class Database:
         )
         return cls(pool, settings)
 
+    @property
+    def lock_timeout_milliseconds(self) -> int:
+        """For a write of one statement, which has to set it itself."""
+        return int(_milliseconds(self._settings.database_lock_timeout_seconds))
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
         """One connection, each statement by itself and consistent in itself; within the call's deadline."""
@@ -107,7 +119,10 @@ class Database:
     async def write(self, work: Callable[[Connection], Awaitable[T]], *, is_one_statement: bool = False) -> T:
         """Runs `work` in one READ COMMITTED transaction and returns once that is committed.
 
-        Where `work` `is_one_statement`, that is a transaction by itself, without two round trips more.
+        Its timeouts are set with it: a pooler may drop what a connection asked for when it was opened.
+
+        Where `work` `is_one_statement`, that is a transaction by itself, without two round trips more. It has
+        to set `lock_timeout` itself (`lock_timeout_milliseconds`).
 
         A Refusal out of `work` rolls back and passes. Serialization failures and deadlocks run the whole of
         it again, at most three times in all. Once it has begun it ends as it would have, also when the caller
@@ -217,7 +232,7 @@ class Database:
         # asyncpg's transaction() throws the tag of COMMIT away, and with it the only sign that everything was
         # rolled back because an error was caught on the way.
         async with self._connection() as connection:
-            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            await connection.execute(self._begin)
             try:
                 result = await work(connection)
             except (asyncpg.PostgresError, Refusal):

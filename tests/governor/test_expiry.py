@@ -43,7 +43,7 @@ async def sweep_once(governor: Governor, retention: timedelta = DAY) -> tuple[in
     settings = GovernorSettings()
     database = await Database.open(governor.dsn, settings, application_name="test")
     try:
-        return await sweep(HoldStore(database, settings), retention)
+        return await sweep(HoldStore(database, settings, denies_unknown=False), retention)
     finally:
         await database.close()
 

@@ -55,7 +55,7 @@ async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection:
             outcome = await connection.fetchval(
                 "SELECT outcome FROM settle_sequential("
                 "$1, ARRAY[$2::uuid], ARRAY['\\x01'::bytea], ARRAY[$3::uuid], ARRAY[''],"
-                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}')",
+                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}', 3000)",
                 UUID(governor.organization_id),
                 UUID(authorization_id),
                 uuid4(),
@@ -91,13 +91,14 @@ async def test_a_batch_reads_its_own_holds_and_budgets(
             placed = await connection.fetch(
                 "SELECT * FROM authorize_set_based("
                 "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
-                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
+                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}',"
+                " false, 3000)",
                 organization_id,
                 hold_id,
             )
             settled = await connection.fetch(
                 "SELECT * FROM settle_set_based(ARRAY[$1::uuid], ARRAY[$2::uuid], '{a}', ARRAY[''],"
-                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}')",
+                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}', 3000)",
                 organization_id,
                 hold_id,
             )

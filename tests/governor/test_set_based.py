@@ -58,8 +58,8 @@ class World:
     def __post_init__(self) -> None:
         prices = KnownPrices()
         self.set_based, self.sequential = (
-            SetBasedDecisions(self.database, prices),
-            SequentialDecisions(self.database, prices),
+            SetBasedDecisions(self.database, prices, denies_unknown=False),
+            SequentialDecisions(self.database, prices, denies_unknown=False),
         )
 
     def id(self, name: str) -> UUID:
@@ -257,7 +257,8 @@ async def test_an_organization_that_was_made_since_the_lock_is_left_out(governor
             governor.sql(
                 "SELECT * FROM authorize_set_based("
                 "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
-                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}')",
+                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}',"
+                " false, 3000)",
                 organization_id,
                 uuid4(),
             )

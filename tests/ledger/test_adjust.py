@@ -46,24 +46,90 @@ async def test_it_posts_the_difference_where_the_original_was_posted(verified_go
 
 
 async def test_targets_do_not_add_up(verified_governor: Governor) -> None:
-    """S8: ten who correct at once to the same figure correct it once."""
+    """S8: ten who correct at once to the same figure correct it once, and each is told by which entry."""
     governor = verified_governor
     original = await settled(governor)
     corrections = await asyncio.gather(*(adjust(governor, original, 500_000) for _ in range(10)))
-    assert sorted(entry.cost_nano_usd for entry in corrections) == [500_000 - COST] + [0] * 9
+    assert {entry.entry_id for entry in corrections} == {corrections[0].entry_id}
+    assert corrections[0].cost_nano_usd == 500_000 - COST
+    assert len(await governor.entries()) == 2
     assert await figures(governor) == (500_000, 0, 0)
     assert (await adjust(governor, original, 0)).cost_nano_usd == -500_000
     assert await figures(governor) == (0, 0, 0)
 
 
 async def test_what_it_adds_is_unguarded(verified_governor: Governor) -> None:
-    """S4: no hold covered it; what a later correction takes back stays counted."""
+    """S4: no hold covered it; a later correction takes that back first."""
     governor = verified_governor
     original = await settled(governor)
     dearer = await adjust(governor, original, COST + 7)
     assert (dearer.cost_nano_usd, dearer.overage_nano_usd, flags(dearer)) == (7, 7, {"UNGUARDED"})
+    back = await adjust(governor, original, COST - 5)
+    assert (back.cost_nano_usd, back.overage_nano_usd, flags(back)) == (-12, -7, set())
+    assert await figures(governor) == (COST - 5, 0, 0)
+    # What was given back may be held by others: the hold covers it no more.
     await adjust(governor, original, COST)
-    assert await figures(governor) == (COST, 0, 7)
+    assert await figures(governor) == (COST, 0, 5)
+
+
+async def test_recorded_usage_is_unguarded_at_every_price(verified_governor: Governor) -> None:
+    """S4: no hold covers any of it, so that unguarded is what is spent, down and up again."""
+    governor = verified_governor
+    entry = await record(governor)
+    assert await figures(governor) == (COST, 0, COST)
+    for target in (40, 70, 0, COST, 10**9, 1):
+        await adjust(governor, entry, target)
+        assert await figures(governor) == (target, 0, target)
+
+
+async def test_a_late_settlement_is_corrected_with_what_no_hold_covered(verified_governor: Governor) -> None:
+    """S4: the hold was released before, so that all of its cost is unguarded, whatever it is corrected to."""
+    governor = verified_governor
+    held = await governor.authorize()
+    await governor.void(held)
+    late = (await governor.settle(held, USAGE)).entry
+    assert late.overage_nano_usd == COST
+    for target in (COST // 2, COST, COST + 1):
+        await adjust(governor, late, target)
+        assert await figures(governor) == (target, 0, target)
+
+
+async def test_overage_is_corrected_first(verified_governor: Governor) -> None:
+    """S4: a correction takes back what exceeded the hold first, and then what the hold covered."""
+    governor = verified_governor
+    held = await governor.authorize()
+    usage = entry_pb2.Usage(input_tokens=3000, requests=1)
+    entry = (await governor.settle(held, usage)).entry
+    assert await figures(governor) == (3_000_000, 0, 3_000_000 - HOLD)
+    for target, unguarded in ((HOLD + 1, 1), (HOLD - 1, 0), (HOLD, 1), (HOLD + 1, 2)):
+        await adjust(governor, entry, target)
+        assert await figures(governor) == (target, 0, unguarded)
+
+
+async def test_a_target_that_is_reached_posts_nothing(verified_governor: Governor) -> None:
+    """S8: the answer is the entry that made it so, for a replay too, whatever came after."""
+    governor = verified_governor
+    original = await settled(governor)
+    requests = [
+        governor_pb2.AdjustRequest(
+            organization_id=governor.organization_id,
+            request_id=new_id(),
+            entry_id=original.entry_id,
+            corrected_cost_nano_usd=target,
+            reason="test",
+        )
+        for target in (COST, 5, 5)
+    ]
+    answers = [await governor.stub.Adjust(request) for request in requests]
+    assert answers[0] == original
+    assert answers[2] == answers[1]
+    assert await governor.entries() == [original, answers[1]]
+    await adjust(governor, original, 6)
+    assert [await governor.stub.Adjust(request) for request in requests] == answers
+    assert len(await governor.entries()) == 3
+    assert await figures(governor) == (6, 0, 1)
+    requests[2].corrected_cost_nano_usd = 7
+    assert (await refusal(governor.stub.Adjust(requests[2]))).reason == "REQUEST_ID_REUSED"
 
 
 async def test_it_may_go_past_a_limit(verified_governor: Governor) -> None:
@@ -95,7 +161,7 @@ async def test_recorded_usage_is_corrected_on_its_own_budgets(verified_governor:
     assert (await adjust(governor, before, 0)).cost_nano_usd == -COST
     await adjust(governor, after, 1_000_000)
     assert (await label_budget(10**9)).spent_nano_usd == 1_000_000
-    assert await figures(governor) == (1_000_000, 0, 2 * COST + 200_000)
+    assert await figures(governor) == (1_000_000, 0, 1_000_000)
 
 
 async def test_a_hold_of_last_month_is_corrected_in_last_month(verified_governor: Governor) -> None:
@@ -116,21 +182,21 @@ async def test_a_hold_of_last_month_is_corrected_in_last_month(verified_governor
 async def test_an_unknown_outcome_comes_to_its_true_cost_also_after_an_adjustment(
     verified_governor: Governor, corrected: int
 ) -> None:
-    """S9: Settle with usage knows better; what it adds above the correction is unguarded."""
+    """S9: Settle with usage knows better; what it adds to the lowest correction is unguarded."""
     governor = verified_governor
     held = await governor.authorize()
     unknown = (await governor.settle(held)).entry
     await adjust(governor, unknown, corrected)
     trued_up = await governor.settle(held, USAGE)
     assert (trued_up.entry.kind, trued_up.entry.cost_nano_usd) == (ADJUSTMENT, COST - corrected)
-    unguarded = max(0, corrected - HOLD) + max(0, COST - corrected)
+    unguarded = max(0, COST - corrected)
     assert await figures(governor) == (COST, 0, unguarded)
     assert await violations(governor) == []
 
     # And Adjust has the last word again.
     await adjust(governor, unknown, 42)
     assert (await governor.settle(held, USAGE)).entry == trued_up.entry
-    assert await figures(governor) == (42, 0, unguarded)
+    assert await figures(governor) == (42, 0, min(42, unguarded))
 
 
 async def test_true_up_against_adjust_at_once(verified_governor: Governor) -> None:

@@ -106,6 +106,8 @@ async def test_random_traffic_leaves_no_violation(governor: Governor) -> None:
     ("invariant", "tampering"),
     [
         ("I1", "UPDATE tiers SET workflow_limit_nano_usd = 1; DELETE FROM tier_changes"),
+        ("I1", "UPDATE budgets SET unguarded_nano_usd = spent_nano_usd + 1"),
+        ("I1", "UPDATE budgets SET spent_nano_usd = 9e18, unguarded_nano_usd = 9e18"),
         ("I2", "UPDATE budgets SET spent_nano_usd = spent_nano_usd + 1"),
         ("I2", "UPDATE budgets SET held_nano_usd = held_nano_usd - 1 WHERE held_nano_usd > 0"),
         ("I2", "UPDATE budgets SET unguarded_nano_usd = unguarded_nano_usd + 1"),

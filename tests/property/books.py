@@ -20,6 +20,7 @@ from tests.property.operations import (
 )
 
 ENTRY_COST_MAX = 10**15
+TOTAL_MAX = 9 * 10**18
 RETENTION = timedelta(hours=24)
 LONGEST_HOLD = timedelta(hours=24)
 DEFAULT_TIER = SetTier(None, "default", workflow_limit=10**9, monthly_quota=25 * 10**9)

@@ -9,6 +9,7 @@ from tests.property.accounts import Accounts
 from tests.property.books import (
     ENTRY_COST_MAX,
     LONGEST_HOLD,
+    TOTAL_MAX,
     Decision,
     Hold,
     Organization,
@@ -46,9 +47,14 @@ class Holds(Accounts):
             return bound(price.rates, call.input_tokens, output_tokens, call.requests or 1)
 
         def fits(hold: int) -> bool:
-            return hold <= ENTRY_COST_MAX and all(
-                b.limit is None or b.spent + b.held + hold <= b.limit for b in budgets
+            return (
+                hold <= ENTRY_COST_MAX
+                and fits_limits(hold)
+                and all(b.spent + b.held + hold <= TOTAL_MAX for b in budgets)
             )
+
+        def fits_limits(hold: int) -> bool:
+            return all(b.limit is None or b.spent + b.held + hold <= b.limit for b in budgets)
 
         asked = list(dict.fromkeys(canonical(model) for model in call.models))
         eligible: list[Price] = []
@@ -105,7 +111,7 @@ class Holds(Accounts):
         cheapest = min(in_order, key=lambda price: hold_of(price, call.output_tokens))
         return Decision(
             budgets,
-            "BUDGET_EXCEEDED",
+            "VALUE_TOO_LARGE" if fits_limits(hold_of(cheapest, call.output_tokens)) else "BUDGET_EXCEEDED",
             cheapest.model,
             cheapest,
             call.output_tokens,
@@ -164,6 +170,8 @@ class Holds(Accounts):
             details["tightest_nano_usd"] = min(
                 (max(0, (b.limit or 0) - b.spent - b.held) for b in denying or limited), default=-1
             )
+        elif decision.denial == "VALUE_TOO_LARGE":
+            details["field"] = "input_tokens_max"
         elif decision.model:
             details["model"] = decision.model
         assert decision.denial is not None

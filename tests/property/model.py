@@ -15,6 +15,7 @@ from tests.property.books import (
     RETENTION,
     Charge,
     Hold,
+    Organization,
     canonical,
     month_of,
     rated_cost,
@@ -153,12 +154,13 @@ class Model(Holds):
 
         cost, flags = charge.cost, charge.flags
         live = hold.held if hold.state == "PENDING" else 0
+        overage = max(0, cost - live)
         if hold.is_unknown:
-            cost -= sum(e.cost for e in organization.entries if hold.entry in (e.sequence, e.adjusts))
+            assert hold.entry is not None
+            cost, overage = self._to_target(organization, hold.entry, cost)
         elif hold.state_at(now) != "PENDING":
             flags |= {"LATE"}
-        overage = max(0, cost - live)
-        if overage:
+        if overage > 0:
             flags |= {"OVERAGE"}
         kind = "ADJUSTMENT" if hold.is_unknown else "UNKNOWN" if settle.usage is None else "USAGE"
         entry = self._post(
@@ -194,6 +196,15 @@ class Model(Holds):
             settled_with=by,
         )
         return self._settled(name.organization, entry.sequence, replayed=False)
+
+    def _to_target(self, organization: Organization, sequence: int, target: int) -> tuple[int, int]:
+        """Cost and overage of the adjustment that brings an entry to a target.
+
+        What it takes back is first what no hold covered; what it adds, no hold covers.
+        """
+        chain = [e for e in organization.entries if sequence in (e.sequence, e.adjusts)]
+        cost = target - sum(e.cost for e in chain)
+        return cost, max(cost, -sum(e.overage for e in chain))
 
     def _record(self, record: RecordUsage, now: datetime) -> Answer:
         organization = self.organizations[record.organization]
@@ -250,8 +261,11 @@ class Model(Holds):
         original = organization.entries[sequence - 1]
         if original.kind == "ADJUSTMENT":
             return Refused("INVALID_FIELD", frozenset({("field", "entry_id")}))
-        so_far = sum(e.cost for e in organization.entries if sequence in (e.sequence, e.adjusts))
-        cost = adjust.corrected_cost - so_far
+        cost, overage = self._to_target(organization, sequence, adjust.corrected_cost)
+        if cost == 0:
+            made_it_so = [e for e in organization.entries if sequence in (e.sequence, e.adjusts)][-1]
+            self.did(adjust, adjust.organization, adjust.request, made_it_so.sequence)
+            return made_it_so
         entry = self._post(
             replace(
                 original,
@@ -262,9 +276,9 @@ class Model(Holds):
                 rated_cost=0,
                 provider_cost=None,
                 held=0,
-                overage=max(0, cost),
+                overage=overage,
                 price=None,
-                flags=frozenset({"UNGUARDED"} if cost > 0 else ()),
+                flags=frozenset({"UNGUARDED"} if overage > 0 else ()),
                 adjusts=sequence,
                 create_time=now,
             ),

@@ -81,15 +81,18 @@ class World:
         await self._connection.execute(_CLOCK)
         settings = GovernorSettings(database_pool_size=4)
         self._database = await Database.open(dsn, settings, application_name="model")
-        holds = HoldStore(self._database, settings)
+        holds = HoldStore(self._database, settings, denies_unknown=False)
         self._holds = holds
         self._servicers = (
             GovernorServicer(holds, self._database),
-            BudgetServicer(self._database),
+            BudgetServicer(self._database, denies_unknown=False),
             PricingServicer(self._database),
         )
         self._server = GrpcServer(
-            host="127.0.0.1", port=0, services=services(self._database, holds), error_domain=ERROR_DOMAIN
+            host="127.0.0.1",
+            port=0,
+            services=services(self._database, holds, denies_unknown=False),
+            error_domain=ERROR_DOMAIN,
         )
         port = await self._server.start()
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")

@@ -7,13 +7,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT '00000000-0000-0000-0000-000000000000'::uuid
 $$;
 
--- Whether the session's setting says that organizations have to be set up before they may spend
--- (GOVERNOR_UNKNOWN_ORGANIZATIONS=deny).
-CREATE OR REPLACE FUNCTION denies_unknown_organizations() RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT coalesce(current_setting('governor.unknown_organizations', true) = 'deny', false)
-$$;
-
 -- Locks an organization and returns its last sequence. An organization that has no row yet gets one, with the default
 -- tier; with p_makes_row false, nothing is locked instead, and the answer is NULL.
 CREATE OR REPLACE FUNCTION lock_organization(p_organization_id uuid, p_makes_row boolean DEFAULT true) RETURNS bigint
@@ -33,8 +26,10 @@ BEGIN
 END
 $$;
 
--- The terms of an organization; those of the default tier, where it has no row.
-CREATE OR REPLACE FUNCTION terms_of(p_organization_id uuid) RETURNS organization_terms
+-- The terms of an organization; those of the default tier, where it has no row. p_denies_unknown: organizations have to
+-- be set up before they may spend (GOVERNOR_UNKNOWN_ORGANIZATIONS=deny). It is a parameter of every decision: a setting
+-- of the session could be lost behind a pooler.
+CREATE OR REPLACE FUNCTION terms_of(p_organization_id uuid, p_denies_unknown boolean) RETURNS organization_terms
 LANGUAGE sql STABLE AS $$
     SELECT (
         coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd),
@@ -43,7 +38,7 @@ LANGUAGE sql STABLE AS $$
         t.downgrade_threshold_percent,
         EXISTS (SELECT FROM budget_limits AS l WHERE l.organization_id = p_organization_id),
         CASE
-            WHEN denies_unknown_organizations() AND o.is_set_up IS NOT TRUE THEN 'ORGANIZATION_UNKNOWN'
+            WHEN p_denies_unknown AND o.is_set_up IS NOT TRUE THEN 'ORGANIZATION_UNKNOWN'
             WHEN '' = ANY (frozen.models) THEN 'FROZEN'
         END,
         frozen.models

@@ -143,6 +143,17 @@ BEGIN
 END
 $$;
 
+-- Whether an amount more would take one of these budgets beyond its bound.
+CREATE OR REPLACE FUNCTION exceeds_total(p_organization_id uuid, p_budget_keys text[], p_nano_usd numeric)
+RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM budgets AS b
+        WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (p_budget_keys)
+            AND b.spent_nano_usd + b.held_nano_usd > largest_total_nano_usd() - p_nano_usd
+    )
+$$;
+
 -- Raises an error where fewer budgets were moved than had to be: a hold has lost one of its budgets.
 CREATE OR REPLACE FUNCTION all_were_moved(p_moved bigint, p_budgets bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$

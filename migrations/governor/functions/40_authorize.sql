@@ -10,6 +10,7 @@
 -- Sets `outcome` to
 --   GRANTED              with the model, its price, the output tokens and the hold;
 --   BUDGET_EXCEEDED      with the model and the hold of the cheapest candidate;
+--   VALUE_TOO_LARGE      the same, where no limit denies it, but the bound of an entry or of a budget's total does;
 --   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   with the first candidate, where none is eligible;
 --   FROZEN, ORGANIZATION_UNKNOWN                  without a model, where nothing is authorized for the organization;
 -- and always returns the budgets that apply, as they stand before the hold.
@@ -17,7 +18,8 @@
 --
 -- Steps:
 --   1. The budgets that apply, their limits and figures; a refusal of the whole organization ends here.
---   2. What is available in the tightest budget, and whether the month is past its downgrade threshold.
+--   2. What is available in the tightest budget and within the bounds, and whether the month is past its downgrade
+--      threshold.
 --   3. The order of the candidates: the caller's or, past the threshold, the cheapest first.
 --   4. Each candidate in that order: eligible? Does it fit in full, does it fit with fewer output tokens, is it the
 --      cheapest so far?
@@ -35,8 +37,9 @@ CREATE OR REPLACE FUNCTION decide_authorization(
 LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 DECLARE
-    -- No single call may cost more than the ledger takes in one entry.
-    v_available_nano_usd numeric := 1000000000000000;
+    -- What the tightest limit leaves (NULL: there is no limit), and what the bounds of entries and totals leave of that.
+    v_within_limits_nano_usd numeric;
+    v_available_nano_usd numeric := largest_entry_nano_usd();
     v_past_threshold boolean := false;
     v_models text[];
     v_price prices;
@@ -65,8 +68,10 @@ BEGIN
 
     -- 2.
     FOR i IN 1 .. cardinality(budget_keys) LOOP
-        v_available_nano_usd := least(v_available_nano_usd,
+        v_within_limits_nano_usd := least(v_within_limits_nano_usd,
             limits_nano_usd[i]::numeric - spent_nano_usd[i] - held_before_nano_usd[i]);
+        v_available_nano_usd := least(v_available_nano_usd, v_within_limits_nano_usd,
+            largest_total_nano_usd()::numeric - spent_nano_usd[i] - held_before_nano_usd[i]);
         IF starts_with(budget_keys[i], 'month/') THEN
             v_past_threshold := coalesce((spent_nano_usd[i]::numeric + held_before_nano_usd[i]) * 100
                 > limits_nano_usd[i]::numeric * p_terms.downgrade_threshold_percent, false);
@@ -129,7 +134,8 @@ BEGIN
         output_tokens_max := v_reduced_tokens;
         held_nano_usd := hold_nano_usd(v_reduced_price, p_input_tokens_max, v_reduced_tokens, p_requests_max);
     ELSIF outcome IS NULL AND v_cheapest_model IS NOT NULL THEN
-        outcome := 'BUDGET_EXCEEDED';
+        outcome := CASE WHEN v_cheapest_hold_nano_usd > v_within_limits_nano_usd THEN 'BUDGET_EXCEEDED'
+            ELSE 'VALUE_TOO_LARGE' END;
         model := v_cheapest_model;
         output_tokens_max := p_output_tokens_max;
         held_nano_usd := v_cheapest_hold_nano_usd;
@@ -155,7 +161,8 @@ $$;
 -- The answer of CheckBudget: the decision on one consistent snapshot, and the budgets that it was made on.
 CREATE OR REPLACE FUNCTION check_budget(
     p_organization_id uuid, p_workflow_id uuid, p_labels jsonb, p_models text[],
-    p_input_tokens_max bigint, p_output_tokens_max bigint, p_output_tokens_min bigint, p_requests_max bigint
+    p_input_tokens_max bigint, p_output_tokens_max bigint, p_output_tokens_min bigint, p_requests_max bigint,
+    p_denies_unknown boolean
 )
 RETURNS TABLE (
     outcome text, model text, output_tokens_max bigint, held_nano_usd bigint,
@@ -167,8 +174,8 @@ LANGUAGE sql STABLE AS $$
         d.outcome, d.model, d.output_tokens_max, d.held_nano_usd,
         d.budget_keys, d.limits_nano_usd, d.spent_nano_usd, d.held_before_nano_usd, d.unguarded_nano_usd
     FROM decide_authorization(
-        p_organization_id, terms_of(p_organization_id), governor_now(), p_workflow_id, p_labels, p_models,
-        p_input_tokens_max, p_output_tokens_max, p_output_tokens_min, p_requests_max) AS d
+        p_organization_id, terms_of(p_organization_id, p_denies_unknown), governor_now(), p_workflow_id, p_labels,
+        p_models, p_input_tokens_max, p_output_tokens_max, p_output_tokens_min, p_requests_max) AS d
 $$;
 
 -- Decides a batch as a set and writes it as a set. An organization is part of the set where each of its requests in the
@@ -192,7 +199,8 @@ CREATE OR REPLACE FUNCTION authorize_set_based(
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_requests_max bigint[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
-    p_candidates text[]
+    p_candidates text[],
+    p_denies_unknown boolean, p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
     item integer, price_id uuid, held_nano_usd bigint, month text, create_time timestamptz,
@@ -212,6 +220,7 @@ DECLARE
     v_month text;
     v_periods text[];
 BEGIN
+    PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
     -- The one lock order: organizations, sorted by id. Requests of an organization that is made after this are left
     -- out, since its row is not locked.
     v_locked := ARRAY(
@@ -232,7 +241,7 @@ BEGIN
             coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
             coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,
             t.downgrade_threshold_percent,
-            (o.is_set_up OR NOT denies_unknown_organizations())
+            (o.is_set_up OR NOT p_denies_unknown)
                 AND (t.allowed_models = '{}' OR a.model = ANY (t.allowed_models))
                 AND NOT EXISTS (
                     SELECT FROM freezes AS f
@@ -294,7 +303,8 @@ BEGIN
     decided AS MATERIALIZED (
         SELECT d.*, bool_and(
             -- Without a price there is no hold, and the comparison is NULL.
-            d.is_eligible AND d.hold_nano_usd <= 1000000000000000 IS TRUE
+            d.is_eligible AND d.hold_nano_usd <= largest_entry_nano_usd() IS TRUE
+            AND d.spent_nano_usd + d.held_nano_usd <= largest_total_nano_usd()
             AND d.spent_nano_usd + d.held_nano_usd <= d.limit_nano_usd IS NOT FALSE
             -- The threshold counts before the hold: a month that is past it grants the cheapest candidate.
             AND NOT (starts_with(d.budget_key, 'month/') AND coalesce(
@@ -353,7 +363,7 @@ $$;
 --   GRANTED, REPLAYED            the hold, and its budgets as they stand now;
 --   AUTHORIZATION_NOT_PENDING    a replay of a hold that has ended: its id, state and entry;
 --   REQUEST_ID_REUSED            the id was used with other content;
---   BUDGET_EXCEEDED              the model and the hold of the cheapest candidate, and the budgets;
+--   BUDGET_EXCEEDED, VALUE_TOO_LARGE   the model and the hold of the cheapest candidate, and the budgets;
 --   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   the first candidate;
 --   FROZEN, ORGANIZATION_UNKNOWN                  no model: nothing is authorized for the organization.
 -- A hold that stands is replayed even if its model or its organization has been frozen since.
@@ -365,7 +375,8 @@ CREATE OR REPLACE FUNCTION authorize_sequential(
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
-    p_candidates text[]
+    p_candidates text[],
+    p_denies_unknown boolean, p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
     item integer, outcome text,
@@ -386,9 +397,10 @@ DECLARE
     v_account budgets;
     v_models text[];
 BEGIN
-    v_is_locked := lock_organization(p_organization_id, NOT denies_unknown_organizations()) IS NOT NULL;
+    PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
+    v_is_locked := lock_organization(p_organization_id, NOT p_denies_unknown) IS NOT NULL;
     v_now := governor_now();
-    v_terms := terms_of(p_organization_id);
+    v_terms := terms_of(p_organization_id, p_denies_unknown);
     IF NOT v_is_locked THEN
         -- Even if it has been set up since: without the lock nothing may be decided.
         v_terms.refusal := 'ORGANIZATION_UNKNOWN';
@@ -496,7 +508,8 @@ CREATE OR REPLACE FUNCTION authorize_sequential_batch(
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
-    p_candidates text[]
+    p_candidates text[],
+    p_denies_unknown boolean, p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
     item integer, outcome text,
@@ -517,7 +530,7 @@ BEGIN
             p_authorization_ids[a:z], p_request_ids[a:z], p_request_hashes[a:z], p_workflow_ids[a:z],
             p_input_tokens_max[a:z], p_output_tokens_max[a:z], p_output_tokens_min[a:z], p_requests_max[a:z],
             p_hold_durations[a:z], p_on_expiry[a:z], p_labels[a:z],
-            p_candidates[a:z]);
+            p_candidates[a:z], p_denies_unknown, p_lock_timeout_milliseconds);
         a := z + 1;
     END LOOP;
 END

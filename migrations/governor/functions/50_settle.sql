@@ -1,6 +1,7 @@
 -- Settle: how a hold ends with what its call really used.
 --
 --   charge_of                 what a settlement charges, and its flags: the pure part
+--   adjusted_so_far           what an entry and its adjustments come to
 --   settle_set_based          settles the plain settlements of a batch, of any organizations, as one set
 --   settle_sequential         settles holds of one organization one after the other: every case there is
 --   settle_sequential_batch   the same for several organizations
@@ -46,6 +47,31 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     CROSS JOIN LATERAL (SELECT greatest(charge.nano_usd - p_live_nano_usd, 0) AS nano_usd) AS overage
 $$;
 
+-- What an entry and its adjustments have cost so far, and how much of that no hold covered.
+--
+-- A hold covers the cost of its entry up to its amount. Where an adjustment lowers the cost, what is taken back is first
+-- what no hold covered, and then it is free for other holds: an adjustment that raises the cost again is not covered.
+-- So the overage of an adjustment is greatest(difference, -overage so far), and a budget's unguarded amount, the sum of
+-- overages, is never above what it has spent.
+CREATE OR REPLACE FUNCTION adjusted_so_far(
+    p_organization_id uuid, p_entry_id uuid, OUT cost_nano_usd numeric, OUT overage_nano_usd numeric
+)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    v_original ai_usage_ledger;
+BEGIN
+    -- Two look-ups by key: the planner may make one look-up with OR a scan of the whole ledger.
+    SELECT * INTO v_original FROM ai_usage_ledger AS e
+    WHERE e.organization_id = p_organization_id AND e.idempotency_key = p_entry_id;
+    SELECT v_original.cost_nano_usd + coalesce(sum(e.cost_nano_usd), 0),
+        v_original.overage_nano_usd + coalesce(sum(e.overage_nano_usd), 0)
+    INTO cost_nano_usd, overage_nano_usd
+    FROM ai_usage_ledger AS e
+    WHERE e.organization_id = p_organization_id AND e.adjusts_entry_id = p_entry_id;
+END
+$$;
+
 -- Settles the plain settlements of a batch as a set: the hold is live, the usage is known, and the granted model served.
 -- Settlements do not depend on each other, so that each plain one is part of the set. All others are left out;
 -- settle_sequential decides them.
@@ -68,7 +94,8 @@ CREATE OR REPLACE FUNCTION settle_set_based(
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_served_models text[],
     p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
     p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
-    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
+    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[],
+    p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
     item integer, sequence bigint, workflow_id uuid, requested_model text, model text,
@@ -88,6 +115,7 @@ DECLARE
     v_locked uuid[];
     v_now timestamptz;
 BEGIN
+    PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
     -- The one lock order: organizations, sorted by id. Settlements of an organization that is made after this are left
     -- out, since its row is not locked.
     v_locked := ARRAY(
@@ -134,8 +162,10 @@ BEGIN
         WHERE s.organization_id = ANY (v_locked)
             AND state_at(h.state, h.expire_time, v_now) = 'PENDING'
             AND s.settlement_hash IS NOT NULL AND s.served_model IN ('', h.model)
-            -- No entry is above a million USD.
-            AND charge.cost_nano_usd <= 1000000000000000
+            AND charge.cost_nano_usd <= largest_entry_nano_usd()
+            -- Only overage takes a budget nearer to its bound. One that the batch could take beyond it is left out.
+            AND (charge.overage_nano_usd = 0 OR NOT exceeds_total(
+                s.organization_id, h.budget_keys, largest_entry_nano_usd()::numeric * cardinality(p_authorization_ids)))
             -- No earlier item settles the same hold.
             AND array_position(p_authorization_ids, s.authorization_id) = s.item
     ),
@@ -222,7 +252,8 @@ $$;
 --   SETTLED, REPLAYED            the ledger entry, and the hold's budgets as they stand now;
 --   AUTHORIZATION_NOT_FOUND      the organization has no such hold;
 --   AUTHORIZATION_NOT_PENDING    `hold_state` and `entry` tell how it ended;
---   COST_TOO_LARGE               above what one entry takes: the hold stays as it is.
+--   COST_TOO_LARGE               above what one entry takes: the hold stays as it is;
+--   TOTAL_TOO_LARGE              a budget would go beyond its bound: the hold stays as it is.
 --
 -- Steps: lock the organization; then, for each item,
 --   1. find the hold and the state that it is in;
@@ -235,7 +266,8 @@ CREATE OR REPLACE FUNCTION settle_sequential(
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
     p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
     p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
-    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
+    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[],
+    p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
     item integer, outcome text, hold_state text, entry jsonb,
@@ -245,7 +277,6 @@ RETURNS TABLE (
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    c_cost_max_nano_usd CONSTANT bigint := 1000000000000000;
     v_now timestamptz;
     v_terms organization_terms;
     v_last_sequence bigint;
@@ -259,14 +290,16 @@ DECLARE
     v_live_nano_usd bigint;
     v_cost_nano_usd numeric;
     v_overage_nano_usd numeric;
+    v_so_far record;
     v_entry_id uuid;
     v_account budgets;
 BEGIN
+    PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
     SELECT o.last_sequence INTO v_last_sequence FROM organizations AS o
     WHERE o.organization_id = p_organization_id FOR UPDATE;
     v_sequence := v_last_sequence;
     v_now := governor_now();
-    v_terms := terms_of(p_organization_id);
+    v_terms := terms_of(p_organization_id, p_denies_unknown => false);
 
     FOR i IN 1 .. cardinality(p_authorization_ids) LOOP
         item := i;
@@ -328,8 +361,18 @@ BEGIN
                 hold_state IN ('SUSPENSE', 'VOIDED', 'EXPIRED'),
                 p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
                 p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_provider_costs_nano_usd[i]) AS c;
-            IF v_charge.cost_nano_usd > c_cost_max_nano_usd THEN
+            v_cost_nano_usd := v_charge.cost_nano_usd;
+            v_overage_nano_usd := v_charge.overage_nano_usd;
+            IF v_is_true_up THEN
+                v_so_far := adjusted_so_far(p_organization_id, v_hold.entry_id);
+                v_cost_nano_usd := v_cost_nano_usd - v_so_far.cost_nano_usd;
+                v_overage_nano_usd := greatest(v_cost_nano_usd, -v_so_far.overage_nano_usd);
+            END IF;
+            IF v_charge.cost_nano_usd > largest_entry_nano_usd() THEN
                 outcome := 'COST_TOO_LARGE';
+            ELSIF v_overage_nano_usd > 0 AND exceeds_total(p_organization_id, budget_keys, v_overage_nano_usd) THEN
+                -- Only overage takes a budget nearer to its bound.
+                outcome := 'TOTAL_TOO_LARGE';
             END IF;
         END IF;
 
@@ -337,17 +380,8 @@ BEGIN
         IF outcome IS NULL THEN
             -- From here on it must succeed.
             outcome := 'SETTLED';
-            v_cost_nano_usd := v_charge.cost_nano_usd;
-            v_overage_nano_usd := v_charge.overage_nano_usd;
             v_entry_id := v_hold.authorization_id;
             IF v_is_true_up THEN
-                -- Two look-ups by key: the planner may make one look-up with OR a scan of the whole ledger.
-                SELECT v_cost_nano_usd - e.cost_nano_usd INTO v_cost_nano_usd FROM ai_usage_ledger AS e
-                WHERE e.organization_id = p_organization_id AND e.idempotency_key = v_hold.entry_id;
-                SELECT v_cost_nano_usd - coalesce(sum(e.cost_nano_usd), 0) INTO v_cost_nano_usd
-                FROM ai_usage_ledger AS e
-                WHERE e.organization_id = p_organization_id AND e.adjusts_entry_id = v_hold.entry_id;
-                v_overage_nano_usd := greatest(v_cost_nano_usd, 0);
                 v_charge.flags := array_remove(v_charge.flags, 'OVERAGE')
                     || CASE WHEN v_overage_nano_usd > 0 THEN ARRAY['OVERAGE'] ELSE '{}' END;
                 v_entry_id := p_true_up_keys[i];
@@ -424,7 +458,8 @@ CREATE OR REPLACE FUNCTION settle_sequential_batch(
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
     p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
     p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
-    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[]
+    p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[],
+    p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
     item integer, outcome text, hold_state text, entry jsonb,
@@ -443,7 +478,8 @@ BEGIN
             p_authorization_ids[a:z], p_settlement_hashes[a:z], p_true_up_keys[a:z], p_served_models[a:z],
             p_input_tokens[a:z], p_cached_input_tokens[a:z], p_cache_write_tokens[a:z],
             p_output_tokens[a:z], p_reasoning_tokens[a:z], p_requests[a:z],
-            p_provider_costs_nano_usd[a:z], p_provider_generation_ids[a:z], p_authors[a:z]);
+            p_provider_costs_nano_usd[a:z], p_provider_generation_ids[a:z], p_authors[a:z],
+            p_lock_timeout_milliseconds);
         a := z + 1;
     END LOOP;
 END

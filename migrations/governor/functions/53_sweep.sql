@@ -18,8 +18,9 @@ $$;
 -- Ends holds of one organization whose retention time is over, at most p_limit: as their on_expiry says, each is
 -- released or settled as unknown. Any number of sweepers may run at once: a sweeper skips an organization that is
 -- locked.
-CREATE OR REPLACE FUNCTION sweep_holds(p_organization_id uuid, p_retention interval, p_limit integer, p_author text)
-RETURNS TABLE (released_holds integer, charged_holds integer)
+CREATE OR REPLACE FUNCTION sweep_holds(
+    p_organization_id uuid, p_retention interval, p_limit integer, p_author text, p_lock_timeout_milliseconds integer
+) RETURNS TABLE (released_holds integer, charged_holds integer)
 LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz;
@@ -28,6 +29,7 @@ DECLARE
 BEGIN
     released_holds := 0;
     charged_holds := 0;
+    PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
     PERFORM FROM organizations AS o WHERE o.organization_id = p_organization_id FOR UPDATE SKIP LOCKED;
     IF FOUND THEN
         v_now := governor_now();
@@ -61,7 +63,7 @@ BEGIN
                 array_fill(0::bigint, ARRAY[charged_holds]), array_fill(0::bigint, ARRAY[charged_holds]),
                 array_fill(0::bigint, ARRAY[charged_holds]), array_fill(0::bigint, ARRAY[charged_holds]),
                 array_fill(NULL::bigint, ARRAY[charged_holds]), array_fill(''::text, ARRAY[charged_holds]),
-                array_fill(p_author, ARRAY[charged_holds]));
+                array_fill(p_author, ARRAY[charged_holds]), p_lock_timeout_milliseconds);
         END IF;
     END IF;
     RETURN NEXT;

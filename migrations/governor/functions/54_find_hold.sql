@@ -20,6 +20,7 @@ RETURNS TABLE (
 LANGUAGE sql STABLE AS $$
     SELECT to_jsonb(a), a.budget_keys, f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd
     FROM authorizations_with_price AS a
-    CROSS JOIN LATERAL budget_figures(a.organization_id, terms_of(a.organization_id), a.budget_keys) AS f
+    CROSS JOIN LATERAL budget_figures(
+        a.organization_id, terms_of(a.organization_id, p_denies_unknown => false), a.budget_keys) AS f
     WHERE a.organization_id = p_organization_id AND a.authorization_id = p_authorization_id
 $$;

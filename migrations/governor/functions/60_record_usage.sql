@@ -6,7 +6,8 @@
 --   REQUEST_ID_REUSED        the key stands for other content, or for a hold;
 --   OCCURRED_IN_FUTURE, OCCURRED_TOO_LONG_AGO
 --   MODEL_NOT_PRICED         neither the price book nor the provider says what it cost: it is never zero;
---   COST_TOO_LARGE           above what one entry takes.
+--   COST_TOO_LARGE           above what one entry takes;
+--   TOTAL_TOO_LARGE          a budget would go beyond its bound.
 CREATE OR REPLACE FUNCTION record_usage(
     p_organization_id uuid, p_idempotency_key uuid, p_request_hash bytea,
     p_workflow_id uuid, p_served_model text,
@@ -18,7 +19,6 @@ CREATE OR REPLACE FUNCTION record_usage(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    c_cost_max_nano_usd CONSTANT bigint := 1000000000000000;
     v_sequence bigint;
     v_now timestamptz;
     v_occurred_at timestamptz;
@@ -61,13 +61,17 @@ BEGIN
     IF v_price.price_id IS NULL AND v_charge.cost_nano_usd = 0 THEN
         outcome := 'MODEL_NOT_PRICED';
         RETURN;
-    ELSIF v_charge.cost_nano_usd > c_cost_max_nano_usd THEN
+    ELSIF v_charge.cost_nano_usd > largest_entry_nano_usd() THEN
         outcome := 'COST_TOO_LARGE';
         RETURN;
     END IF;
     v_budget_keys := budget_keys_for(
-        p_organization_id, (terms_of(p_organization_id)).has_limits, p_workflow_id, p_labels,
+        p_organization_id, (terms_of(p_organization_id, p_denies_unknown => false)).has_limits, p_workflow_id, p_labels,
         periods_at(v_occurred_at));
+    IF exceeds_total(p_organization_id, v_budget_keys, v_charge.cost_nano_usd) THEN
+        outcome := 'TOTAL_TOO_LARGE';
+        RETURN;
+    END IF;
 
     -- From here on it must succeed.
     outcome := 'RECORDED';

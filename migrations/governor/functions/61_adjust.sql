@@ -1,13 +1,15 @@
 -- Adjust: corrects an entry by a new one, so that the entry and all of its adjustments add up to
--- p_corrected_cost_nano_usd. It posts to the budgets that the entry was posted to. What it adds to the cost is not
--- covered by a hold: it is unguarded.
--- Answers, with the adjustment where there is one:
---   ADJUSTED, REPLAYED
+-- p_corrected_cost_nano_usd. It posts to the budgets that the entry was posted to; adjusted_so_far (50_settle.sql) says
+-- which part of it is unguarded.
+-- Answers, with the entry where there is one:
+--   ADJUSTED, REPLAYED       the adjustment;
+--   UNCHANGED                nothing had to be posted: the entry that made it so, also for a replay of the request;
 --   REQUEST_ID_REUSED        the key stands for other content;
 --   ENTRY_NOT_FOUND          the organization has no such entry;
---   ENTRY_IS_ADJUSTMENT      the entry that it adjusts has to be corrected instead.
+--   ENTRY_IS_ADJUSTMENT      the entry that it adjusts has to be corrected instead;
+--   TOTAL_TOO_LARGE          a budget would go beyond its bound.
 CREATE OR REPLACE FUNCTION adjust_entry(
-    p_organization_id uuid, p_idempotency_key uuid, p_request_hash bytea,
+    p_organization_id uuid, p_request_id uuid, p_idempotency_key uuid, p_request_hash bytea,
     p_entry_id uuid, p_corrected_cost_nano_usd bigint, p_reason text, p_author text,
     OUT outcome text, OUT entry jsonb
 )
@@ -17,7 +19,10 @@ DECLARE
     v_sequence bigint;
     v_known ai_usage_ledger;
     v_original ai_usage_ledger;
-    v_difference_nano_usd bigint;
+    v_unchanged request_ids;
+    v_so_far record;
+    v_difference_nano_usd numeric;
+    v_overage_nano_usd numeric;
     v_budget_keys text[];
 BEGIN
     SELECT o.last_sequence + 1 INTO v_sequence FROM organizations AS o
@@ -30,6 +35,13 @@ BEGIN
         entry := to_jsonb(v_known);
         RETURN;
     END IF;
+    SELECT * INTO v_unchanged FROM request_ids AS r
+    WHERE r.organization_id = p_organization_id AND r.method = 'Adjust' AND r.request_id = p_request_id;
+    IF FOUND THEN
+        outcome := CASE WHEN v_unchanged.content_hash = p_request_hash THEN 'UNCHANGED' ELSE 'REQUEST_ID_REUSED' END;
+        entry := v_unchanged.answer;
+        RETURN;
+    END IF;
     SELECT * INTO v_original FROM ai_usage_ledger AS e
     WHERE e.organization_id = p_organization_id AND e.idempotency_key = p_entry_id;
     IF NOT FOUND THEN
@@ -39,14 +51,28 @@ BEGIN
         outcome := 'ENTRY_IS_ADJUSTMENT';
         RETURN;
     END IF;
-    SELECT p_corrected_cost_nano_usd - v_original.cost_nano_usd - coalesce(sum(e.cost_nano_usd), 0)
-    INTO v_difference_nano_usd
-    FROM ai_usage_ledger AS e
-    WHERE e.organization_id = p_organization_id AND e.adjusts_entry_id = p_entry_id;
+    v_so_far := adjusted_so_far(p_organization_id, p_entry_id);
+    v_difference_nano_usd := p_corrected_cost_nano_usd - v_so_far.cost_nano_usd;
+    IF v_difference_nano_usd = 0 THEN
+        outcome := 'UNCHANGED';
+        SELECT coalesce((
+            SELECT to_jsonb(e) FROM ai_usage_ledger AS e
+            WHERE e.organization_id = p_organization_id AND e.adjusts_entry_id = p_entry_id
+            ORDER BY e.sequence DESC LIMIT 1
+        ), to_jsonb(v_original)) INTO entry;
+        INSERT INTO request_ids (organization_id, method, request_id, content_hash, create_time, answer)
+        VALUES (p_organization_id, 'Adjust', p_request_id, p_request_hash, governor_now(), entry);
+        RETURN;
+    END IF;
+    v_overage_nano_usd := greatest(v_difference_nano_usd, -v_so_far.overage_nano_usd);
     v_budget_keys := coalesce(v_original.budget_keys, (
         SELECT a.budget_keys FROM authorizations AS a
         WHERE a.organization_id = p_organization_id AND a.authorization_id = v_original.authorization_id
     ));
+    IF v_overage_nano_usd > 0 AND exceeds_total(p_organization_id, v_budget_keys, v_overage_nano_usd) THEN
+        outcome := 'TOTAL_TOO_LARGE';
+        RETURN;
+    END IF;
 
     -- From here on it must succeed.
     outcome := 'ADJUSTED';
@@ -61,15 +87,15 @@ BEGIN
         v_original.authorization_id,
         v_original.requested_model, v_original.granted_model, v_original.model,
         0, 0, 0, 0, 0, 0,
-        v_difference_nano_usd, 0, 0, greatest(v_difference_nano_usd, 0),
-        CASE WHEN v_difference_nano_usd > 0 THEN ARRAY['UNGUARDED'] ELSE '{}' END,
+        v_difference_nano_usd, 0, 0, v_overage_nano_usd,
+        CASE WHEN v_overage_nano_usd > 0 THEN ARRAY['UNGUARDED'] ELSE '{}' END,
         v_original.labels, v_original.month, p_entry_id, p_reason, p_author, governor_now(),
         v_original.budget_keys, p_request_hash
     ) RETURNING to_jsonb(e) INTO entry;
 
     UPDATE budgets AS b
     SET spent_nano_usd = b.spent_nano_usd + v_difference_nano_usd,
-        unguarded_nano_usd = b.unguarded_nano_usd + greatest(v_difference_nano_usd, 0)
+        unguarded_nano_usd = b.unguarded_nano_usd + v_overage_nano_usd
     WHERE b.organization_id = p_organization_id AND b.budget_key = ANY (v_budget_keys);
 
     UPDATE organizations AS o SET last_sequence = v_sequence WHERE o.organization_id = p_organization_id;

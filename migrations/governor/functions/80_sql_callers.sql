@@ -110,6 +110,8 @@ BEGIN
                 USING ERRCODE = 'invalid_parameter_value';
         WHEN 'COST_TOO_LARGE' THEN
             RAISE EXCEPTION 'the usage costs more than one entry takes' USING ERRCODE = 'numeric_value_out_of_range';
+        WHEN 'TOTAL_TOO_LARGE' THEN
+            RAISE EXCEPTION 'a budget would go beyond its bound' USING ERRCODE = 'numeric_value_out_of_range';
     END CASE;
 END
 $$;
@@ -125,6 +127,7 @@ DECLARE
         WHERE b.budget_key ^@ 'workflow/' AND b.budget_key = 'workflow/' || p_workflow_id
         LIMIT 2
     );
+    v_outcome text;
 BEGIN
     CASE cardinality(v_organization_ids)
         WHEN 0 THEN
@@ -133,9 +136,13 @@ BEGIN
             RAISE EXCEPTION 'several organizations know workflow %', p_workflow_id USING ERRCODE = 'too_many_rows';
         ELSE
             IF v_cost_nano_usd > 0 THEN
-                PERFORM record_usage(
+                SELECT r.outcome INTO v_outcome
+                FROM record_usage(
                     v_organization_ids[1], gen_random_uuid(), NULL, p_workflow_id, '', 0, 0, 0, 0, 0, 0,
-                    v_cost_nano_usd, '{}', NULL, 'sql:' || session_user);
+                    v_cost_nano_usd, '{}', NULL, 'sql:' || session_user) AS r;
+                IF v_outcome <> 'RECORDED' THEN
+                    RAISE EXCEPTION 'a budget would go beyond its bound' USING ERRCODE = 'numeric_value_out_of_range';
+                END IF;
             END IF;
             RETURN workflow_total(v_organization_ids[1], p_workflow_id);
     END CASE;
