@@ -14,6 +14,7 @@ from importlib.resources import files
 
 import uvloop
 
+from governor_service.api.bounds import BOUNDS
 from governor_service.api.budget_servicer import BudgetServicer
 from governor_service.api.governor_servicer import GovernorServicer
 from governor_service.api.ledger_servicer import LedgerServicer
@@ -53,10 +54,12 @@ def services(database: Database, holds: HoldStore, *, denies_unknown: bool) -> l
                 governor_service_pb2_grpc.add_GovernorServiceServicer_to_server,
                 GovernorServicer(holds, database),
             ),
+            BOUNDS,
         ),
         Service(
             "infin8.governor.v1.PricingService",
             partial(pricing_service_pb2_grpc.add_PricingServiceServicer_to_server, PricingServicer(database)),
+            BOUNDS,
         ),
         Service(
             "infin8.governor.v1.BudgetService",
@@ -64,10 +67,12 @@ def services(database: Database, holds: HoldStore, *, denies_unknown: bool) -> l
                 budget_service_pb2_grpc.add_BudgetServiceServicer_to_server,
                 BudgetServicer(database, denies_unknown=denies_unknown),
             ),
+            BOUNDS,
         ),
         Service(
             "infin8.governor.v1.LedgerService",
             partial(ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, LedgerServicer(database)),
+            BOUNDS,
         ),
     ]
 
@@ -94,6 +99,8 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
             error_domain=ERROR_DOMAIN,
             reflection=settings.reflection,
             minimum_deadline_seconds=settings.minimum_deadline_seconds,
+            calls_max=settings.calls_max,
+            call_bytes_max=settings.call_bytes_max,
             shares_port=settings.shares_port,
         )
         port = await server.start()

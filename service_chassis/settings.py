@@ -185,6 +185,11 @@ class ServerSettings(Settings):
     reflection: bool = True
     grace_seconds: float = Field(default=10.0, ge=0, le=SECONDS_MAX)
     """How long a stop waits for the calls that are running."""
+    calls_max: int = Field(default=1000, ge=1, le=1_000_000)
+    """How many calls a process serves at once. Further calls fail immediately with OVERLOADED. Health checks
+    do not count, and are never refused."""
+    call_bytes_max: int = Field(default=64 * 1024 * 1024, ge=4 * 1024 * 1024)
+    """How many bytes the messages of these calls may have together. Further calls fail with OVERLOADED."""
     minimum_deadline_seconds: float = Field(default=0.01, ge=0, le=SECONDS_MAX)
     """A call with less time left than this is DEADLINE_TOO_SHORT before anything is done."""
 

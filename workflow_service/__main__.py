@@ -18,6 +18,7 @@ from service_chassis.postgres.database import Database
 from service_chassis.postgres.migrate import migrate
 from service_chassis.rpc.server import GrpcServer, Service
 from service_chassis.settings import database_of, load_settings, refuse_setting, require_free_address
+from workflow_service.api.bounds import BOUNDS
 from workflow_service.api.workflow_servicer import WorkflowServicer
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
@@ -53,11 +54,14 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
             Service(
                 SERVICE_NAME,
                 partial(workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server, servicer),
+                BOUNDS,
             )
         ],
         error_domain=ERROR_DOMAIN,
         reflection=settings.reflection,
         minimum_deadline_seconds=settings.minimum_deadline_seconds,
+        calls_max=settings.calls_max,
+        call_bytes_max=settings.call_bytes_max,
     )
     port = await server.start()
     try:

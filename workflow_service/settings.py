@@ -69,6 +69,8 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
 
     port: Port = 50052
 
+    calls_max: int = Field(default=2000, ge=1, le=1_000_000)
+    """Callers who wait for a run cost little, and thousands may race for one step."""
     database_waiters_max: int = Field(default=2000, ge=0, le=1_000_000)
     database_acquire_timeout_seconds: Seconds = 5.0
     """A thousand callers may race for one step: losers wait briefly for a connection and are refused."""

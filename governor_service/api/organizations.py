@@ -8,7 +8,6 @@ from typing import Literal
 from governor_service.api import parse, render
 from governor_service.domain.budgets import LIMIT_NANO_USD_MAX
 from governor_service.domain.organizations import (
-    ALLOWED_MODELS_MAX,
     TIER_LENGTH_MAX,
     Organization,
     OrganizationChange,
@@ -81,9 +80,6 @@ def tier_terms(fields: Fields, sent: budget_service_pb2.Tier) -> TierTerms:
 
 def _allowed_models(fields: Fields, sent: Sequence[str]) -> tuple[str, ...]:
     """Canonical and distinct."""
-    if len(sent) > ALLOWED_MODELS_MAX:
-        fields.too_large("tier.allowed_models", f"has more than {ALLOWED_MODELS_MAX} models")
-        return ()
     return tuple(
         dict.fromkeys(
             [parse.model(fields, f"tier.allowed_models[{place}]", model) for place, model in enumerate(sent)]

@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, NoReturn, cast
 
@@ -17,18 +18,13 @@ from google.protobuf.message import DecodeError
 from service_chassis.deadline import set_deadline
 from service_chassis.logs import name_call
 from service_chassis.refusal import Refusal, invalid_field
-from service_chassis.rpc.decoding import decode
-from service_chassis.rpc.errors import CODES, DETAILS_KEY, to_rpc_status
+from service_chassis.rpc.admission import Admission
+from service_chassis.rpc.bounds import LONG, Bounds
+from service_chassis.rpc.decoding import Decoder
+from service_chassis.rpc.errors import CODES, DETAILS_KEY, encoded_status
 
 CORRELATION_KEY = "x-correlation-id"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-
-_MAKE_HANDLER = {  # by request_streaming, response_streaming
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
 
 _log = structlog.get_logger()
 
@@ -42,34 +38,64 @@ class CallGuard:
     - A Refusal becomes its status with details; NotImplementedError NOT_BUILT_YET; anything else INTERNAL
       with a correlation id, under which the log has its type and place.
     - A call with less than `minimum_deadline_seconds` left is refused before anything is done.
-    - Requests are decoded and answers encoded in here, since grpcio tells the caller the exception's text.
+    - A call beyond `calls_max` is OVERLOADED, and so is one whose message goes beyond `message_bytes_max` of
+      all calls together; health checks are neither counted nor refused.
+    - Requests are received, decoded and held against their bounds in here, and answers encoded, since grpcio
+      tells the caller the exception's text, and receives a message before it calls a unary handler. So grpcio
+      is told that all requests are streams: such a handler reads for itself.
 
     It is no interceptor: grpcio would build handlers and coroutines anew for each call. Interceptors, such as
     telemetry's, stand outside of it.
     """
 
-    def __init__(self, *, error_domain: str, minimum_deadline_seconds: float) -> None:
+    def __init__(
+        self, *, error_domain: str, minimum_deadline_seconds: float, calls_max: int, message_bytes_max: int
+    ) -> None:
         self._error_domain = error_domain
         self._minimum_deadline_seconds = minimum_deadline_seconds
+        self._admission = Admission(calls_max=calls_max, bytes_max=message_bytes_max, give_up=self._give_up)
+        # Long requests are decoded beside the loop, one at a time: they would keep all other calls waiting.
+        self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoding")
         self._calls: dict[asyncio.Task[Any], _Call] = {}
         self._is_draining = False
+        self._refused_count = 0
+        self._refusing = asyncio.Event()
+        self._refusing.set()
 
-    def around(self, method: str, handler: Handler) -> Handler:
-        """The handler of a method, `/package.Service/Method`, with the guard around it."""
-        respond = _stream if handler.response_streaming else _answer
+    def around(self, method: str, handler: Handler, bounds: Bounds) -> Handler:
+        """The handler of a method, `/package.Service/Method`, with the guard around it.
 
-        async def behavior(request: Any, context: Context) -> Any:
+        KeyError where a repeated field of its request has no bound.
+        """
+        is_infrastructure = method.startswith("/grpc.")
+        is_stream = handler.response_streaming
+        respond = _stream if is_stream else _answer
+        decoder = None if handler.request_streaming else Decoder(handler.request_deserializer, bounds)
+        admission = None if method.startswith("/grpc.health.") else self._admission
+
+        async def behavior(requests: Any, context: Context) -> Any:
             task = cast("asyncio.Task[Any]", asyncio.current_task())
-            call = self._calls[task] = _Call(method, context, is_stream=handler.response_streaming)
+            call = self._calls[task] = _Call(
+                method, context, is_stream=is_stream, is_infrastructure=is_infrastructure
+            )
             try:
-                self._admit(call, context)
-                return await respond(handler, request, context)
+                self._begin(call, context)
+                if self._is_draining and not is_infrastructure:
+                    self._refused_count += 1
+                    await self._refusing.wait()
+                    raise _shutting_down()
+                if admission is not None:
+                    admission.enter()
+                    call.is_counted = True
+                if decoder is not None:
+                    requests = await self._request(decoder, context, call, task)
+                return await respond(handler, requests, context)
             except (grpc.aio.AbortError, grpc.aio.InternalError):
                 raise  # the status is on its way, or the connection is gone
             except asyncio.CancelledError:
-                if call.is_cut:
+                if call.cut is not None:
                     task.uncancel()
-                    refusal = _shutting_down()
+                    refusal = call.cut
                 elif task.cancelling():
                     raise  # the caller has gone, or its deadline has passed: nobody waits for a status
                 else:
@@ -81,16 +107,35 @@ class CallGuard:
                 await self._abort(context, call, _refusal_for(error, call))
             finally:
                 del self._calls[task]
+                if call.is_counted:
+                    self._admission.leave(call.message_bytes)
 
-        return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
+        make = grpc.stream_stream_rpc_method_handler if is_stream else grpc.stream_unary_rpc_method_handler
+        return make(
             behavior,
             handler.request_deserializer if handler.request_streaming else None,
-            handler.response_serializer if handler.response_streaming else None,
+            handler.response_serializer if is_stream else None,
         )
 
     def drain(self) -> None:
         """From now on a new call is SHUTTING_DOWN; gRPC's own services go on."""
         self._is_draining = True
+
+    def close(self) -> None:
+        """After the last call."""
+        self._decoding.shutdown(wait=False)
+
+    def hold_refusals(self) -> None:
+        """From now on a new call waits for its SHUTTING_DOWN until `release_refusals`."""
+        self._refusing.clear()
+
+    def release_refusals(self) -> None:
+        self._refusing.set()
+
+    @property
+    def refused_count(self) -> int:
+        """How many calls have come since `drain`."""
+        return self._refused_count
 
     def running(
         self, *, streams: bool | None = None, infrastructure: bool | None = None
@@ -105,28 +150,42 @@ class CallGuard:
     def cut(self, tasks: set[asyncio.Task[Any]]) -> None:
         """Ends the calls with SHUTTING_DOWN."""
         for task in tasks:
-            self._calls[task].is_cut = True
+            self._give_up(task, _shutting_down())
+
+    def _give_up(self, task: asyncio.Task[Any], refusal: Refusal) -> None:
+        call = self._calls.get(task)
+        if call is not None and call.cut is None:
+            call.cut = refusal
             task.cancel()
 
-    def _admit(self, call: _Call, context: Context) -> None:
+    def _begin(self, call: _Call, context: Context) -> None:
         name_call(correlation_id=call.correlation_id, method=call.method)
         if call.is_correlated:
             context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
-        if self._is_draining and not call.is_infrastructure:
-            raise _shutting_down()
         seconds_left = context.time_remaining()
         set_deadline(seconds_left)
         if seconds_left is not None and seconds_left < self._minimum_deadline_seconds:
             raise Refusal("DEADLINE_TOO_SHORT", "too little time is left to do anything")
 
+    async def _request(self, decoder: Decoder, context: Context, call: _Call, task: asyncio.Task[Any]) -> Any:
+        raw = await (self._admission.receive(context, task) if call.is_counted else context.read())
+        if raw is grpc.aio.EOF:
+            raise invalid_field("request", "no message was sent")
+        if call.is_counted:
+            self._admission.hold(len(raw))
+            call.message_bytes = len(raw)
+        if len(raw) <= LONG:
+            return decoder.decode(raw)
+        return await asyncio.get_running_loop().run_in_executor(self._decoding, decoder.decode, raw)
+
     async def _abort(self, context: Context, call: _Call, refusal: Refusal) -> NoReturn:
         if refusal.reason not in CODES:
             refusal = _internal_error(call, KeyError(refusal.reason))
-        status = to_rpc_status(refusal, domain=self._error_domain)
+        message, status = encoded_status(refusal, domain=self._error_domain)
         await context.abort(
             CODES[refusal.reason],
-            status.message,
-            ((CORRELATION_KEY, call.correlation_id), (DETAILS_KEY, status.SerializeToString())),
+            message,
+            ((CORRELATION_KEY, call.correlation_id), (DETAILS_KEY, status)),
         )
 
 
@@ -139,42 +198,45 @@ class GuardedHandlers(grpc.GenericRpcHandler):
     def __init__(self, guard: CallGuard) -> None:
         self._guard = guard
         self._handlers: list[grpc.GenericRpcHandler] = []
-        self._guarded: dict[str, Handler] = {}
+        self.bounds: dict[str, Bounds] = {}  # by the service's full name
+        self.guarded: dict[str, Handler] = {}  # by method, `/package.Service/Method`
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         self._handlers.extend(handlers)
 
     def add_registered_method_handlers(self, service_name: str, handlers: Mapping[str, Handler]) -> None:
-        """Nothing, since generated code adds its methods as generic handlers, too.
+        """Guards the methods, and does not register them: generated code adds them as generic handlers, too.
 
-        For registered ones grpcio has a future each, and waits anew on all of them for every call.
+        For each registered one grpcio has a future, and waits anew on all of them for every call.
+        KeyError where a repeated field of a request has no bound.
         """
+        for name, handler in handlers.items():
+            self._guard_method(f"/{service_name}/{name}", handler)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
         method = handler_call_details.method
-        if method not in self._guarded:
+        if method not in self.guarded:
             found = (each.service(handler_call_details) for each in self._handlers)
             handler = next(filter(None, found), None)
             if handler is None:
                 return None
-            self._guarded[method] = self._guard.around(method, handler)
-        return self._guarded[method]
+            self._guard_method(method, handler)
+        return self.guarded[method]
+
+    def _guard_method(self, method: str, handler: Handler) -> None:
+        bounds = self.bounds.get(method.split("/")[1], Bounds())
+        self.guarded[method] = self._guard.around(method, handler, bounds)
 
 
 async def _answer(handler: Handler, request: Any, context: Context) -> bytes:
-    if handler.request_streaming:
-        answer = await handler.stream_unary(request, context)
-    else:
-        answer = await handler.unary_unary(decode(handler.request_deserializer, request), context)
-    encoded: bytes = handler.response_serializer(answer)
+    respond = handler.stream_unary if handler.request_streaming else handler.unary_unary
+    encoded: bytes = handler.response_serializer(await respond(request, context))
     return encoded
 
 
 async def _stream(handler: Handler, request: Any, context: Context) -> None:
-    if handler.request_streaming:
-        answers = handler.stream_stream(request, context)
-    else:
-        answers = handler.unary_stream(decode(handler.request_deserializer, request), context)
+    respond = handler.stream_stream if handler.request_streaming else handler.unary_stream
+    answers = respond(request, context)
     if inspect.isawaitable(answers):  # it writes through the context itself, as grpcio's health service does
         await answers
         return
@@ -187,21 +249,29 @@ async def _stream(handler: Handler, request: Any, context: Context) -> None:
 class _Call:
     """A call that runs."""
 
-    __slots__ = ("correlation_id", "is_correlated", "is_cut", "is_stream", "method")
+    __slots__ = (
+        "correlation_id",
+        "cut",
+        "is_correlated",
+        "is_counted",
+        "is_infrastructure",
+        "is_stream",
+        "message_bytes",
+        "method",
+    )
 
-    def __init__(self, method: str, context: Context, *, is_stream: bool) -> None:
+    def __init__(self, method: str, context: Context, *, is_stream: bool, is_infrastructure: bool) -> None:
         self.method = method
         self.is_stream = is_stream
-        self.is_cut = False
+        self.is_infrastructure = is_infrastructure
+        self.is_counted = False
+        self.message_bytes = 0
+        self.cut: Refusal | None = None  # why it was ended before its handler was done
         sent = _sent_correlation_id(context)
         # Who sends an id gets it back, also with an answer; trailing metadata costs both sides.
         self.is_correlated = sent is not None
         # One that is unfit for a log line and a header is replaced.
         self.correlation_id = sent if sent and _CORRELATION_ID.fullmatch(sent) else os.urandom(16).hex()
-
-    @property
-    def is_infrastructure(self) -> bool:
-        return self.method.startswith("/grpc.")
 
 
 def _sent_correlation_id(context: Context) -> str | None:

@@ -2,91 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from service_chassis.refusal import Refusal, invalid_field
+from service_chassis.rpc.bounds import LONG, Bounds, RequestBounds, skip, varint
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
-_DEPTH_MAX = 100  # protobuf's own
-
-
-def decode(deserializer: Callable[[bytes], Any], raw: bytes) -> Any:
-    """Raises INVALID_FIELD for bytes that are no such message, with the path of a text that is not UTF-8."""
-    try:
-        return deserializer(raw)
-    except DecodeError:
-        raise undecodable(deserializer, raw) from None
+_LENGTH_DELIMITED: Final = 2
+_DEPTH_MAX: Final = 100  # protobuf's own
+_SEARCHED_FIELDS_MAX: Final = 10_000
+"""After so many fields the search for a bad text gives up: the refusal then names no field."""
 
 
-def undecodable(deserializer: Callable[[bytes], Any], raw: bytes) -> Refusal:
-    """The refusal for bytes that `deserializer`, a message class's FromString, has refused."""
-    descriptor = getattr(getattr(deserializer, "__self__", None), "DESCRIPTOR", None)
-    try:
-        path = _path_of_bad_text(descriptor, raw, 0) if isinstance(descriptor, Descriptor) else None
-    except (IndexError, ValueError):
-        path = None
-    if path is not None:
-        return invalid_field(path, "is not valid UTF-8")
-    return invalid_field("request", "the bytes are not a message of the request's type")
+class Decoder:
+    """Decodes the requests of one method, and holds them against their bounds."""
+
+    def __init__(self, deserializer: Callable[[bytes], Any], bounds: Bounds) -> None:
+        """`deserializer` is a message class's FromString."""
+        self._deserializer = deserializer
+        self._descriptor: Descriptor = deserializer.__self__.DESCRIPTOR  # type: ignore[attr-defined]
+        self._bounds = RequestBounds(self._descriptor, bounds)
+
+    def decode(self, raw: bytes) -> Any:
+        """Raises INVALID_FIELD, with the path of a text that is not UTF-8 or of a list that is too long."""
+        try:
+            if len(raw) > LONG:
+                self._bounds.check_raw(raw)
+            message = self._deserializer(raw)
+        except (DecodeError, ValueError, IndexError):
+            raise self._undecodable(raw) from None
+        self._bounds.check(message)
+        return message
+
+    def _undecodable(self, raw: bytes) -> Refusal:
+        try:
+            path = _Search(raw).path_of_bad_text(self._descriptor, 0, len(raw), 0)
+        except (IndexError, ValueError):
+            path = None
+        if path is not None:
+            return invalid_field(path, "is not valid UTF-8")
+        return invalid_field("request", "the bytes are not a message of the request's type")
 
 
-def _path_of_bad_text(descriptor: Descriptor, raw: bytes, depth: int) -> str | None:
-    if depth > _DEPTH_MAX:
+class _Search:
+    """The search for a text that is not UTF-8, in bytes that are no message."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._fields_left = _SEARCHED_FIELDS_MAX
+
+    def path_of_bad_text(self, descriptor: Descriptor, at: int, end: int, depth: int) -> str | None:
+        """ValueError or IndexError for what is no protobuf, and where there are too many fields."""
+        if depth > _DEPTH_MAX:
+            return None
+        seen: dict[int, int] = {}
+        while at < end:
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise ValueError("too many fields to search")
+            tag, at = varint(self._raw, at)
+            start, at = skip(self._raw, at, tag & 7)
+            if at > end:
+                raise ValueError("a field ends outside of its message")
+            field = descriptor.fields_by_number.get(tag >> 3)
+            if field is None or tag & 7 != _LENGTH_DELIMITED:
+                continue
+            index = seen[field.number] = seen.get(field.number, -1) + 1
+            name = f"{field.name}[{index}]" if field.is_repeated else field.name
+            if field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(self._raw[start:at]):
+                return name
+            if field.message_type is not None:
+                inner = self.path_of_bad_text(field.message_type, start, at, depth + 1)
+                if inner is not None:
+                    is_map = field.message_type.GetOptions().map_entry
+                    return field.name if is_map else f"{name}.{inner}"
         return None
-    seen: dict[int, int] = {}
-    for number, value in _length_delimited(raw):
-        field = descriptor.fields_by_number.get(number)
-        if field is None:
-            continue
-        index = seen[number] = seen.get(number, -1) + 1
-        name = f"{field.name}[{index}]" if field.is_repeated else field.name
-        if field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(value):
-            return name
-        if field.message_type is not None:
-            inner = _path_of_bad_text(field.message_type, value, depth + 1)
-            if inner is not None:
-                is_map = field.message_type.GetOptions().map_entry
-                return field.name if is_map else f"{name}.{inner}"
-    return None
-
-
-def _length_delimited(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Field numbers and contents, in their order; ValueError or IndexError for what is no protobuf."""
-    at = 0
-    while at < len(raw):
-        tag, at = _varint(raw, at)
-        kind = tag & 7
-        if kind == _LENGTH_DELIMITED:
-            length, at = _varint(raw, at)
-            if at + length > len(raw):
-                raise ValueError
-            yield tag >> 3, raw[at : at + length]
-            at += length
-        elif kind == _VARINT:
-            _, at = _varint(raw, at)
-        elif kind == _FIXED64:
-            at += 8
-        elif kind == _FIXED32:
-            at += 4
-        else:
-            raise ValueError
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError
 
 
 def _is_utf8(value: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from types import MappingProxyType
 
 import grpc
@@ -60,6 +61,23 @@ CODES: Mapping[str, grpc.StatusCode] = MappingProxyType(
     {reason: code for code, reasons in _REASONS_BY_CODE.items() for reason in reasons}
 )
 """Reason → code, for both packages."""
+
+
+def encoded_status(refusal: Refusal, *, domain: str) -> tuple[str, bytes]:
+    """The message and the encoded status of `to_rpc_status`."""
+    if refusal.metadata or refusal.fields or refusal.quotas:
+        status = to_rpc_status(refusal, domain=domain)
+        return status.message, status.SerializeToString()
+    return _encoded_status(refusal.reason, refusal.message, refusal.retry_after_seconds, domain)
+
+
+# A service with too much to do refuses thousands of calls a second in the same words.
+@lru_cache(maxsize=256)
+def _encoded_status(
+    reason: str, message: str, retry_after_seconds: float | None, domain: str
+) -> tuple[str, bytes]:
+    status = to_rpc_status(Refusal(reason, message, retry_after_seconds=retry_after_seconds), domain=domain)
+    return status.message, status.SerializeToString()
 
 
 def to_rpc_status(refusal: Refusal, *, domain: str) -> Status:

@@ -82,7 +82,7 @@ async def test_fields_of_set_organization(
         ({"allowed_models": ["a b"]}, "tier.allowed_models[0]", None),
         ({"allowed_models": [":free"]}, "tier.allowed_models[0]", None),
         ({"allowed_models": ["x" * 201]}, "tier.allowed_models[0]", None),
-        ({"allowed_models": [f"a/{n}" for n in range(1001)]}, "tier.allowed_models", TOO_LARGE),
+        ({"allowed_models": [f"a/{n}" for n in range(1001)]}, "tier.allowed_models", None),
     ],
 )
 async def test_fields_of_set_tier(

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service_chassis.refusal import FieldViolation, Refusal
+from service_chassis.rpc.admission import MESSAGE_BYTES_MAX
 from service_chassis.rpc.errors import from_rpc_error
-from service_chassis.rpc.server import MESSAGE_BYTES_MAX
 from tests.chassis.callers import asking, stream, unary, unary_call
 from tests.chassis.conftest import DOMAIN, NAME, Tiny
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import pytest
 from google.protobuf.api_pb2 import Api, Method
 from google.protobuf.message import Message
@@ -10,16 +13,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service_chassis.refusal import Refusal
-from service_chassis.rpc.decoding import decode
+from service_chassis.rpc.bounds import FIELDS_MAX, Bounds
+from service_chassis.rpc.decoding import Decoder
 
 MARK = "MARK"
+PLENTY = Bounds(
+    elements=dict.fromkeys(
+        (
+            "google.protobuf.Api.methods",
+            "google.protobuf.Api.options",
+            "google.protobuf.Api.mixins",
+            "google.protobuf.Method.options",
+            "google.protobuf.Struct.fields",
+            "google.protobuf.ListValue.values",
+        ),
+        10000,
+    ),
+    message_bytes={"google.protobuf.Api": 4 << 20},
+)
+
+
+def decode(message_type: type[Message], raw: bytes) -> Message:
+    message: Message = Decoder(message_type.FromString, PLENTY).decode(raw)
+    return message
 
 
 def path_of(message: Message) -> str:
     """Of the request with its marked text spoilt on the wire."""
     raw = message.SerializeToString().replace(MARK.encode(), b"\xc3\x28\xff\xfe")
     with pytest.raises(Refusal) as raised:
-        decode(type(message).FromString, raw)
+        decode(type(message), raw)
     (violation,) = raised.value.fields
     return violation.field
 
@@ -42,6 +65,65 @@ def test_the_path_of_a_text_that_is_not_utf8(message: Message, path: str) -> Non
 def test_any_bytes_are_decoded_or_refused(raw: bytes) -> None:
     """Never an exception of another kind."""
     try:
-        decode(Api.FromString, raw)
+        decode(Api, raw)
     except Refusal as refusal:
         assert refusal.reason == "INVALID_FIELD"  # noqa: PT017 - either outcome is right
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        bytes(4 << 20),
+        b"\x0a\x00" * (2 << 20),  # empty names
+        b"\xf8\x7f\x01" * (1 << 20),  # fields that nobody knows
+        b"\x12\x00" * (2 << 20) + b"\x0a\x02\xff\xfe",  # empty methods, and a name that is not UTF-8
+        b"\xff" * (4 << 20),
+    ],
+)
+def test_the_longest_requests_take_bounded_work(raw: bytes) -> None:
+    """However many fields there are, some thousands are looked at, for counting them and for a bad text."""
+    lines = 0
+
+    def trace(*_: Any) -> Any:
+        nonlocal lines
+        lines += 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        decode(Api, raw[: 4 << 20])
+    except Refusal as refusal:
+        assert refusal.reason == "INVALID_FIELD"  # noqa: PT017 - it is refused, and the trace ends either way
+    else:
+        raise AssertionError("it is refused")
+    finally:
+        sys.settrace(None)
+    assert lines < 50 * FIELDS_MAX
+
+
+def test_the_search_for_a_bad_text_gives_up() -> None:
+    """Far behind thousands of fields it is not found: the refusal names the request as a whole."""
+    short = b"\x12\x00" * 1_000 + b"\x0a\x02\xff\xfe"
+    long = b"\x52\x00" * 15_000 + b"\x0a\x02\xff\xfe"
+    for raw, path in ((short, "name"), (long, "request")):
+        with pytest.raises(Refusal) as raised:
+            decode(Api, raw)
+        assert [violation.field for violation in raised.value.fields] == [path]
+
+
+def test_messages_too_deep_in_one_another_are_no_request() -> None:
+    """Thousands of levels: refused, and not the end of Python's stack."""
+    raw = b""
+    for _ in range(4000):
+        raw = b"\x0a" + _length(b"\x12" + _length(b"\x2a" + _length(raw)))  # fields, value, struct_value
+    with pytest.raises(Refusal, match="INVALID_FIELD"):
+        decode(Struct, raw)
+
+
+def _length(raw: bytes) -> bytes:
+    size = len(raw)
+    prefix = bytearray()
+    while size > 0x7F:
+        prefix.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*prefix, size]) + raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable
 
 import grpc
@@ -81,15 +82,44 @@ async def test_a_stream_that_nobody_reads_is_closed(
 async def test_what_does_not_finish_is_cancelled(
     server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny
 ) -> None:
-    """After the grace; its handler has ended when stop() returns."""
+    """After the grace; its handler has ended when stop() returns, and its caller is told to try again."""
     running = asyncio.create_task(unary(channel, asking("wait")))
     await tiny.started.wait()
     began = time.monotonic()
     await server.stop(0.2)
     assert 0.2 <= time.monotonic() - began < 2
     assert tiny.cancelled == 1
-    with pytest.raises(grpc.aio.AioRpcError):
-        await running
+    refusal = await refusal_of(running)
+    assert (refusal.reason, refusal.retry_after_seconds) == ("SHUTTING_DOWN", 1)
+
+
+async def test_callers_that_try_again_at_once_are_told(
+    server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny
+) -> None:
+    """Under load: each call is served, or SHUTTING_DOWN, or finds no connection; none is just CANCELLED."""
+    outcomes: Counter[str] = Counter()
+
+    async def hammer() -> None:
+        while True:
+            try:
+                await unary(channel, asking(""))
+                outcomes["OK"] += 1
+            except grpc.aio.AioRpcError as error:
+                refusal = from_rpc_error(error, domain=DOMAIN)
+                outcomes[refusal.reason if refusal else error.code().name] += 1
+                if refusal is None:
+                    return
+
+    waiting = asyncio.create_task(unary(channel, asking("wait")))
+    await tiny.started.wait()
+    hammers = [asyncio.create_task(hammer()) for _ in range(200)]
+    await asyncio.sleep(0.3)
+    stopping = asyncio.create_task(server.stop(10))
+    await asyncio.sleep(0.3)
+    tiny.go_on.set()
+    await asyncio.gather(waiting, stopping, *hammers)
+    assert outcomes.keys() == {"OK", "SHUTTING_DOWN", "UNAVAILABLE"}
+    assert outcomes["UNAVAILABLE"] == len(hammers)
 
 
 async def test_a_port_is_served_by_one(tiny: Tiny) -> None:

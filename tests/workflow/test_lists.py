@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 from service_chassis.refusal import Refusal
 from service_chassis.rpc.paging import encode_page_token
@@ -61,15 +61,14 @@ async def test_workflows_come_newest_first_by_state_and_organization(client: Cli
 
 async def test_a_page_of_large_workflows_is_shorter(client: Client) -> None:
     """An answer stays below the 4 MiB that clients take by default; the token leads on to the rest."""
-    numbers = ListValue(values=[Value(number_value=1)] * 43_000)
-    made = [await client.create(display_name=f"Workflow {n}") for n in range(10)]
+    made = [await client.create(display_name=f"Workflow {n}") for n in range(16)]
     for workflow in made:
         await client.call(
             "UpdateWorkflowData",
             workflow_id=workflow.workflow_id,
-            workflow_data=Struct(fields={"numbers": Value(list_value=numbers)}),
+            workflow_data=Struct(fields={"text": Value(string_value="x" * 250_000)}),
         )
-    assert 1 < len((await client.call("ListWorkflows")).workflows) < 10
+    assert 1 < len((await client.call("ListWorkflows")).workflows) < 16
     listed = await paged(client, "ListWorkflows", "workflows", 50)
     assert [workflow.workflow_id for workflow in listed] == [w.workflow_id for w in reversed(made)]
 

@@ -21,12 +21,14 @@ from workflow_service.domain.states import Step
 
 KEYWORDS_PER_COMPETITOR_MAX: Final = 3
 COMPETITOR_URLS_MAX: Final = 10
+ICP_TEXTS_MAX: Final = 20
 KEYWORDS_MAX: Final = KEYWORDS_PER_COMPETITOR_MAX * COMPETITOR_URLS_MAX
 _KEYWORD_LENGTH_MAX: Final = 200
 
 _NAMESPACE: Final = UUID("6b1cfd0a-9b1e-5f0e-9d53-6a3f6d1f7c11")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Control characters, lone surrogates, and bidirectional overrides and isolates.
+_UNSAFE: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _WITHOUT_MARKS: Final = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))
 
 
@@ -59,12 +61,8 @@ def slugify(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:100].strip("-")
 
 
-def _is_unsafe(character: str) -> bool:
-    return character in _BIDI or unicodedata.category(character) in ("Cc", "Cs")
-
-
 def _line(value: str) -> str:
-    if any(_is_unsafe(character) for character in value):
+    if _UNSAFE.search(value):
         raise ValueError("control, bidirectional and surrogate characters are not allowed")
     value = value.strip()
     if not value:
@@ -110,9 +108,9 @@ class _Frozen(BaseModel):
 class IcpResult(_Frozen):
     """The ideal customer profile: who buys, and why."""
 
-    industries: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
-    buyer_roles: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
-    pain_points: Annotated[tuple[Sentence, ...], Field(min_length=1, max_length=20)]
+    industries: Annotated[tuple[Line, ...], Field(min_length=1, max_length=ICP_TEXTS_MAX)]
+    buyer_roles: Annotated[tuple[Line, ...], Field(min_length=1, max_length=ICP_TEXTS_MAX)]
+    pain_points: Annotated[tuple[Sentence, ...], Field(min_length=1, max_length=ICP_TEXTS_MAX)]
     value_proposition: Sentence
 
 
