@@ -175,10 +175,7 @@ def cases() -> Iterator[tuple[str, str, Any, str, str]]:
     twice = [{"keyword": keyword, "decision": "REVIEW_DECISION_APPROVED"} for keyword in ("k", " K ")]
     yield "SubmitSeedReview", "decisions", twice, "decisions[1].keyword", "INVALID_FIELD"
 
-    yield "CompleteStep", "icp", None, "result", "INVALID_FIELD"
-    yield "CompleteStep", "icp.industries", [], "icp.industries", "INVALID_FIELD"
-    yield "CompleteStep", "icp.industries", ["x" * 201], "icp.industries[0]", "INVALID_FIELD"
-    yield "CompleteStep", "icp.value_proposition", "a\0b", "icp.value_proposition", "INVALID_FIELD"
+    yield "CompleteStep", "icp.industries", ["x"] * 21, "icp.industries", "INVALID_FIELD"
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +195,36 @@ async def test_bad_fields_are_named_and_change_nothing(
         assert [violation.field for violation in raised.value.fields][:1] == [answered_path], (path, value)
         assert "\0" not in raised.value.message
     assert await rows(client) == 0
+
+
+async def test_bad_results_are_named_and_change_nothing(client: Client) -> None:
+    """Of who holds the lease; it stands, so that the right result is still taken."""
+    lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
+    held = {"workflow_id": lease.workflow_id, "lease_token": lease.lease_token, "epoch": lease.epoch}
+    for path, value, answered_path in (
+        ("icp", None, "result"),
+        ("icp.industries", [], "icp.industries"),
+        ("icp.industries", ["x" * 201], "icp.industries[0]"),
+        ("icp.value_proposition", "a\0b", "icp.value_proposition"),
+        ("icp.value_proposition", "a\u202eb", "icp.value_proposition"),
+    ):
+        with pytest.raises(Refusal) as raised:
+            await client.send(
+                "CompleteStep", request("CompleteStep", {**changed("CompleteStep", path, value), **held})
+            )
+        assert raised.value.reason == "INVALID_FIELD", (path, value)
+        assert raised.value.fields[0].field == answered_path, (path, value)
+        assert await client.get(lease.workflow_id) == lease.workflow
+    await client.send("CompleteStep", request("CompleteStep", {**GOOD["CompleteStep"], **held}))
+
+
+async def test_a_result_is_not_looked_at_without_a_lease(client: Client) -> None:
+    """Who has none is told so, and not what is wrong with what was sent."""
+    workflow = await client.at("ICP_PENDING")
+    for workflow_id, reason in ((workflow.workflow_id, "LEASE_LOST"), (ID, "WORKFLOW_NOT_FOUND")):
+        fields = {**changed("CompleteStep", "icp.industries", []), "workflow_id": workflow_id}
+        with pytest.raises(Refusal, match=reason):
+            await client.send("CompleteStep", request("CompleteStep", fields))
 
 
 @pytest.mark.parametrize("method", [method for method in GOOD if "workflow_id" in GOOD[method]])

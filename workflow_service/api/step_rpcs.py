@@ -13,7 +13,7 @@ from service_chassis.rpc.fields import Fields
 from workflow_service.api import parse, render
 from workflow_service.api.step_messages import step_result
 from workflow_service.app.claim_step import claim_step, heartbeat_step
-from workflow_service.app.complete_step import complete_step, fail_step
+from workflow_service.app.complete_step import check_lease, complete_step, fail_step
 from workflow_service.app.run_step import StepRunner
 from workflow_service.app.run_workflow import WorkflowRunner
 
@@ -96,6 +96,9 @@ class StepRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
     ) -> workflow_pb2.Workflow:
         with Fields() as fields:
             key = parse.lease_key(fields, request)
+        # Anybody may send megabytes; only who has a lease has them converted.
+        await check_lease(self._database, key)
+        with Fields() as fields:
             result = step_result(fields, key.workflow_id, request)
         answer = await complete_step(self._database, key, result, actor=parse.ANONYMOUS)
         return render.workflow_message(answer.workflow, replayed=answer.replayed)

@@ -28,6 +28,16 @@ _NOTHING_VALID: Final = LastError(
 _STEPS: Final = {result_type: step for step, result_type in RESULT_TYPES.items()}
 
 
+async def check_lease(database: Database, key: LeaseKey) -> None:
+    """Before a result is worked on: raises LEASE_LOST or WORKFLOW_NOT_FOUND for a lease that never was.
+
+    It may be lost by the time that the step is ended, which decides anew.
+    """
+    async with database.read() as connection:
+        if not await leases.is_or_was_leased(connection, key):
+            raise await lost_lease(connection, key)
+
+
 async def complete_step(
     database: Database, key: LeaseKey, result: StepResult, *, actor: str, answers: Request | None = None
 ) -> Answer:

@@ -100,6 +100,10 @@ async def lock_if_leased(connection: Connection, key: LeaseKey) -> Workflow | No
     return None if record is None else to_workflow(record)
 
 
+async def is_or_was_leased(connection: Connection, key: LeaseKey) -> bool:
+    return bool(await connection.fetchval(QUERIES["is_or_was_leased"], *_values(key)))
+
+
 async def end_if_leased(
     connection: Connection,
     key: LeaseKey,

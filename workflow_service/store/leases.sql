@@ -53,6 +53,18 @@ FROM intent_workflows
 WHERE organization_id = $1 AND id = $2 AND lease_token = $3 AND lease_epoch = $4
 FOR NO KEY UPDATE;
 
+-- name: is_or_was_leased
+-- Whether this token and epoch hold the workflow, or held it and ended their lease.
+SELECT EXISTS (
+    SELECT FROM intent_workflows
+    WHERE organization_id = $1 AND id = $2 AND lease_token = $3 AND lease_epoch = $4
+) OR EXISTS (
+    SELECT FROM workflow_transitions
+    WHERE
+        organization_id = $1 AND workflow_id = $2 AND lease_token = $3 AND epoch = $4
+        AND from_state LIKE '%\_PROCESSING'
+);
+
 -- name: end_if_leased
 -- Ends the lease of this token and epoch: the step is completed, or failed with its error.
 WITH moved AS (
