@@ -15,7 +15,13 @@ ERROR_DOMAIN: Final = "governor.infin8"
 _TRANSIENT_REASONS: Final = frozenset({"DATABASE_UNAVAILABLE", "OVERLOADED", "SHUTTING_DOWN"})
 # The governor may have committed before it failed, so these are no refusals.
 _UNCLEAR_REASONS: Final = frozenset({"INTERNAL_ERROR", "DEADLINE_TOO_SHORT"})
-_TRANSIENT_CODES: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+# The transport's own. CANCELLED without a reason is what gRPC says of calls that reach a server as it stops.
+_TRANSIENT_CODES: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+)
+_CLOSED_HERE: Final = (
+    "Channel closed!"  # grpcio's words for the calls of a channel that its own side has closed
+)
 
 
 class GovernorUnavailableError(Refusal):
@@ -32,7 +38,8 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
     if refusal is None:
         code = error.code()
         return GovernorUnavailableError(
-            f"the governor gave no answer ({code.name})", is_transient=code in _TRANSIENT_CODES
+            f"the governor gave no answer ({code.name})",
+            is_transient=code in _TRANSIENT_CODES and error.details() != _CLOSED_HERE,
         )
     if refusal.reason in _TRANSIENT_REASONS or refusal.reason in _UNCLEAR_REASONS:
         return GovernorUnavailableError(

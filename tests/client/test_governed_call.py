@@ -263,12 +263,23 @@ def test_trouble_that_passes_is_tried_again_with_the_same_ids(fake: FakeGovernor
             requests.append(fake.fail(step, UNAVAILABLE))
             requests.append(fake.refuse(step, "DATABASE_UNAVAILABLE", retry_after_seconds=0.01))
             requests.append(fake.fail(step, grpc.StatusCode.DEADLINE_EXCEEDED))
+            requests.append(fake.fail(step, grpc.StatusCode.CANCELLED))
         sent = fake.answer(step, answers[step])
         if step == method:
             requests.append(sent)
     ran.result(WAIT_SECONDS)
-    assert len(requests) == 4
+    assert len(requests) == 5
     assert all(request == requests[0] for request in requests)
+
+
+def test_a_channel_closed_here_is_not_tried_again(fake: FakeGovernor) -> None:
+    """It would only be found closed again."""
+    ran = fake.run(lambda: governed(fake.client, request_id=WORKFLOW).__enter__())
+    _, rpc = fake.take("Authorize")
+    rpc.terminate(None, (), grpc.StatusCode.CANCELLED, "Channel closed!")
+    with pytest.raises(GovernorUnavailableError) as raised:
+        ran.result(WAIT_SECONDS)
+    assert not raised.value.is_transient
 
 
 def test_nothing_is_handed_out_before_the_block(fake: FakeGovernor) -> None:

@@ -103,6 +103,7 @@ def authorize(client: GovernorClient, timeout_seconds: float = 5.0) -> Awaitable
     "trouble",
     [
         failed(grpc.StatusCode.UNAVAILABLE),
+        failed(grpc.StatusCode.CANCELLED),
         refused("DATABASE_UNAVAILABLE", retry_after_seconds=0.05),
         refused("OVERLOADED", retry_after_seconds=0.05),
         refused("SHUTTING_DOWN", retry_after_seconds=0.05),
