@@ -10,7 +10,7 @@ PACKAGES := bench governor_client governor_service pair service_chassis workflow
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve psql test soak bench lint format contract-image clean distclean
+.PHONY: help setup run serve psql test soak fuzz bench lint format contract-image clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(STAMP) ## run the tests, on a real PostgreSQL; ARGS='-k word' chooses
 
 soak: $(STAMP) ## hold the governor against its model for OPERATIONS=200000 random operations, or as many as you like
 	@OPERATIONS=$(or $(OPERATIONS),200000) $(BIN)/python -m pytest tests/property/test_machine.py -s $(ARGS)
+
+fuzz: $(STAMP) ## send hostile messages of every size to both services; COUNT=60000, SECONDS=180 at most
+	@exec $(BIN)/python -m tests.fuzz --count $(or $(COUNT),60000) --seconds $(or $(SECONDS),180) $(ARGS)
 
 bench: $(STAMP) ## how fast the governor is, in ratios of one run: three minutes; ARGS='--help' tells more
 	@exec $(BIN)/python -m bench $(ARGS)
