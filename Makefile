@@ -26,11 +26,12 @@ serve: $(STAMP) ## keep the pair up until Ctrl-C; prints `ready governor=HOST:PO
 psql: $(STAMP) ## open psql on the pair's database, DATABASE=governor or workflow; beside `make serve` or by itself
 	@exec $(BIN)/python -m pair.psql $(or $(DATABASE),governor) $(ARGS)
 
-test: $(STAMP) ## run the tests, on a real PostgreSQL; ARGS='-k word' chooses
-	@$(BIN)/python -m pytest $(ARGS)
+# At most eight processes: each has a PostgreSQL of its own.
+test: $(STAMP) ## run the tests in random order on all cores, on a real PostgreSQL; ARGS='-k word' chooses
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 soak: $(STAMP) ## hold the governor against its model for OPERATIONS=200000 random operations, or as many as you like
-	@OPERATIONS=$(or $(OPERATIONS),200000) $(BIN)/python -m pytest tests/property/test_machine.py -s $(ARGS)
+	@OPERATIONS=$(or $(OPERATIONS),200000) $(BIN)/python -m pytest -p no:randomly tests/property/test_machine.py -s $(ARGS)
 
 fuzz: $(STAMP) ## send hostile messages of every size to both services; COUNT=60000, SECONDS=180 at most
 	@exec $(BIN)/python -m tests.fuzz --count $(or $(COUNT),60000) --seconds $(or $(SECONDS),180) $(ARGS)

@@ -1,72 +1,177 @@
-"""A real PostgreSQL for the tests, and a fresh database for each test that asks for one."""
+"""A real PostgreSQL and a real governor for the tests.
+
+How to choose what a test runs on:
+
+- `governor`, and `client` of the workflow service, use databases that the tests of a worker process share.
+  Each test gets an organization of its own, which no other test uses. Most tests need no more.
+- A test that changes or counts what belongs to all organizations is marked `own_world`: prices, tiers,
+  freezes of a model or of everything, what a sweeper does, the schema, SQL that names no organization.
+  The same fixtures then give it a database and a service of its own.
+- `governor_dsn` and `workflow_dsn` are databases of the test's own, for a test that starts its services
+  itself: with other settings, another clock or several processes. It needs no mark.
+- The data lies in memory (/dev/shm) where there is room. fsync and synchronous_commit stay on, and a killed
+  process loses nothing; only the time that a disk takes is missing. A test about commits, crashes or groups
+  of commits is marked `on_disk`: it has its own world, on a server whose data is on disk.
+- `own_postgres` (tests/chassis) is a server of the test's own, to be killed or frozen.
+
+A test that changes what is shared fails, and the tests after it get a new shared database.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from importlib.resources import files
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from service_chassis.postgres.database import Database
 from service_chassis.postgres.embedded import EmbeddedPostgres
-from service_chassis.postgres.migrate import migrate
-from service_chassis.settings import DatabaseSettings
-from workflow_service.app.record_matrix import record_matrix
+from tests.shared_world import PREFIX, Administrator, SharedGovernor, remove_abandoned
 
-T = TypeVar("T")
+MEMORY = Path("/dev/shm")  # noqa: S108 - a directory that only its owner can write to is made in it
+MEMORY_NEEDED_BYTES = 2 << 30
+
+# The tests connect thousands of times, so the passwords are hashed once and not 4,096 times. Queries are not
+# compiled: PostgreSQL takes a table that was never analyzed for a large one and would compile each of them.
+SETTINGS = {"scram_iterations": "1", "jit": "off", "max_wal_size": "256MB"}
 
 
-@pytest.fixture(scope="session")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says how the same order comes again, which `-q` keeps silent about."""
+    seed = getattr(config.option, "randomly_seed", None)
+    if seed is not None:
+        terminalreporter.write_line(f"random order: ARGS='--randomly-seed={seed}' repeats it")
+
+
+@contextmanager
+def directory(*, on_disk: bool = False) -> Iterator[Path]:
+    """In memory where there is room, unless it is to be on disk.
+
+    Like tmp_path's, but open to the account that PostgreSQL runs as when the tests run as root.
+    """
+    in_memory = not on_disk and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED_BYTES
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY if in_memory else None))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)  # a process that was killed may not have ended yet
+
+
+@contextmanager
+def _administered(data_dir: Path) -> Iterator[Administrator]:
+    administrator = Administrator(EmbeddedPostgres(data_dir, settings=SETTINGS))
+    try:
+        yield administrator
+    finally:
+        administrator.close()
+
+
+@pytest.fixture
 def scratch_dir() -> Iterator[Path]:
-    """Like tmp_path_factory's, but open to the account that PostgreSQL runs as when the tests run as root."""
-    directory = Path(tempfile.mkdtemp(prefix="infin8-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    """For the data of servers that a test starts itself; in memory where there is room."""
+    with directory() as made:
+        yield made
+
+
+@pytest.fixture
+def scratch_dir_on_disk() -> Iterator[Path]:
+    """The same, on disk."""
+    with directory(on_disk=True) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
-def postgres(scratch_dir: Path) -> Iterator[EmbeddedPostgres]:
-    """One server for all tests, as durable as in production."""
-    server = EmbeddedPostgres(scratch_dir / "shared")
-    _outside_of_loops(server.start())
-    yield server
-    _outside_of_loops(server.stop())
+def administrator() -> Iterator[Administrator]:
+    """Of the server of this worker process, in memory where there is room."""
+    if MEMORY.is_dir():
+        remove_abandoned(MEMORY)
+    with directory() as made, _administered(made) as administrator:
+        yield administrator
 
 
 @pytest.fixture(scope="session")
-def governor_template(postgres: EmbeddedPostgres) -> str:
+def administrator_on_disk() -> Iterator[Administrator]:
+    """Of the server of this worker process whose data is on disk."""
+    with directory(on_disk=True) as made, _administered(made) as administrator:
+        yield administrator
+
+
+@pytest.fixture(scope="session")
+def postgres(administrator: Administrator) -> EmbeddedPostgres:
+    """The server that the tests of this worker process share."""
+    return administrator.postgres
+
+
+@pytest.fixture(scope="session")
+def governor_template(administrator: Administrator) -> str:
     """The governor's schema, migrated once."""
-    return _outside_of_loops(_make_template(postgres, "governor"))
+    return administrator.template("governor")
 
 
 @pytest.fixture(scope="session")
-def workflow_template(postgres: EmbeddedPostgres) -> str:
+def workflow_template(administrator: Administrator) -> str:
     """The workflow service's schema, migrated once."""
-    return _outside_of_loops(_make_workflow_template(postgres))
+    return administrator.template("workflow")
 
 
 @pytest.fixture
-async def governor_dsn(postgres: EmbeddedPostgres, governor_template: str) -> AsyncIterator[str]:
+def governor_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """A governor's database of this test's own, by its role `governor`."""
-    async with cloned(postgres, governor_template, "governor") as dsn:
+    with _administrator_for(request).cloned("governor") as dsn:
         yield dsn
 
 
 @pytest.fixture
-async def workflow_dsn(postgres: EmbeddedPostgres, workflow_template: str) -> AsyncIterator[str]:
+def workflow_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """A workflow service's database of this test's own, by its role `workflow`."""
-    async with cloned(postgres, workflow_template, "workflow") as dsn:
+    with _administrator_for(request).cloned("workflow") as dsn:
         yield dsn
+
+
+@pytest.fixture(scope="session")
+def shared_governor(administrator: Administrator) -> Iterator[SharedGovernor]:
+    """The governor of the tests that organizations keep apart."""
+    governor = SharedGovernor(administrator)
+    yield governor
+    governor.stop()
+
+
+@pytest.fixture
+def governor_world(request: pytest.FixtureRequest) -> Iterator[tuple[str, str | None]]:
+    """The DSN of the governor's database; and the address of the shared governor, or None in an own world."""
+    if has_own_world(request):
+        yield request.getfixturevalue("governor_dsn"), None
+        return
+    shared: SharedGovernor = request.getfixturevalue("shared_governor")
+    shared.ensure_running()
+    yield shared.dsn, shared.target
+    shared.assert_unchanged()
+
+
+@pytest.fixture(scope="session")
+def shared_workflow_dsn(administrator: Administrator) -> Iterator[str]:
+    """The workflow service's database of the tests that organizations keep apart."""
+    with administrator.cloned("workflow") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def workflow_world(request: pytest.FixtureRequest) -> str:
+    """The DSN of the workflow service's database: the shared one, unless the test has its own world."""
+    dsn: str = request.getfixturevalue("workflow_dsn" if has_own_world(request) else "shared_workflow_dsn")
+    return dsn
+
+
+def has_own_world(request: pytest.FixtureRequest) -> bool:
+    """Whether the test that asks gets a database and services of its own."""
+    asks = {"governor_dsn", "workflow_dsn"} & set(request.fixturenames)
+    marks = [request.node.get_closest_marker(name) for name in ("own_world", "on_disk")]
+    return bool(asks) or any(marks)
 
 
 @asynccontextmanager
@@ -75,7 +180,9 @@ async def cloned(postgres: EmbeddedPostgres, template: str, role: str) -> AsyncI
     name = f"{role}_{uuid4().hex}"
     administrator = await asyncpg.connect(postgres.dsn("postgres"))
     try:
-        await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {role}")
+        await administrator.execute(
+            f"CREATE DATABASE {name} TEMPLATE {template} OWNER {role} STRATEGY file_copy"
+        )
         try:
             yield postgres.dsn(name, role)
         finally:
@@ -84,26 +191,8 @@ async def cloned(postgres: EmbeddedPostgres, template: str, role: str) -> AsyncI
         await administrator.close()
 
 
-async def _make_template(postgres: EmbeddedPostgres, name: str) -> str:
-    template = f"{name}_template"
-    await postgres.ensure_database(template, role=name)
-    await migrate(postgres.dsn(template, role=name), files(f"migrations.{name}"))
-    return template
-
-
-async def _make_workflow_template(postgres: EmbeddedPostgres) -> str:
-    """With the matrix of transitions, which the service writes when it starts."""
-    template = await _make_template(postgres, "workflow")
-    dsn = postgres.dsn(template, role="workflow")
-    database = await Database.open(dsn, DatabaseSettings(), application_name="test")
-    try:
-        await record_matrix(database)
-    finally:
-        await database.close()
-    return template
-
-
-def _outside_of_loops(work: Coroutine[Any, Any, T]) -> T:
-    """Runs it in a thread: a session's fixture must neither hold a loop nor disturb the one of a test."""
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(asyncio.run, work).result()
+def _administrator_for(request: pytest.FixtureRequest) -> Administrator:
+    on_disk = request.node.get_closest_marker("on_disk") is not None
+    name = "administrator_on_disk" if on_disk else "administrator"
+    administrator: Administrator = request.getfixturevalue(name)
+    return administrator

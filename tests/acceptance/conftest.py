@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.served_pair import ServedPair, served_pair
+from tests.conftest import directory
 
 
 @pytest.fixture(scope="session")
-def pair(scratch_dir: Path) -> Iterator[ServedPair]:
-    with served_pair(scratch_dir / "pair") as pair:
+def pair() -> Iterator[ServedPair]:
+    with directory() as made, served_pair(made / "pair") as pair:
         yield pair

@@ -55,9 +55,9 @@ def test_a_second_serve_finds_everything(
         assert again.run(again.approve_all(workflow)).state == workflow_pb2.WORKFLOW_STATE_COMPLETED
 
 
-def test_a_pair_killed_at_work_keeps_its_books(scratch_dir: Path) -> None:
+def test_a_pair_killed_at_work_keeps_its_books(scratch_dir_on_disk: Path) -> None:
     """`kill -9` in the middle of a run: nothing is left, and spent is still the sum of the entries."""
-    data_dir = scratch_dir / "ends-at-work"
+    data_dir = scratch_dir_on_disk / "ends-at-work"
     with served_pair(data_dir) as pair:
         client = client_of(pair)
         workflow = client.run(client.create(), wait=False)

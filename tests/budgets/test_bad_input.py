@@ -9,6 +9,8 @@ import pytest
 from tests.budgets.conftest import get_organization, list_budgets, set_freeze, set_organization, set_tier
 from tests.governor.conftest import Governor, new_id, refusal
 
+pytestmark = pytest.mark.own_world
+
 TOO_LARGE = "VALUE_TOO_LARGE"
 LIMIT_MAX = 10**17
 BAD_IDS = ["", "nonsense", "{7d0b8c1e-6f6a-4b52-9a51-0c1f7e1f9a11}", "00000000-0000-0000-0000-000000000000"]

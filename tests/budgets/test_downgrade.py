@@ -7,6 +7,8 @@ import pytest
 from tests.budgets.conftest import HOLD, check_budget, set_organization, set_tier
 from tests.governor.conftest import MINI, SONAR, Governor
 
+pytestmark = pytest.mark.own_world
+
 
 @pytest.mark.parametrize(
     ("monthly_quota_nano_usd", "threshold_percent", "granted"),

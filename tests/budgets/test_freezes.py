@@ -20,6 +20,8 @@ from tests.budgets.conftest import (
 )
 from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
 
+pytestmark = pytest.mark.own_world
+
 
 def target(governor: Governor, kind: str) -> dict[str, Any]:
     targets: dict[str, dict[str, Any]] = {

@@ -53,6 +53,7 @@ async def test_any_of_them_denies_for_all(governor: Governor, tight: int) -> Non
     assert {b.held_nano_usd for b in (await list_budgets(governor)).budgets} == {0}
 
 
+@pytest.mark.own_world
 async def test_a_hundred_at_once_with_labels_in_any_order(governor: Governor) -> None:
     """One lock order whatever the order sent: exactly the seven that the tightest takes, and no deadlock."""
     await set_four(governor, 10 * HOLD, 9 * HOLD, 8 * HOLD, 7 * HOLD)

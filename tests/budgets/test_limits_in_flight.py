@@ -51,6 +51,7 @@ async def test_raised_and_lowered_with_fifty_on_their_way(governor: Governor, la
     assert (await attempt(governor) is None) == (budget.available_nano_usd < HOLD)
 
 
+@pytest.mark.own_world
 async def test_everything_changes_at_once(governor: Governor) -> None:
     """Budgets of months, labels and workflows, tiers, overrides and freezes, over three organizations."""
     organizations = [new_id() for _ in range(3)]

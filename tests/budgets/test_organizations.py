@@ -9,6 +9,8 @@ import pytest
 from tests.budgets.conftest import get_organization, set_organization, set_tier
 from tests.governor.conftest import Governor, new_id, refusal
 
+pytestmark = pytest.mark.own_world
+
 USD = 10**9
 
 

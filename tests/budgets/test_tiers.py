@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 
 from infin8.governor.v1 import budget_service_pb2
 from tests.budgets.conftest import set_organization, set_tier, until_it_waits_for_a_lock
 from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
+
+pytestmark = pytest.mark.own_world
 
 USD = 10**9
 

@@ -12,6 +12,8 @@ from service_chassis.postgres.database import Connection, Database, TransactionR
 from service_chassis.refusal import Refusal, invalid_field
 from service_chassis.settings import DatabaseSettings
 
+pytestmark = pytest.mark.on_disk
+
 INSERT = "INSERT INTO effects (name) VALUES ($1)"
 
 

@@ -195,7 +195,9 @@ def test_a_port_that_is_taken(command: str, variable: str, tmp_path: Path) -> No
 
 
 def run(command: str, variables: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)} | variables
+    # On ports of its own, where the variables name none: other processes may have the default ones.
+    ports = {"GOVERNOR_PORT": "0", "WORKFLOW_PORT": "0"}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)} | ports | variables
     return subprocess.run(
         [sys.executable, "-m", *command.split()],
         env=environment,

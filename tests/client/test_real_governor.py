@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,9 @@ from governor_service.settings import GovernorSettings
 from infin8.governor.v1.authorization_pb2 import AuthorizationState
 from infin8.governor.v1.entry_pb2 import EntryKind, Usage
 from service_chassis.refusal import Refusal
-from tests.governor.conftest import SONAR, Governor, new_id
+from tests.governor.conftest import SONAR, Governor, governor, new_id
+
+__all__ = ["governor"]
 
 USAGE = Usage(input_tokens=600, output_tokens=100, requests=1)
 HOLD, COST = 2_400_000, 800_000
@@ -35,12 +37,11 @@ class Broken(Exception):  # noqa: N818 - what the caller's code raises
 class Served:
     """A governor, looked at by tests and called by clients."""
 
-    port: int
     seen: Governor
 
     @property
     def target(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return self.seen.target
 
     def planned(self, **changes: Any) -> Any:
         """1,000 input and 700 output tokens of sonar."""
@@ -72,13 +73,8 @@ class Served:
 
 
 @pytest.fixture
-async def served(governor_dsn: str) -> AsyncIterator[Served]:
-    settings = GovernorSettings(database_url=governor_dsn, port=0, price_list="document")
-    async with (
-        running(settings) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-    ):
-        yield Served(port, Governor(channel, governor_dsn, new_id(), new_id()))
+def served(governor: Governor) -> Served:
+    return Served(governor)
 
 
 async def test_a_call_that_went_well(served: Served) -> None:

@@ -13,7 +13,6 @@ import grpc
 import pytest
 
 from governor_client import GovernorClient
-from governor_service.settings import GovernorSettings
 from infin8.governor.v1.budget_pb2 import BUDGET_SCOPE_WORKFLOW, BudgetStatus
 from infin8.governor.v1.budget_service_pb2 import GetBudgetRequest, SetBudgetRequest
 from infin8.governor.v1.budget_service_pb2_grpc import BudgetServiceStub
@@ -23,6 +22,7 @@ from infin8.governor.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 from tests.executor.examples import ICP, INPUTS
+from tests.governor.conftest import Governor, governor
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.clients.openrouter import OpenRouterClient
@@ -35,6 +35,8 @@ from workflow_service.simulator.prices import ModelPrice
 from workflow_service.simulator.server import Simulator
 from workflow_service.store import workflows
 from workflow_service.store.invocations import Invocation, Invocations
+
+__all__ = ["governor"]
 
 CALL_DEADLINE_SECONDS = 1.0
 AUTHORIZE_TIMEOUT_SECONDS = 1.0
@@ -177,9 +179,10 @@ def _way_to(target: WorkflowState) -> list[WorkflowState]:
 
 
 @pytest.fixture
-async def workflow_database(workflow_dsn: str) -> AsyncIterator[WorkflowDatabase]:
-    database = await Database.open(workflow_dsn, DatabaseSettings(), application_name="test")
-    yield WorkflowDatabase(database, workflow_dsn)
+async def workflow_database(workflow_world: str) -> AsyncIterator[WorkflowDatabase]:
+    """Of a test's own if it is marked `own_world`; each workflow is of an organization of its own."""
+    database = await Database.open(workflow_world, DatabaseSettings(), application_name="test")
+    yield WorkflowDatabase(database, workflow_world)
     await database.close()
 
 
@@ -280,23 +283,22 @@ def flags(entry: LedgerEntry) -> set[str]:
 
 @pytest.fixture
 async def bench(
-    workflow_database: WorkflowDatabase, governor_dsn: str, tmp_path: Path
+    workflow_database: WorkflowDatabase, governor: Governor, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    from governor_service.__main__ import running
-
-    settings = GovernorSettings.model_validate(
-        {"database_url": governor_dsn, "port": 0, "price_list": "document", "reflection": False}
-    )
     async with (
-        running(settings) as port,
-        GovernorClient.connect(f"127.0.0.1:{port}") as client,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        GovernorClient.connect(governor.target) as client,
         Simulator(prices=PRICES) as simulator,
     ):
         provider = OpenRouterClient(simulator.base_url, "test-key", deadline_seconds=CALL_DEADLINE_SECONDS)
         publishers = Publishers(tmp_path)
         bench = Bench(
-            workflow_database, simulator, client, provider, publishers, waits_seconds=[], channel=channel
+            workflow_database,
+            simulator,
+            client,
+            provider,
+            publishers,
+            waits_seconds=[],
+            channel=governor.channel,
         )
         yield bench
         await bench.caller.finish()

@@ -22,6 +22,8 @@ from workflow_service.domain.steps import IcpResult, ValidationResult
 from workflow_service.domain.workflow import Lease
 from workflow_service.store.invocations import CallUsage, Invocation, Response
 
+pytestmark = pytest.mark.on_disk
+
 
 async def test_a_verdict_of_nothing_valid_is_asked_for_again(bench: Bench) -> None:
     """NOTHING_VALID fails the step and is charged; a run anew does not take it for a good answer."""
@@ -179,6 +181,7 @@ async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) 
     with pytest.raises(Refusal) as caught:
         await slow
     assert caught.value.reason == "LEASE_LOST"
+    await bench.caller.finish()  # of the correction, which the refusal does not wait for
     entries = await bench.entries(lease)
     assert sorted(kinds(entries)) == ["ADJUSTMENT", "UNKNOWN", "USAGE"]
     assert sum(entry.cost_nano_usd for entry in entries) == sum(

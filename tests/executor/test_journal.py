@@ -232,6 +232,7 @@ async def test_a_response_is_read_as_it_was_written(workflow_database: WorkflowD
     assert responded.response == unknown
 
 
+@pytest.mark.own_world
 async def test_a_correction_is_made_once(workflow_database: WorkflowDatabase) -> None:
     """What was charged as unknown is corrected by the difference, and the workflow's total follows."""
     lease = await workflow_database.lease(Step.ICP)
@@ -257,6 +258,7 @@ async def test_a_correction_is_made_once(workflow_database: WorkflowDatabase) ->
     assert row["total_ai_cost_nano_usd"] == 30
 
 
+@pytest.mark.own_world
 @pytest.mark.parametrize(
     "change",
     [

@@ -47,6 +47,7 @@ class Governor:
     dsn: str
     organization_id: str
     workflow_id: str
+    target: str = ""
 
     def __post_init__(self) -> None:
         self.stub = governor_service_pb2_grpc.GovernorServiceStub(self.channel)
@@ -147,14 +148,32 @@ class Governor:
             await connection.close()
 
 
+class GovernorOfOneOrganization(Governor):
+    """On a database that tests share."""
+
+    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        names_it = "organization_id" in statement or {self.organization_id, self.workflow_id} & {
+            *map(str, arguments)
+        }
+        assert names_it, "this statement is about all organizations: mark the test own_world"
+        return await super().sql(statement, *arguments)
+
+
 @pytest.fixture
-async def governor(governor_dsn: str) -> AsyncIterator[Governor]:
-    settings = GovernorSettings(database_url=governor_dsn, port=0, price_list="document")
+async def governor(governor_world: tuple[str, str | None]) -> AsyncIterator[Governor]:
+    """Of an organization of its own; on a database of its own if the test is marked `own_world`."""
+    dsn, target = governor_world
+    ids = {"organization_id": new_id(), "workflow_id": new_id()}
+    if target is not None:
+        async with grpc.aio.insecure_channel(target) as channel:
+            yield GovernorOfOneOrganization(channel, dsn, **ids, target=target)
+        return
+    settings = GovernorSettings(database_url=dsn, port=0, price_list="document")
     async with (
         running(settings) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        yield Governor(channel, governor_dsn, organization_id=new_id(), workflow_id=new_id())
+        yield Governor(channel, dsn, **ids, target=f"127.0.0.1:{port}")
 
 
 async def refusal(call: Any) -> Refusal:

@@ -51,6 +51,7 @@ async def test_a_hundred_at_once_for_a_budget_with_room_for_ten(governor: Govern
     assert (await governor.month_budget()).held_nano_usd == 10 * HOLD
 
 
+@pytest.mark.own_world
 async def test_a_denial_names_the_budget_and_holds_nothing(governor: Governor) -> None:
     """Status RESOURCE_EXHAUSTED, the figures in metadata, a violation for each budget that denied."""
     await governor.set_workflow_limit(HOLD - 1)
@@ -145,6 +146,7 @@ async def test_an_unknown_model_is_never_free(governor: Governor) -> None:
     assert (held.model, held.downgraded) == (MINI, False)
 
 
+@pytest.mark.own_world
 async def test_a_tier_may_allow_some_models_only(governor: Governor) -> None:
     """What the tier leaves out is dropped before prices are looked at."""
     await governor.sql("UPDATE tiers SET allowed_models = $1", [MINI])
@@ -153,6 +155,7 @@ async def test_a_tier_may_allow_some_models_only(governor: Governor) -> None:
     assert (await governor.authorize(models=[SONAR, MINI])).model == MINI
 
 
+@pytest.mark.own_world
 async def test_past_the_threshold_the_cheapest_comes_first(governor: Governor) -> None:
     """The month stands at 2,400,000 of 4,000,000, past 50 percent."""
     await governor.sql("UPDATE tiers SET downgrade_threshold_percent = 50, monthly_quota_nano_usd = 4000000")
@@ -180,6 +183,7 @@ async def test_a_label_with_a_budget_is_a_budget(governor: Governor) -> None:
     await governor.authorize(labels={"team": "research"})
 
 
+@pytest.mark.own_world
 async def test_checking_changes_nothing(governor: Governor) -> None:
     """CheckBudget says what Authorize would, and no row appears."""
     request = governor_pb2.CheckBudgetRequest(

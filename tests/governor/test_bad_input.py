@@ -15,6 +15,8 @@ from infin8.governor.v1 import ledger_service_pb2 as ledger_pb2
 from service_chassis.rpc.errors import from_rpc_error
 from tests.governor.conftest import Governor, new_id, refusal
 
+pytestmark = pytest.mark.own_world
+
 BAD_IDS = [
     "",
     "nonsense",

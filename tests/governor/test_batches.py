@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 
 import grpc
+import pytest
 
 from infin8.governor.v1 import entry_pb2, errors_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
@@ -114,6 +115,7 @@ async def test_more_than_a_thousand_items_are_refused(governor: Governor) -> Non
     assert await authorize_all(governor, []) == []
 
 
+@pytest.mark.own_world
 async def test_batches_hammered_at_once_over_the_same_organizations(governor: Governor) -> None:
     """Twenty batches, each over ten organizations in an order of its own: no deadlock, no overspend."""
     organizations = [new_id() for _ in range(10)]

@@ -90,6 +90,7 @@ async def test_unknown_with_a_providers_cost(governor: Governor) -> None:
     )
 
 
+@pytest.mark.own_world
 async def test_a_fraction_of_a_nano_dollar_rounds_up(governor: Governor) -> None:
     """1 token at 0.15 nano-USD costs 1 nano-USD."""
     await governor.price("test/tiny", 150_000)
@@ -99,6 +100,7 @@ async def test_a_fraction_of_a_nano_dollar_rounds_up(governor: Governor) -> None
     assert settled.entry.cost_nano_usd == 1
 
 
+@pytest.mark.own_world
 async def test_a_price_that_changed_in_flight_does_not_count(governor: Governor) -> None:
     """The hold keeps its price; the next hold has the new one."""
     held = await governor.authorize()
@@ -108,6 +110,7 @@ async def test_a_price_that_changed_in_flight_does_not_count(governor: Governor)
     assert (await governor.authorize()).held_nano_usd == 1700 * 5000
 
 
+@pytest.mark.own_world
 async def test_a_cost_above_what_an_entry_takes_is_refused_and_the_hold_stays(governor: Governor) -> None:
     """10⁹ + 10⁹ tokens at 10,000 USD a million are more than 10¹⁵ nano-USD."""
     await governor.price("test/dear", 10**13)
@@ -118,6 +121,7 @@ async def test_a_cost_above_what_an_entry_takes_is_refused_and_the_hold_stays(go
     assert await governor.entries() == []
 
 
+@pytest.mark.own_world
 async def test_an_entry_counts_in_its_holds_month(governor: Governor) -> None:
     """A hold of last month that is settled today moves last month's budget."""
     held = await governor.authorize()

@@ -71,6 +71,7 @@ async def extend(
     )
 
 
+@pytest.mark.own_world
 async def test_a_hold_that_ran_out_is_in_suspense_and_still_counted(governor: Governor) -> None:
     """Nothing has to be written for that; an Authorize with its id may not spend on it."""
     request = governor.authorize_request()
@@ -82,6 +83,7 @@ async def test_a_hold_that_ran_out_is_in_suspense_and_still_counted(governor: Go
     assert (refused.reason, refused.metadata["state"]) == ("AUTHORIZATION_NOT_PENDING", "SUSPENSE")
 
 
+@pytest.mark.own_world
 async def test_suspense_settle(governor: Governor) -> None:
     """→ SETTLED, LATE; the remainder is released as ever."""
     held = await governor.authorize()
@@ -92,6 +94,7 @@ async def test_suspense_settle(governor: Governor) -> None:
     assert (settled.entry.overage_nano_usd, (await governor.workflow_budget()).unguarded_nano_usd) == (0, 0)
 
 
+@pytest.mark.own_world
 async def test_suspense_void(governor: Governor) -> None:
     """→ VOIDED."""
     held = await governor.authorize()
@@ -100,6 +103,7 @@ async def test_suspense_void(governor: Governor) -> None:
     assert (await governor.workflow_budget()).held_nano_usd == 0
 
 
+@pytest.mark.own_world
 async def test_suspense_extend(governor: Governor) -> None:
     """→ PENDING again, and the Authorize that is repeated may spend on it again."""
     request = governor.authorize_request()
@@ -157,6 +161,7 @@ async def test_fields_of_extend(governor: Governor) -> None:
     assert (await refusal(extend(governor, held, 60))).reason == "AUTHORIZATION_NOT_FOUND"
 
 
+@pytest.mark.own_world
 async def test_within_the_retention_time_nothing_is_swept(governor: Governor) -> None:
     """A hold in SUSPENSE waits for its late settlement."""
     await governor.authorize()
@@ -165,6 +170,7 @@ async def test_within_the_retention_time_nothing_is_swept(governor: Governor) ->
     assert (await governor.workflow_budget()).held_nano_usd == HOLD
 
 
+@pytest.mark.own_world
 async def test_a_sweep_takes_only_what_is_due(governor: Governor) -> None:
     """Beside a hold whose retention time is over, one that has just run out stays held."""
     await governor.authorize()
@@ -179,6 +185,7 @@ async def test_a_sweep_takes_only_what_is_due(governor: Governor) -> None:
     assert (await governor.workflow_budget()).held_nano_usd == HOLD
 
 
+@pytest.mark.own_world
 async def test_after_the_retention_time_a_hold_is_released(governor: Governor) -> None:
     """on_expiry RELEASE: EXPIRED, and nothing is charged; a settlement after that is LATE and all overage."""
     held = await governor.authorize()
@@ -195,6 +202,7 @@ async def test_after_the_retention_time_a_hold_is_released(governor: Governor) -
     assert (await governor.workflow_budget()).unguarded_nano_usd == COST
 
 
+@pytest.mark.own_world
 async def test_after_the_retention_time_a_hold_is_charged(governor: Governor) -> None:
     """on_expiry CHARGE: settled as unknown, LATE, by the sweeper; corrected once the truth is known."""
     held = await governor.authorize(on_expiry=CHARGE)
@@ -212,6 +220,7 @@ async def test_after_the_retention_time_a_hold_is_charged(governor: Governor) ->
     assert (await governor.workflow_budget()).spent_nano_usd == COST
 
 
+@pytest.mark.own_world
 async def test_several_sweepers_at_once(governor: Governor) -> None:
     """Every hold is taken care of once, over many organizations."""
     organizations = [new_id() for _ in range(5)]
@@ -230,6 +239,7 @@ async def test_several_sweepers_at_once(governor: Governor) -> None:
     assert tuple(budgets) == (5 * 2 * HOLD, 0)
 
 
+@pytest.mark.own_world
 async def test_what_is_wrong_with_one_organization_keeps_no_others_holds(governor: Governor) -> None:
     """I10: a sweeper that cannot end one's holds ends the others'."""
     for _ in range(3):
@@ -240,6 +250,7 @@ async def test_what_is_wrong_with_one_organization_keeps_no_others_holds(governo
     assert await sweep_once(governor) == (0, 2)
 
 
+@pytest.mark.own_world
 async def test_settle_against_sweeper(governor: Governor) -> None:
     """One wins; the money is right either way."""
     holds = [await governor.authorize(on_expiry=CHARGE) for _ in range(10)]
@@ -251,6 +262,7 @@ async def test_settle_against_sweeper(governor: Governor) -> None:
     assert (budget.spent_nano_usd, budget.held_nano_usd) == (10 * COST, 0)
 
 
+@pytest.mark.own_world
 async def test_holds_are_listed_oldest_first(governor: Governor) -> None:
     """By state, workflow and age, page by page."""
     holds = [await governor.authorize() for _ in range(3)]

@@ -44,6 +44,7 @@ async def calls(governor: Governor, text: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.own_world
 async def test_free_text_has_lines(governor: Governor) -> None:
     """It comes back as it was sent."""
     made = await calls(governor, LINES)

@@ -114,6 +114,7 @@ async def test_filters_narrow(governor: Governor) -> None:
     assert await found(workflow_id=new_id()) == []
 
 
+@pytest.mark.own_world
 async def test_the_documents_queries_run(governor: Governor) -> None:
     """The cost breakdown and the dearest workflows, on the document's columns, exact in USD."""
     await governor.settle(await governor.authorize(), USAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from infin8.governor.v1 import budget_pb2, budget_service_pb2
@@ -32,6 +33,7 @@ async def test_the_first_defaults(governor: Governor) -> None:
     assert (month.limit_nano_usd, month.available_nano_usd, month.binding) == (25 * 10**9, 25 * 10**9, True)
 
 
+@pytest.mark.own_world
 async def test_a_limit_that_is_taken_away_gives_way_to_the_tiers(governor: Governor) -> None:
     """Own limit, then the organization's override, then the tier."""
     assert (await set_budget(governor, **MONTH, limit_nano_usd=7)).limit_nano_usd == 7
@@ -72,6 +74,7 @@ async def test_a_label_has_a_budget_once_one_is_set(governor: Governor) -> None:
     assert status.HasField("period_start")
 
 
+@pytest.mark.own_world
 async def test_every_change_keeps_its_author_and_time(governor: Governor) -> None:
     """A history that the database does not let go of."""
     await set_budget(governor, **MONTH, limit_nano_usd=5)

@@ -10,6 +10,8 @@ import pytest
 
 from tests.governor.conftest import Governor
 
+pytestmark = pytest.mark.own_world
+
 FEW, MANY = 20, 300
 
 

@@ -166,6 +166,7 @@ async def test_adjust(governor: Governor) -> None:
     assert (await refusal(governor.stub.Adjust(request(8)))).reason == "REQUEST_ID_REUSED"
 
 
+@pytest.mark.own_world
 async def test_what_is_set(governor: Governor) -> None:
     """Budgets, organizations, tiers, freezes and prices: what is written otherwise is no other change."""
     month, later = Timestamp(seconds=1_790_812_800), Timestamp(seconds=1_792_000_000)  # both of one month

@@ -30,6 +30,8 @@ from governor_service.store.set_based import SetBasedDecisions
 from service_chassis.postgres.database import Database
 from tests.governor.conftest import MINI, SONAR, Governor
 
+pytestmark = pytest.mark.own_world
+
 ORGANIZATIONS, WORKFLOWS = 8, 2
 HOLD = 2_400_000
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)

@@ -21,6 +21,8 @@ from infin8.governor.v1.governor_service_pb2_grpc import GovernorServiceStub
 from service_chassis.processes.child_process import ChildProcess
 from tests.governor.conftest import SONAR, new_id
 
+pytestmark = pytest.mark.on_disk
+
 PROCESSES = 3
 HOLD = 2_400_000
 USAGE = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)

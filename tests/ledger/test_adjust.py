@@ -164,6 +164,7 @@ async def test_recorded_usage_is_corrected_on_its_own_budgets(verified_governor:
     assert await figures(governor) == (1_000_000, 0, 1_000_000)
 
 
+@pytest.mark.own_world
 async def test_a_hold_of_last_month_is_corrected_in_last_month(verified_governor: Governor) -> None:
     """S10: its budgets are the hold's own."""
     governor = verified_governor
@@ -219,6 +220,7 @@ async def test_an_adjustment_is_not_adjusted(governor: Governor) -> None:
     assert (refused.reason, refused.fields[0].field) == ("INVALID_FIELD", "entry_id")
 
 
+@pytest.mark.own_world
 async def test_another_organizations_entry_is_not_found(governor: Governor) -> None:
     """Word for word as one that does not exist."""
     entry = await settled(governor)

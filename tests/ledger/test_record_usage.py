@@ -108,6 +108,7 @@ async def test_what_is_charged(
     assert flags(entry) == flagged | {"UNGUARDED"}
 
 
+@pytest.mark.own_world
 @pytest.mark.parametrize("provider_cost_nano_usd", [None, 0])
 async def test_an_unpriced_model_is_never_free(
     verified_governor: Governor, provider_cost_nano_usd: int | None
@@ -122,6 +123,7 @@ async def test_an_unpriced_model_is_never_free(
     assert await verified_governor.sql("SELECT FROM organizations") == []
 
 
+@pytest.mark.own_world
 async def test_each_kind_of_token_has_its_price(verified_governor: Governor) -> None:
     """S5: parts are taken out of their totals; the sum is rounded up once; requests are added."""
     await verified_governor.sql(
@@ -143,6 +145,7 @@ async def test_each_kind_of_token_has_its_price(verified_governor: Governor) -> 
     assert entry.cost_nano_usd == 2_928 + 36
 
 
+@pytest.mark.own_world
 async def test_the_price_is_that_of_its_time(verified_governor: Governor) -> None:
     """S5: a price that came into force since does not count; its month is that of its time, too."""
     governor = verified_governor
@@ -166,6 +169,7 @@ async def test_the_price_is_that_of_its_time(verified_governor: Governor) -> Non
     assert (await governor.workflow_budget()).spent_nano_usd == 2 * COST + 700 * 5_000
 
 
+@pytest.mark.own_world
 @pytest.mark.parametrize(
     ("changes", "field", "reason"),
     [
@@ -202,6 +206,7 @@ async def test_bad_input_changes_nothing(
     assert await governor.sql("SELECT FROM ai_usage_ledger UNION ALL SELECT FROM organizations") == []
 
 
+@pytest.mark.own_world
 async def test_a_cost_above_what_an_entry_takes_is_refused(governor: Governor) -> None:
     """10⁹ + 10⁹ tokens at 10,000 USD a million are more than 10¹⁵ nano-USD."""
     await governor.price("test/dear", 10**13)

@@ -90,6 +90,7 @@ async def test_a_month_by_model_day_and_label(verified_governor: Governor) -> No
     assert (await monthly(governor, organization_id=new_id())).cost_nano_usd == 0
 
 
+@pytest.mark.own_world
 async def test_every_path_is_in_the_reports(verified_governor: Governor) -> None:
     """S11: settlements, unknown outcomes and their true-ups, late ones, corrections, records, SQL callers."""
     governor = verified_governor
@@ -131,6 +132,7 @@ async def test_every_path_is_in_the_reports(verified_governor: Governor) -> None
     assert (workflow.cost_nano_usd, list(workflow.models)) == (report.cost_nano_usd, list(report.models))
 
 
+@pytest.mark.own_world
 async def test_what_is_posted_after_a_months_end_counts_in_its_last_day(
     verified_governor: Governor,
 ) -> None:
@@ -191,6 +193,7 @@ async def test_a_page_token_is_its_lists(governor: Governor) -> None:
         assert (refused.reason, refused.fields[0].field) == ("INVALID_FIELD", "page_token")
 
 
+@pytest.mark.own_world
 async def test_margin(verified_governor: Governor) -> None:
     """S15: subscription price − the month's cost, of one organization and of all."""
     governor = verified_governor
@@ -212,6 +215,7 @@ async def test_margin(verified_governor: Governor) -> None:
     assert (await margin(governor))[2] == 49 * 10**9 - COST - 10**12
 
 
+@pytest.mark.own_world
 async def test_nobody_pays_for_months_before_they_came(verified_governor: Governor) -> None:
     """S15: but for those in which they spent, since it was recorded afterwards."""
     governor = verified_governor

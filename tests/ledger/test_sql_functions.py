@@ -32,6 +32,7 @@ async def record_by_sql(governor: Governor) -> None:
     )
 
 
+@pytest.mark.own_world
 async def test_signatures(governor: Governor) -> None:
     """S6: under those names, with those parameters and defaults, in schema public."""
     found = await governor.sql(
@@ -126,6 +127,7 @@ async def test_the_key_of_a_hold_is_the_holds(verified_governor: Governor, ended
     assert await figures(governor) == (COST, 0, 0)
 
 
+@pytest.mark.own_world
 @pytest.mark.parametrize(
     "change",
     [
@@ -183,6 +185,7 @@ async def test_the_check_reads_and_holds_count(verified_governor: Governor) -> N
     assert await figures(governor) == (COST, HOLD, 0)
 
 
+@pytest.mark.own_world
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -193,7 +196,7 @@ async def test_the_check_reads_and_holds_count(verified_governor: Governor) -> N
         (new_id(), None, Decimal(1)),
         (new_id(), Decimal(0), None),
     ],
-    ids=str,
+    ids=lambda arguments: "-".join(str(argument) for argument in arguments[1:]),
 )
 async def test_what_cannot_be_checked_is_an_error(governor: Governor, arguments: tuple[Any, ...]) -> None:
     """S6: never an answer that a caller might take for yes."""
@@ -213,6 +216,7 @@ async def test_an_increment_posts_an_entry(verified_governor: Governor) -> None:
     assert await figures(governor) == (250_000_000 + COST, 0, 250_000_000 + COST)
 
 
+@pytest.mark.own_world
 async def test_an_increment_of_nobodys_or_of_several_organizations_workflow(
     verified_governor: Governor,
 ) -> None:
@@ -250,6 +254,7 @@ async def test_sql_callers_and_rpcs_share_locks_and_budgets(verified_governor: G
     assert await violations(governor) == []
 
 
+@pytest.mark.own_world
 async def test_the_month_of_an_organization(verified_governor: Governor) -> None:
     """S6, S11: this UTC month's; zero for one that spent nothing."""
     governor = verified_governor
@@ -260,6 +265,7 @@ async def test_the_month_of_an_organization(verified_governor: Governor) -> None
     assert await value(governor, MONTHLY, new_id()) == 0
 
 
+@pytest.mark.own_world
 async def test_the_documents_queries(verified_governor: Governor) -> None:
     """S7: verbatim, with real ids."""
     governor = verified_governor

@@ -22,6 +22,8 @@ from service_chassis.postgres.embedded import EmbeddedPostgres
 from tests.governor.conftest import MINI, SONAR, Governor, new_id
 from tests.ledger.conftest import USAGE, adjust, record, violations
 
+pytestmark = pytest.mark.own_world
+
 OPERATIONS = 400
 
 

@@ -12,6 +12,8 @@ from infin8.governor.v1.budget_service_pb2 import SetBudgetRequest
 from infin8.governor.v1.pricing_service_pb2 import CreatePriceRequest
 from tests.governor.conftest import SONAR, Governor, governor, refusal
 
+pytestmark = pytest.mark.own_world
+
 __all__ = ["governor"]
 
 MODEL = "vendor/model"

@@ -15,6 +15,8 @@ from infin8.governor.v1.pricing_service_pb2 import CreatePriceRequest, GetPriceR
 from service_chassis.rpc.errors import from_rpc_error
 from tests.governor.conftest import MINI, SONAR, Governor, governor, new_id, refusal
 
+pytestmark = pytest.mark.own_world
+
 __all__ = ["governor"]
 
 

@@ -18,6 +18,8 @@ from infin8.governor.v1.pricing_service_pb2 import (
 )
 from tests.governor.conftest import MINI, SONAR, Governor, governor, new_id, refusal
 
+pytestmark = pytest.mark.own_world
+
 __all__ = ["governor"]
 
 USAGE = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)

@@ -226,7 +226,7 @@ def bench(postgres: EmbeddedPostgres, governor_template: str) -> Iterator[Bench]
         made.close()
 
 
-@pytest.mark.timeout(0 if OPERATIONS > 10_000 else 120)
+@pytest.mark.timeout(0 if OPERATIONS > 10_000 else 300)
 def test_the_governor_does_as_the_model_says(bench: Bench) -> None:
     """I1–I4, I12, I13, I16: each answer and each total, and verify.sql after each step."""
     try:

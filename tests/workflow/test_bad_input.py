@@ -19,6 +19,8 @@ from service_chassis.refusal import Refusal
 from tests.workflow.service import ORGANIZATION, Client, PlainExecutor, served
 from workflow_service.settings import WorkflowSettings
 
+pytestmark = pytest.mark.own_world
+
 ID = "3b241101-e2bb-4255-8caf-4136c566a962"
 PROFILE = {
     "organization_name": "Acme",

@@ -83,7 +83,9 @@ async def test_the_total_cost_follows_the_journal(client: Client) -> None:
     """
     for item, cost, spent in [("a", 1_500_000, 1_500_000), ("b", 250_000, 2_000_000), ("c", 1, None)]:
         await connection.execute(insert, lease.organization_id, lease.workflow_id, item, cost, spent)
-    in_usd = await connection.fetchval("SELECT workflow_data ->> 'total_ai_cost' FROM intent_workflows")
+    in_usd = await connection.fetchval(
+        "SELECT workflow_data ->> 'total_ai_cost' FROM intent_workflows WHERE id = $1", workflow.workflow_id
+    )
     await connection.close()
 
     after = await client.get(workflow.workflow_id)
