@@ -10,7 +10,7 @@ PACKAGES := bench governor_client governor_service pair service_chassis workflow
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve psql test soak fuzz bench lint format contract-image clean distclean
+.PHONY: help setup run serve psql test check soak fuzz bench lint format contract-image clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ psql: $(STAMP) ## open psql on the pair's database, DATABASE=governor or workflo
 # At most eight processes: each has a PostgreSQL of its own.
 test: $(STAMP) ## run the tests in random order on all cores, on a real PostgreSQL; ARGS='-k word' chooses
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+check: lint ## before a commit: lint, and the tests of what changed since BASE=HEAD
+	@tests=$$($(BIN)/python -m tests.affected $(or $(BASE),HEAD)) && \
+	if [ -n "$$tests" ]; then echo "make test ARGS='$$tests'"; $(MAKE) --no-print-directory test ARGS="$$tests $(ARGS)"; fi
 
 soak: $(STAMP) ## hold the governor against its model for OPERATIONS=200000 random operations, or as many as you like
 	@OPERATIONS=$(or $(OPERATIONS),200000) $(BIN)/python -m pytest -p no:randomly tests/property/test_machine.py -s $(ARGS)
