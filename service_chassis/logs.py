@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -24,6 +25,11 @@ _call: ContextVar[Mapping[str, str]] = ContextVar("call", default=MappingProxyTy
 def name_call(*, correlation_id: str, method: str) -> None:
     """From now on every line of this context names the call that it belongs to."""
     _call.set({"correlation_id": correlation_id, "method": method})
+
+
+def correlation_id_of_call() -> str:
+    """Of the call that this context belongs to; empty outside of calls."""
+    return _call.get().get("correlation_id", "")
 
 
 def set_up_logs(settings: LogSettings, *, service: str) -> None:
@@ -60,6 +66,42 @@ def set_up_logs(settings: LogSettings, *, service: str) -> None:
     root.setLevel(settings.log_level)
     for chatty in ("httpx", "httpcore", "asyncio", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class RepeatedLines:
+    """Warnings of one kind, that is, with one event and fields: a line for the first, then a count.
+
+    The count follows after every `interval_seconds` that had repetitions. Needs a running event loop.
+    """
+
+    def __init__(self, log: Any, *, interval_seconds: float = 10.0) -> None:
+        self._log = log
+        self._interval_seconds = interval_seconds
+        self._repetitions: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+
+    def warning(self, event: str, *, example: Mapping[str, str] | None = None, **fields: str) -> None:
+        """`example` tells of the first one alone, and makes no kind of its own."""
+        kind = event, tuple(sorted(fields.items()))
+        if kind in self._repetitions:
+            self._repetitions[kind] += 1
+            return
+        self._repetitions[kind] = 0
+        self._log.warning(event, **fields, **(example or {}))
+        self._count_later(kind)
+
+    def _count_later(self, kind: tuple[str, tuple[tuple[str, str], ...]]) -> None:
+        # Outside of the present call's context: the count is not about that call alone.
+        asyncio.get_running_loop().call_later(self._interval_seconds, self._count, kind, context=Context())
+
+    def _count(self, kind: tuple[str, tuple[tuple[str, str], ...]]) -> None:
+        repetitions = self._repetitions.pop(kind)
+        if repetitions:
+            event, fields = kind
+            self._log.warning(
+                event, **dict(fields), repeated=repetitions, within_seconds=self._interval_seconds
+            )
+            self._repetitions[kind] = 0
+            self._count_later(kind)
 
 
 def where(error: BaseException) -> str:

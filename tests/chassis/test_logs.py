@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import grpc
 import pytest
 import structlog
 
-from service_chassis.logs import name_call, set_up_logs
+from service_chassis.logs import RepeatedLines, name_call, set_up_logs
 from service_chassis.settings import LogSettings
 from tests.chassis.callers import asking, unary
 from tests.chassis.conftest import NAME
@@ -93,3 +94,23 @@ def test_the_level_counts(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger().debug("chatter")
     logging.getLogger("httpx").info("HTTP Request: …")
     assert lines(capsys) == []
+
+
+async def test_repeated_trouble_is_one_line_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each kind by itself; once it is over, nothing more is written, and the next one is a first again."""
+    set_up_logs(LogSettings(), service="governor")
+    trouble = RepeatedLines(structlog.get_logger(), interval_seconds=0.02)
+    name_call(correlation_id="abc", method="/tiny/Unary")
+    for number in range(1_000):
+        trouble.warning("database_trouble", sqlstate="53100", example={"organization_id": str(number)})
+    trouble.warning("database_trouble", sqlstate="55P03")
+    first, other = lines(capsys)
+    assert (first["sqlstate"], first["organization_id"], first["correlation_id"]) == ("53100", "0", "abc")
+    assert other["sqlstate"] == "55P03"
+    await asyncio.sleep(0.2)
+    (count,) = lines(capsys)
+    assert (count["event"], count["sqlstate"], count["repeated"]) == ("database_trouble", "53100", 999)
+    assert "correlation_id" not in count
+    trouble.warning("database_trouble", sqlstate="53100")
+    (again,) = lines(capsys)
+    assert "repeated" not in again
