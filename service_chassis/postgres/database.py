@@ -14,6 +14,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from service_chassis.deadline import seconds_left
+from service_chassis.logs import RepeatedLines
 from service_chassis.refusal import Refusal
 from service_chassis.settings import DatabaseSettings
 
@@ -24,14 +25,10 @@ _ATTEMPTS = 3
 _RETRY_PAUSE_SECONDS_MAX = 0.02
 _CLOSE_TIMEOUT_SECONDS = 5.0
 
-# Nothing of the transaction is there, and the same work may well succeed. The last two: a migration changed
-# what a prepared statement returns.
-_WORTH_ANOTHER_TRY = (
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.InvalidCachedStatementError,
-    asyncpg.OutdatedSchemaCacheError,
-)
+# Nothing of the transaction is there, and the same work may well succeed.
+_CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# A migration changed what a prepared statement returns.
+_STALE_STATEMENTS = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _READ_ONLY = "25006"
 _LOCK_NOT_AVAILABLE = "55P03"
 # Connection trouble, authorization to connect, no such database, no room or memory, the system's own errors.
@@ -42,16 +39,26 @@ _UNAVAILABLE = ("57014", "57P01", "57P02", "57P03", "57P05", _READ_ONLY, "25P03"
 # json.dumps() makes an encoder for each call that is not of its default kind.
 _encode = json.JSONEncoder(allow_nan=False).encode
 _log = structlog.get_logger()
+_trouble = RepeatedLines(_log)
 
 
 class TransactionRolledBack(Exception):  # noqa: N818 - says what happened
     """An error was swallowed inside a transaction: its COMMIT rolled everything back."""
 
 
+class Contended(Refusal):
+    """OVERLOADED, since others hold locks on the same data: nothing of the transaction is there."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "OVERLOADED", "others were changing the same data for too long", retry_after_seconds=1
+        )
+
+
 class Database:
     """Reads and writes of one database. Trouble with it is a Refusal; a bug of ours passes as it is."""
 
-    def __init__(self, pool: asyncpg.Pool, settings: DatabaseSettings) -> None:
+    def __init__(self, pool: asyncpg.Pool, settings: DatabaseSettings, *, reserved: int = 0) -> None:
         self._pool = pool
         # The pool's connections that wait for their next use, the last used at the end. A round through the
         # pool would make tasks and timers.
@@ -65,14 +72,23 @@ class Database:
             f" {_milliseconds(settings.database_idle_in_transaction_timeout_seconds)}"
         )
         # asyncpg's own acquire() queues without bound.
-        self._slots = asyncio.Semaphore(settings.database_pool_size)
+        reserved = min(reserved, settings.database_pool_size - 1)
+        self._slots = asyncio.Semaphore(settings.database_pool_size - reserved)
+        # Where nothing is reserved, everybody shares all of them.
+        self._reserved_slots = asyncio.Semaphore(reserved) if reserved else self._slots
         self._waiters = 0
         self._writes: set[asyncio.Task[object]] = set()
         self._is_closing = False
 
     @classmethod
-    async def open(cls, dsn: str, settings: DatabaseSettings, *, application_name: str) -> Database:
-        """Connects once, so that a wrong DSN shows at the start."""
+    async def open(
+        cls, dsn: str, settings: DatabaseSettings, *, application_name: str, reserved: int = 0
+    ) -> Database:
+        """Connects once, so that a wrong DSN shows at the start.
+
+        `reserved`: how many of the pool's connections are kept for writes that are `is_reserved`. At least
+        one is left for all others.
+        """
         pool = await asyncpg.create_pool(
             dsn,
             min_size=1,
@@ -94,7 +110,7 @@ class Database:
                 ),
             },
         )
-        return cls(pool, settings)
+        return cls(pool, settings, reserved=reserved)
 
     @property
     def lock_timeout_milliseconds(self) -> int:
@@ -104,7 +120,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
         """One connection, each statement by itself and consistent in itself; within the call's deadline."""
-        await self._take_slot()
+        await self._take_slot(self._slots)
         try:
             async with asyncio.timeout(seconds_left()), self._connection() as connection:
                 yield connection
@@ -116,7 +132,14 @@ class Database:
         finally:
             self._slots.release()
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]], *, is_one_statement: bool = False) -> T:
+    async def write(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        is_one_statement: bool = False,
+        attempts: int = _ATTEMPTS,
+        is_reserved: bool = False,
+    ) -> T:
         """Runs `work` in one READ COMMITTED transaction and returns once that is committed.
 
         Its timeouts are set with it: a pooler may drop what a connection asked for when it was opened.
@@ -125,14 +148,17 @@ class Database:
         to set `lock_timeout` itself (`lock_timeout_milliseconds`).
 
         A Refusal out of `work` rolls back and passes. Serialization failures and deadlocks run the whole of
-        it again, at most three times in all. Once it has begun it ends as it would have, also when the caller
-        is cancelled or its deadline passes; then the outcome is found under the request's id.
+        it again, until there were `attempts`; then it is Contended, as it is at once after a lock timeout.
+        Once it has begun it commits or rolls back on its own, also when the caller is cancelled or its
+        deadline passes; then the outcome is found under the request's id.
         `work` lets the errors of its statements out: TransactionRolledBack if it does not.
         """
-        await self._take_slot()
-        task = asyncio.create_task(self._transaction(work, is_one_statement))
+        slots = self._reserved_slots if is_reserved else self._slots
+        await self._take_slot(slots)
+        task = asyncio.create_task(self._transaction(work, is_one_statement, attempts))
         self._writes.add(task)
         task.add_done_callback(self._write_ended)
+        task.add_done_callback(lambda _: slots.release())
         try:
             done, _ = await asyncio.wait({task}, timeout=seconds_left())
         except asyncio.CancelledError:
@@ -155,20 +181,20 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
-    async def _take_slot(self) -> None:
+    async def _take_slot(self, slots: asyncio.Semaphore) -> None:
         if self._is_closing:
             raise Refusal("SHUTTING_DOWN", "the service is stopping", retry_after_seconds=1)
-        if not self._slots.locked():
-            await self._slots.acquire()  # at once
+        if not slots.locked():
+            await slots.acquire()  # at once
             return
-        if self._waiters >= self._settings.database_waiters_max:
+        if slots is self._slots and self._waiters >= self._settings.database_waiters_max:
             raise _overloaded("too many requests wait for the database")
         timeout = self._settings.database_acquire_timeout_seconds
         left = seconds_left()
         self._waiters += 1
         try:
             async with asyncio.timeout(timeout if left is None else min(timeout, left)):
-                await self._slots.acquire()
+                await slots.acquire()
         except TimeoutError:
             raise _overloaded("no connection to the database became free in time") from None
         finally:
@@ -210,17 +236,21 @@ class Database:
         while self._kept:
             await self._give_back(self._kept.pop())
 
-    async def _transaction(self, work: Callable[[Connection], Awaitable[T]], is_one_statement: bool) -> T:
-        attempts_left = _ATTEMPTS
+    async def _transaction(
+        self, work: Callable[[Connection], Awaitable[T]], is_one_statement: bool, attempts: int
+    ) -> T:
+        attempt = 0
         while True:
-            attempts_left -= 1
+            attempt += 1
             try:
                 if is_one_statement:
                     async with self._connection() as connection:
                         return await work(connection)
                 return await self._attempt(work)
             except Exception as error:
-                if attempts_left and isinstance(error, _WORTH_ANOTHER_TRY):
+                if (attempt < attempts and isinstance(error, _CONFLICTS)) or (
+                    attempt < _ATTEMPTS and isinstance(error, _STALE_STATEMENTS)
+                ):
                     await asyncio.sleep(random.uniform(0, _RETRY_PAUSE_SECONDS_MAX))  # noqa: S311 - no secret
                     continue
                 refusal = await self._refusal_for(error)
@@ -248,8 +278,11 @@ class Database:
         if isinstance(error, Refusal):
             return None
         sqlstate = getattr(error, "sqlstate", None) or ""
-        if isinstance(error, _WORTH_ANOTHER_TRY) or sqlstate == _LOCK_NOT_AVAILABLE:
-            refusal = _overloaded("others were changing the same data for too long")
+        refusal: Refusal
+        if isinstance(error, _CONFLICTS) or sqlstate == _LOCK_NOT_AVAILABLE:
+            refusal = Contended()
+        elif isinstance(error, _STALE_STATEMENTS):
+            refusal = _overloaded("the database's schema is being changed")
         elif sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate in _UNAVAILABLE or _is_lost(error):
             refusal = _unavailable("the database is not available")
         else:
@@ -258,12 +291,11 @@ class Database:
             # A failover left us on a standby, with connections that look healthy.
             await self._pool.expire_connections()
             await self._give_back_kept()
-        _log.warning("database_trouble", sqlstate=sqlstate, error_type=type(error).__name__)
+        _trouble.warning("database_trouble", sqlstate=sqlstate, error_type=type(error).__name__)
         return refusal
 
     def _write_ended(self, task: asyncio.Task[object]) -> None:
         self._writes.discard(task)
-        self._slots.release()
 
 
 def _is_gone(connection: Connection) -> bool:

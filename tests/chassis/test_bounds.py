@@ -7,12 +7,14 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import pytest
+import structlog
 
 from service_chassis.deadline import set_deadline
+from service_chassis.logs import RepeatedLines
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.postgres.embedded import EmbeddedPostgres
 from service_chassis.refusal import Refusal
@@ -162,3 +164,37 @@ async def test_a_frozen_server_is_given_up(own_postgres: EmbeddedPostgres) -> No
             for pid in frozen:
                 os.kill(pid, signal.SIGCONT)
         assert await database.write(statement("SELECT 1")) == 1
+
+
+async def test_a_database_in_trouble_is_logged_once(
+    governor_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line for the first failure of a kind, however many follow."""
+    log = structlog.testing.CapturingLogger()
+    monkeypatch.setattr("service_chassis.postgres.database._trouble", RepeatedLines(log))
+    full = statement("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
+    async with opened(governor_dsn, PATIENT) as database:
+        for _ in range(50):
+            assert await refusal_of(database.write(full), within_seconds=5) == "DATABASE_UNAVAILABLE"
+    (line,) = log.calls
+    assert line.kwargs == {"sqlstate": "53100", "error_type": "DiskFullError"}
+
+
+async def test_reserved_connections_are_not_taken_by_others(governor_dsn: str) -> None:
+    """However many writes wait for a lock, one that is reserved begins at once."""
+    async with AsyncExitStack() as stack:
+        reserving = await Database.open(
+            governor_dsn, DatabaseSettings(database_pool_size=3), application_name="test", reserved=1
+        )
+        stack.push_async_callback(reserving.close)
+        holder = await asyncpg.connect(governor_dsn)
+        await holder.execute("SELECT pg_advisory_lock(1)")
+        waiting = [
+            asyncio.create_task(reserving.write(statement("SELECT pg_advisory_xact_lock(1)")))
+            for _ in range(10)
+        ]
+        await asyncio.sleep(0)
+        assert await reserving.write(statement("SELECT 7"), is_reserved=True) == 7
+        assert not any(task.done() for task in waiting)
+        await holder.close()
+        await asyncio.gather(*waiting)
