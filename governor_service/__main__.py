@@ -22,7 +22,7 @@ from governor_service.api.pricing_servicer import PricingServicer
 from governor_service.app.load_price_list import load_price_list
 from governor_service.app.sweep import keep_sweeping
 from governor_service.settings import GovernorSettings
-from governor_service.store.holds import HoldStore
+from governor_service.store.holds import HoldStore, connections_of_lanes
 from infin8.governor.v1 import (
     budget_service_pb2_grpc,
     governor_service_pb2_grpc,
@@ -87,7 +87,9 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
     dsn = settings.database_url.get_secret_value()
     with database_of("GOVERNOR_DATABASE_URL"):
         await migrate(dsn, files("migrations.governor"))
-    database = await Database.open(dsn, settings, application_name="governor_service")
+    database = await Database.open(
+        dsn, settings, application_name="governor_service", reserved=connections_of_lanes(settings)
+    )
     try:
         await load_price_list(database, settings.price_list)
         denies_unknown = settings.denies_unknown_organizations

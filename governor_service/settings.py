@@ -22,6 +22,12 @@ class BatchSettings(Settings):
     batch_items_max: int = Field(default=1_000, ge=1, le=10_000)
     batch_waiters_max: int = Field(default=4_000, ge=1, le=1_000_000)
     """How many items of a kind may wait for a batch; further calls fail immediately with OVERLOADED."""
+    batch_organization_waiters_max: int = Field(default=2_000, ge=1, le=1_000_000)
+    """How many of them may be one organization's, so that it leaves room for the others."""
+    batch_locked_waiters_max: int = Field(default=200, ge=1, le=1_000_000)
+    """How many items of a kind may wait for an organization that somebody else keeps locked."""
+    batch_locked_organizations_max: int = Field(default=3, ge=1, le=100)
+    """How many such organizations may be waited for at once. Each takes a connection of the pool."""
 
 
 class GovernorSettings(ServerSettings, DatabaseSettings, BatchSettings, LogSettings):

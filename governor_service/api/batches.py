@@ -15,6 +15,7 @@ from governor_service.store.holds import HoldStore
 from infin8.governor.v1 import errors_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from service_chassis.refusal import Refusal
+from service_chassis.rpc.calls import internal_error
 from service_chassis.rpc.errors import CODES
 
 _PARSED_AT_ONCE: Final = 100
@@ -45,10 +46,10 @@ async def settle_items(
 async def _each(
     items: Sequence[Message],
     parse_item: Callable[[Message], Request],
-    decide: Callable[[Sequence[Request]], Awaitable[Sequence[Result | Refusal]]],
-) -> list[Result | Refusal]:
+    decide: Callable[[Sequence[Request]], Awaitable[Sequence[Result | Exception]]],
+) -> list[Result | Exception]:
     """Parses each item by itself, decides together those that parse, and answers in the items' order."""
-    outcomes: dict[int, Result | Refusal] = {}
+    outcomes: dict[int, Result | Exception] = {}
     ready: dict[int, Request] = {}
     for place, item in enumerate(items):
         if place % _PARSED_AT_ONCE == _PARSED_AT_ONCE - 1:
@@ -62,19 +63,20 @@ async def _each(
     return [outcomes[place] for place in range(len(items))]
 
 
-def _authorize_result(outcome: Hold | Refusal) -> governor_pb2.BatchAuthorizeResult:
-    if isinstance(outcome, Refusal):
+def _authorize_result(outcome: Hold | Exception) -> governor_pb2.BatchAuthorizeResult:
+    if isinstance(outcome, Exception):
         return governor_pb2.BatchAuthorizeResult(error=_item_error(outcome))
     return governor_pb2.BatchAuthorizeResult(result=render.authorization(outcome, with_budgets=False))
 
 
-def _settle_result(outcome: Settlement | Refusal) -> governor_pb2.BatchSettleResult:
-    if isinstance(outcome, Refusal):
+def _settle_result(outcome: Settlement | Exception) -> governor_pb2.BatchSettleResult:
+    if isinstance(outcome, Exception):
         return governor_pb2.BatchSettleResult(error=_item_error(outcome))
     return governor_pb2.BatchSettleResult(result=render.settlement(outcome, with_budgets=False))
 
 
-def _item_error(refusal: Refusal) -> governor_pb2.ItemError:
+def _item_error(error: Exception) -> governor_pb2.ItemError:
+    refusal = error if isinstance(error, Refusal) else internal_error(error)
     return governor_pb2.ItemError(
         code=CODES[refusal.reason].value[0],
         reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}"),

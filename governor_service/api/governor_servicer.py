@@ -53,33 +53,19 @@ class GovernorServicer(governor_grpc.GovernorServiceServicer):
         with Fields() as fields:
             target = requests.hold_target(fields, request)
             reason = parse.reason(fields, "reason", request.reason, required=False)
-        hold = await void.void(
-            self._holds,
-            target.organization_id,
-            target.authorization_id,
-            request_id=target.request_id,
-            reason=reason,
-        )
-        return render.authorization(hold)
+        return render.authorization(await void.void(self._holds, target, reason=reason))
 
     async def GetAuthorization(
         self, request: governor_pb2.GetAuthorizationRequest, context: Context
     ) -> authorization_pb2.Authorization:
         with Fields() as fields:
             target = requests.hold_target(fields, request)
-        hold = await get_authorization.get_authorization(
-            self._holds, target.organization_id, target.authorization_id
-        )
-        return render.authorization(hold)
+        return render.authorization(await get_authorization.get_authorization(self._holds, target))
 
     async def Extend(
         self, request: governor_pb2.ExtendRequest, context: Context
     ) -> authorization_pb2.Authorization:
-        asked = requests.extension(request)
-        hold = await extend.extend(
-            self._holds, asked.organization_id, asked.authorization_id, asked.expire_time
-        )
-        return render.authorization(hold)
+        return render.authorization(await extend.extend(self._holds, requests.extension(request)))
 
     async def ListAuthorizations(
         self, request: governor_pb2.ListAuthorizationsRequest, context: Context

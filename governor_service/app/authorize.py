@@ -3,56 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from governor_service.domain import errors
 from governor_service.domain.authorization import (
     AuthorizeAnswer,
-    AuthorizeOutcome,
-    Denial,
+    BudgetExceeded,
+    Ended,
     Hold,
     HoldRequest,
+    HoldTooLarge,
+    ModelFrozen,
+    ModelNotAllowed,
+    ModelNotPriced,
+    OrganizationFrozen,
+    OrganizationUnknown,
+    RequestIdReused,
 )
 from governor_service.store.holds import HoldStore
-from service_chassis.refusal import Refusal
 
 
 async def authorize(holds: HoldStore, request: HoldRequest) -> Hold:
     """Places a hold on every budget that applies, or raises why not; what it raises has changed nothing."""
-    (outcome,) = await authorize_all(holds, [request])
-    if isinstance(outcome, Refusal):
+    outcome = _outcome(await holds.authorize(request))
+    if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-async def authorize_all(holds: HoldStore, requests: Sequence[HoldRequest]) -> list[Hold | Refusal]:
-    """As `authorize`, for each in the order sent; one's refusal is no other's."""
-    return [_outcome(answer) for answer in await holds.authorize(requests)]
+async def authorize_all(holds: HoldStore, requests: Sequence[HoldRequest]) -> list[Hold | Exception]:
+    """As `authorize`, for each in the order sent; each has its own failure."""
+    return [_outcome(answer) for answer in await holds.authorize_all(requests)]
 
 
-def _outcome(answer: AuthorizeAnswer) -> Hold | Refusal:
-    if answer.denial:
-        return _denied(answer.outcome, answer.denial)
-    assert answer.hold is not None
-    match answer.outcome:
-        case AuthorizeOutcome.GRANTED | AuthorizeOutcome.REPLAYED:
-            return answer.hold
-        case AuthorizeOutcome.REQUEST_ID_REUSED:
+def _outcome(answer: AuthorizeAnswer | Exception) -> Hold | Exception:
+    match answer:
+        case Hold() | Exception():
+            return answer
+        case Ended():
+            return errors.authorization_not_pending(answer)
+        case RequestIdReused():
             return errors.request_id_reused()
-        case _:
-            ended = answer.hold.authorization
-            return errors.authorization_not_pending(ended.state, ended.authorization_id, ended.entry_id)
-
-
-def _denied(outcome: AuthorizeOutcome, denial: Denial) -> Refusal:
-    match outcome:
-        case AuthorizeOutcome.MODEL_NOT_ALLOWED:
-            return errors.model_not_allowed(denial.model)
-        case AuthorizeOutcome.FROZEN:
-            return errors.model_frozen(denial.model) if denial.model else errors.organization_frozen()
-        case AuthorizeOutcome.ORGANIZATION_UNKNOWN:
+        case BudgetExceeded():
+            return errors.budget_exceeded(answer.requested_nano_usd, answer.budgets)
+        case HoldTooLarge():
+            return errors.hold_too_large(answer.requested_nano_usd)
+        case ModelNotAllowed():
+            return errors.model_not_allowed(answer.model)
+        case ModelNotPriced():
+            return errors.model_not_priced(answer.model)
+        case ModelFrozen():
+            return errors.model_frozen(answer.model)
+        case OrganizationFrozen():
+            return errors.organization_frozen()
+        case OrganizationUnknown():
             return errors.organization_unknown()
-    if denial.requested_nano_usd is None:
-        return errors.model_not_priced(denial.model)
-    if outcome is AuthorizeOutcome.VALUE_TOO_LARGE:
-        return errors.hold_too_large(denial.requested_nano_usd)
-    return errors.budget_exceeded(denial.requested_nano_usd, denial.budgets)
+        case _:
+            assert_never(answer)

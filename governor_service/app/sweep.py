@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
+from governor_service.domain.authorization import Swept
 from governor_service.store.holds import HoldStore
+from service_chassis.logs import RepeatedLines
+from service_chassis.postgres.database import Contended
 from service_chassis.refusal import Refusal
 
 AUTHOR = "sweeper"
@@ -15,42 +19,43 @@ _ORGANIZATIONS_AT_ONCE = 100
 _HOLDS_AT_ONCE = 500
 
 _log = structlog.get_logger()
+_trouble = RepeatedLines(_log)
 
 
-async def sweep(holds: HoldStore, retention: timedelta) -> tuple[int, int]:
-    """One round: how many holds were released, and how many charged as unknown.
-
-    What is wrong with one organization is logged, and keeps no other's holds.
-    """
-    released = charged = 0
+async def sweep(holds: HoldStore, retention: timedelta) -> Swept:
+    """One round. What is wrong with one organization is logged, and keeps no other's holds."""
+    swept = Swept(0, 0)
     for organization_id in await holds.organizations_to_sweep(
         retention=retention, limit=_ORGANIZATIONS_AT_ONCE
     ):
         try:
-            counts = await holds.sweep(
+            swept += await holds.sweep(
                 organization_id, retention=retention, limit=_HOLDS_AT_ONCE, author=AUTHOR
             )
+        except Contended as refusal:
+            _warn(refusal, organization_id)  # its turn comes again in the next round
         except Refusal:
             raise  # the database is away, for all of them
         except Exception as error:
-            _log.warning(
-                "sweep_failed", organization_id=str(organization_id), error_type=type(error).__name__
-            )
-            continue
-        released += counts[0]
-        charged += counts[1]
-    return released, charged
+            _warn(error, organization_id)
+    return swept
 
 
 async def keep_sweeping(holds: HoldStore, retention: timedelta, interval_seconds: float) -> None:
     """Round after round until cancelled, at once while there is more to do; trouble is logged."""
     while True:
         try:
-            released, charged = await sweep(holds, retention)
+            swept = await sweep(holds, retention)
         except Exception as error:
-            _log.warning("sweep_failed", error_type=type(error).__name__)
+            _trouble.warning("sweep_failed", error_type=type(error).__name__)
         else:
-            if released or charged:
-                _log.info("swept", released_holds=released, charged_holds=charged)
+            if swept != Swept(0, 0):
+                _log.info("swept", released_holds=swept.released_holds, charged_holds=swept.charged_holds)
                 continue
         await asyncio.sleep(interval_seconds)
+
+
+def _warn(error: Exception, organization_id: UUID) -> None:
+    _trouble.warning(
+        "sweep_failed", error_type=type(error).__name__, example={"organization_id": str(organization_id)}
+    )

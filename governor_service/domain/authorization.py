@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID, uuid5
 
 from governor_service.domain.budgets import BudgetStatus
@@ -55,25 +56,6 @@ class AuthorizeOutcome(StrEnum):
     MODEL_NOT_PRICED = "MODEL_NOT_PRICED"
     FROZEN = "FROZEN"
     ORGANIZATION_UNKNOWN = "ORGANIZATION_UNKNOWN"
-
-
-class VoidOutcome(StrEnum):
-    """How the database answers a Void (migrations/governor/functions/51_void.sql)."""
-
-    VOIDED = "VOIDED"
-    UNCHANGED = "UNCHANGED"
-    AUTHORIZATION_NOT_PENDING = "AUTHORIZATION_NOT_PENDING"
-    AUTHORIZATION_NOT_FOUND = "AUTHORIZATION_NOT_FOUND"
-
-
-class ExtendOutcome(StrEnum):
-    """How the database answers an Extend (migrations/governor/functions/52_extend.sql)."""
-
-    EXTENDED = "EXTENDED"
-    AUTHORIZATION_NOT_FOUND = "AUTHORIZATION_NOT_FOUND"
-    AUTHORIZATION_NOT_PENDING = "AUTHORIZATION_NOT_PENDING"
-    NOT_LATER = "NOT_LATER"
-    TOO_LATE = "TOO_LATE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,33 +157,101 @@ class Hold:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denial:
-    """No hold: the candidate it was refused for, what it would have held (None where nobody can say)."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The authorization is no longer PENDING. `entry_id` is its ledger entry, where it was settled."""
 
-    model: str
-    requested_nano_usd: int | None
+    state: AuthorizationState
+    authorization_id: UUID
+    entry_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The organization has no such authorization."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIdReused:
+    """The request_id was used before, with other content."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetExceeded:
+    """The hold of the cheapest candidate, and the budgets that it was compared with."""
+
+    requested_nano_usd: int
     budgets: tuple[BudgetStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorizeAnswer:
-    """The database's answer: `hold` where there is or was one, `denial` where none was placed."""
+class HoldTooLarge:
+    """No limit denies the hold, but the bound of an entry or of a budget's total does."""
 
-    outcome: AuthorizeOutcome
-    hold: Hold | None
-    denial: Denial | None
+    requested_nano_usd: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetCheck:
-    """What Authorize would answer now."""
+@dataclass(frozen=True, slots=True)
+class ModelNotAllowed:
+    """The organization's tier does not allow the first candidate."""
 
-    outcome: AuthorizeOutcome
     model: str
-    output_tokens_max: int | None
-    estimated_nano_usd: int | None
-    budgets: tuple[BudgetStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNotPriced:
+    """The price book has no price for the first candidate."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFrozen:
+    """The first candidate is frozen."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationFrozen:
+    """The organization is frozen, or every organization is."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationUnknown:
+    """Nobody has set the organization up, and the governor denies such organizations."""
+
+
+Denied: TypeAlias = (
+    BudgetExceeded
+    | HoldTooLarge
+    | ModelNotAllowed
+    | ModelNotPriced
+    | ModelFrozen
+    | OrganizationFrozen
+    | OrganizationUnknown
+)
+"""Why no hold was placed."""
+
+AuthorizeAnswer: TypeAlias = Hold | Ended | RequestIdReused | Denied
+"""A hold that was placed now or, where it is `replayed`, before; or why there is none to spend on."""
+
+VoidAnswer: TypeAlias = Hold | Ended | NotFound
+"""The authorization as it is after a Void, or why it could not be voided."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotLater:
+    """The expire_time is earlier than the present one, or not after now."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """The expire_time is further away than a hold may last."""
+
+
+ExtendAnswer: TypeAlias = Hold | Ended | NotFound | NotLater | TooLate
+"""The authorization with its new expire_time, or why it keeps the present one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +270,25 @@ class Extension:
     organization_id: UUID
     authorization_id: UUID
     expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many holds the sweeper ended, by what became of them."""
+
+    released_holds: int
+    charged_holds: int
+
+    def __add__(self, other: Swept) -> Swept:
+        return Swept(self.released_holds + other.released_holds, self.charged_holds + other.charged_holds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetCheck:
+    """What Authorize would answer now."""
+
+    outcome: AuthorizeOutcome
+    model: str
+    output_tokens_max: int | None
+    estimated_nano_usd: int | None
+    budgets: tuple[BudgetStatus, ...]

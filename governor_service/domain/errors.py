@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
-from governor_service.domain.authorization import AuthorizationState
+from governor_service.domain.authorization import Ended
 from governor_service.domain.budgets import BudgetStatus, binding
 from governor_service.domain.money import BUDGET_TOTAL_NANO_USD_MAX, ENTRY_COST_NANO_USD_MAX
 from service_chassis.refusal import QuotaViolation, Refusal, too_large
@@ -16,14 +15,14 @@ def authorization_not_found() -> Refusal:
     return Refusal("AUTHORIZATION_NOT_FOUND", "the organization has no such authorization")
 
 
-def authorization_not_pending(
-    state: AuthorizationState, authorization_id: UUID, entry_id: UUID | None
-) -> Refusal:
+def authorization_not_pending(ended: Ended) -> Refusal:
     """The hold has ended: nobody may spend on it, and nothing ends it again."""
-    metadata = {"state": state.value, "authorization_id": str(authorization_id)}
-    if entry_id is not None:
-        metadata["entry_id"] = str(entry_id)
-    return Refusal("AUTHORIZATION_NOT_PENDING", f"the authorization is {state.value}", metadata=metadata)
+    metadata = {"state": ended.state.value, "authorization_id": str(ended.authorization_id)}
+    if ended.entry_id is not None:
+        metadata["entry_id"] = str(ended.entry_id)
+    return Refusal(
+        "AUTHORIZATION_NOT_PENDING", f"the authorization is {ended.state.value}", metadata=metadata
+    )
 
 
 def budget_not_found() -> Refusal:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID, uuid5
 
-from governor_service.domain.authorization import AuthorizationState
+from governor_service.domain.authorization import Ended, NotFound
 from governor_service.domain.budgets import BudgetStatus
 from governor_service.domain.pricing import Usage
 from service_chassis.content_hash import content_hash
@@ -139,14 +140,18 @@ class Settlement:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettleAnswer:
-    """The database's answer: the entry where there is one, and the state that the hold was found in."""
+@dataclass(frozen=True, slots=True)
+class CostTooLarge:
+    """The usage costs more than one entry takes. The hold stays as it is."""
 
-    outcome: SettleOutcome
-    hold_state: AuthorizationState | None
-    entry: LedgerEntry | None
-    budgets: tuple[BudgetStatus, ...]
+
+@dataclass(frozen=True, slots=True)
+class TotalTooLarge:
+    """The cost would take a budget above its bound. The hold stays as it is."""
+
+
+SettleAnswer: TypeAlias = Settlement | Ended | NotFound | CostTooLarge | TotalTooLarge
+"""A settlement that was posted now or, where it is `replayed`, before; or why there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

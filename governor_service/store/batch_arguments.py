@@ -9,7 +9,7 @@ from governor_service.domain.authorization import HoldRequest
 from governor_service.domain.ledger import SettleRequest
 from governor_service.domain.pricing import Usage
 
-_NO_USAGE = Usage(input_tokens=0, output_tokens=0, requests=0)
+NO_USAGE = Usage(input_tokens=0, output_tokens=0, requests=0)
 
 
 def authorize_arguments(requests: Sequence[HoldRequest]) -> tuple[Sequence[Any], ...]:
@@ -32,7 +32,7 @@ def authorize_arguments(requests: Sequence[HoldRequest]) -> tuple[Sequence[Any],
 
 def settle_arguments(requests: Sequence[SettleRequest]) -> tuple[Sequence[Any], ...]:
     """p_authorization_ids … p_authors of settle_set_based and settle_sequential."""
-    usages = [request.usage or _NO_USAGE for request in requests]
+    usages = [request.usage or NO_USAGE for request in requests]
     return (
         [request.authorization_id for request in requests],
         [request.content_hash if request.usage else None for request in requests],

@@ -1,10 +1,21 @@
 """Group commit: items that arrive while a batch is in flight make up the next one.
 
-There is no timer. A batch leaves as soon as a lane is free, with whatever has gathered by then: alone an
-item waits for nothing, under load one transaction, one fsync and one lock on a hot row serve many.
+There is no timer. A batch leaves as soon as a lane is free, with the items that have gathered by then. A
+single item waits for nothing; under load one transaction, one fsync and one lock on a hot row serve many.
 
-Several kinds of items may share their lanes. They take turns then, and what waits for its turn gathers,
-instead of waiting for the other kind's row locks in the database.
+Several kinds of items may share their lanes. Each kind waits for its turn in memory instead of waiting for
+the other kind's row locks in the database.
+
+Organizations are kept apart:
+
+- A batch takes one item of each organization in turn, and at most `ORGANIZATION_ITEMS_MAX` of one of them.
+  What one organization may have waiting is bounded. Its items keep their order.
+- A batch waits for locks for a short time only (`SHORT_WAIT`). After that it is sent again and leaves out the
+  organizations that are locked (`NO_WAIT`). Each of these is decided apart, in a transaction of its own,
+  while the lane goes on: with a short wait once more, then with a long one.
+- A batch that fails for another reason is taken apart in the same way. Where an organization fails alone,
+  its items are tried one by one.
+- An organization that made trouble stays apart for a moment, so that it costs the next batches no wait.
 """
 
 from __future__ import annotations
@@ -12,171 +23,392 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic
 
+from governor_service.store.lanes import Lanes
+from governor_service.store.organization_queue import (
+    Answer,
+    Item,
+    OrganizationQueue,
+    Waiting,
+    fail,
+    give_up,
+    hand_out,
+)
+from governor_service.store.stages import NO_WAIT, SHORT_WAIT, Answers, LockWait, Stage
 from service_chassis.deadline import seconds_left
+from service_chassis.postgres.database import Contended
 from service_chassis.refusal import Refusal
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-
-
-LARGE_BATCH_ITEMS = 100
+LARGE_BATCH_ITEMS: Final = 100
 """From so many on, a batch costs each of its items hardly less, and gains nothing from waiting for more."""
-
-
-class Lanes:
-    """How many batches may be in flight: so many that have gathered, and as many again that are large."""
-
-    def __init__(self, number: int) -> None:
-        self.gathered = asyncio.Semaphore(number)
-        self.large = asyncio.Semaphore(number)
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting(Generic[Item, Answer]):
-    item: Item
-    answer: asyncio.Future[Answer]
-    monotonic_deadline: float | None
-    has_left: bool = False
+ORGANIZATION_ITEMS_MAX: Final = 200
+"""How many items of one organization a batch takes: a call of another one waits for no more than these."""
+OWN_LOCK_SECONDS: Final = 0.3
+"""After so long an organization counts as locked by others, although another batch of ours has it, too."""
+QUEUES_KEPT: Final = 1_000
+"""How many organizations are known before those that have nothing waiting are forgotten."""
+TROUBLE_SECONDS: Final = 1.0
+"""How long an organization is decided apart after it made trouble."""
 
 
 class GroupCommit(Generic[Item, Answer]):
     """Commits items in batches. Each of the `stages` answers items in order, in one transaction.
 
-    What a stage answers None, having done nothing about it, is left to the next; the last one answers all.
+    What a stage has LEFT_OUT goes to the next one; the last one answers all that is not LOCKED.
 
-    An item that cannot be committed with the others is tried alone, so that it fails alone; a Refusal (the
-    database is away) is everybody's.
+    A Refusal that is not Contended (the database is away) is the answer to all items of the batch.
     """
 
     def __init__(
         self,
-        stages: Sequence[Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]],
+        stages: Sequence[Stage[Item, Answer]],
         *,
+        organization_of: Callable[[Item], int],
         lanes: Lanes,
         items_max: int,
         waiters_max: int,
+        organization_waiters_max: int | None = None,
+        locked_waiters_max: int | None = None,
+        is_always_apart: bool = False,
     ) -> None:
+        """`organization_of` is the organization's id as a number, since a UUID is slow to hash.
+
+        `waiters_max` bounds what waits for the lanes, and again what waits apart.
+
+        `organization_waiters_max` bounds what one organization has waiting, `locked_waiters_max` what it has
+        waiting while it is locked or makes other trouble. `is_always_apart`: each transaction is one
+        organization's.
+        """
         self._stages = stages
+        self._organization_of = organization_of
         self._lanes = lanes
         self._items_max = items_max
         self._waiters_max = waiters_max
-        self._queue: deque[_Waiting[Item, Answer]] = deque()
+        self._organization_waiters_max = organization_waiters_max or waiters_max
+        self._locked_waiters_max = locked_waiters_max or self._organization_waiters_max
+        self._is_always_apart = is_always_apart
+        # Those that have nothing waiting are forgotten when there are too many: most are soon used again.
+        self._queues: dict[int, OrganizationQueue[Item, Answer]] = {}
+        self._queues_max = QUEUES_KEPT
+        # Those that have something waiting and are not apart. The first is next.
+        self._rotation: deque[OrganizationQueue[Item, Answer]] = deque()
+        self._waiting_for_lanes = 0
+        self._waiting_apart = 0
         self._waits_for_lane = False
-        self._sending: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Answer:
-        """The item's answer, once its batch has committed."""
-        return (await self.submit_all([item]))[0]
+        """The item's answer, once its batch has committed.
 
-    async def submit_all(self, items: Sequence[Item]) -> list[Answer]:
-        """The answers of items that arrive together, in their order.
-
-        DEADLINE_TOO_SHORT: the deadline passed before they left, and nothing was done. A caller who is
-        cancelled before they leave takes them along; afterwards they are committed as they would have been.
+        OVERLOADED: too many items wait already, of all organizations or of this one; or the organization
+        stayed locked. DEADLINE_TOO_SHORT: the deadline passed before the item left, and nothing was done. A
+        caller who is cancelled before that takes the item along; afterwards it is committed all the same.
         """
-        if len(self._queue) >= self._waiters_max:
-            raise Refusal("OVERLOADED", "too many requests wait for the database", retry_after_seconds=1)
         left = seconds_left()
-        monotonic_deadline = None if left is None else time.monotonic() + left
-        loop = asyncio.get_running_loop()
-        waiting = [_Waiting(item, loop.create_future(), monotonic_deadline) for item in items]
-        self._queue.extend(waiting)
-        self._call_a_lane()
-        timer = None if left is None else loop.call_later(left, _give_up, waiting)
+        deadline = None if left is None else time.monotonic() + left
+        waiting: Waiting[Item, Answer] = Waiting(item, asyncio.get_running_loop().create_future(), deadline)
+        queue = self._queue_of(item)
+        if refusal := self._refusal_for_full(queue):
+            raise refusal
+        self._append(queue, waiting)
+        self._call_lane()
+        if left is None:
+            return await waiting.answer
+        timer = asyncio.get_running_loop().call_later(left, give_up, (waiting,))
         try:
-            if len(waiting) == 1:
-                return [await waiting[0].answer]  # most calls; gather() is dear for one
-            return list(await asyncio.gather(*(one.answer for one in waiting)))
+            return await waiting.answer
+        finally:
+            timer.cancel()
+
+    async def submit_all(self, items: Sequence[Item]) -> list[Answer | Exception]:
+        """Of items that arrive together each one's answer, or what `submit` would have raised.
+
+        Where nothing at all could be done, the first refusal is raised.
+        """
+        left = seconds_left()
+        deadline = None if left is None else time.monotonic() + left
+        loop = asyncio.get_running_loop()
+        waiting: list[Waiting[Item, Answer]] = [
+            Waiting(item, loop.create_future(), deadline) for item in items
+        ]
+        self._append_all(waiting)
+        timer = None if left is None else loop.call_later(left, give_up, waiting)
+        try:
+            ends = await asyncio.gather(*(one.answer for one in waiting), return_exceptions=True)
         finally:
             if timer:
                 timer.cancel()
+        answers: list[Answer | Exception] = []
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, Exception):
+                raise end  # cancelled
+            answers.append(end)
+        refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+        if refusals and len(refusals) == len(answers):
+            raise refusals[0]
+        return answers
 
-    def _call_a_lane(self) -> None:
-        """For whatever is in the queue by the time the lane is there."""
-        if len(self._queue) >= LARGE_BATCH_ITEMS and not self._lanes.large.locked():
-            self._send_by(self._lanes.large)
+    def _append_all(self, waiting: Iterable[Waiting[Item, Answer]]) -> None:
+        # Those of one organization are taken or refused together, by what was waiting when they came.
+        refusals: dict[int, Refusal | None] = {}
+        for one in waiting:
+            queue = self._queue_of(one.item)
+            if queue.organization not in refusals:
+                refusals[queue.organization] = self._refusal_for_full(queue)
+            if refusal := refusals[queue.organization]:
+                one.answer.set_exception(refusal)
+            else:
+                self._append(queue, one)
+        self._call_lane()
+
+    def _queue_of(self, item: Item) -> OrganizationQueue[Item, Answer]:
+        organization = self._organization_of(item)
+        queue = self._queues.get(organization)
+        if queue is None:
+            if len(self._queues) >= self._queues_max:
+                self._forget_idle()
+            queue = self._queues[organization] = OrganizationQueue(organization)
+        return queue
+
+    def _append(self, queue: OrganizationQueue[Item, Answer], one: Waiting[Item, Answer]) -> None:
+        queue.waiting.append(one)
+        if queue.is_apart:
+            self._waiting_apart += 1
+        elif self._is_always_apart or (queue.has_trouble and queue.recalls_trouble()):
+            self._set_apart(queue)
+        else:
+            self._waiting_for_lanes += 1
+            if len(queue.waiting) == 1:
+                self._rotation.append(queue)
+
+    def _refusal_for_full(self, queue: OrganizationQueue[Item, Answer]) -> Refusal | None:
+        waiting = self._waiting_apart if queue.is_apart else self._waiting_for_lanes
+        if waiting >= self._waiters_max:
+            return _overloaded("too many requests wait for the database")
+        if queue.is_apart and queue.has_trouble and len(queue.waiting) >= self._locked_waiters_max:
+            self._waiting_apart -= queue.drop_ended()
+            if len(queue.waiting) >= self._locked_waiters_max:
+                return _overloaded("others were changing the same data for too long")
+        if len(queue.waiting) >= self._organization_waiters_max:
+            return _overloaded("too many requests of the organization wait for the database")
+        return None
+
+    def _call_lane(self) -> None:
+        """For the items that are waiting by the time the lane is free."""
+        if not self._rotation:
+            return
+        if self._waiting_for_lanes >= LARGE_BATCH_ITEMS and not self._lanes.large.locked():
+            self._start(self._send_batch(self._lanes.large))
         elif not self._waits_for_lane:
             self._waits_for_lane = True
-            self._send_by(self._lanes.gathered)
+            self._start(self._send_batch(self._lanes.gathered))
 
-    def _send_by(self, lane: asyncio.Semaphore) -> None:
-        # In a context of its own: a log line of a batch must not name the call that woke the lane.
-        task = asyncio.create_task(self._send_batch(lane), context=Context())
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        # In a context of its own: a log line of a batch must not name the call that started it.
+        task = asyncio.create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _send_batch(self, lane: asyncio.Semaphore) -> None:
         async with lane:
             if lane is self._lanes.gathered:
                 self._waits_for_lane = False
             batch = self._next_batch()
-            if self._queue:
-                self._call_a_lane()
+            self._call_lane()
             if not batch:
-                return  # it left by another lane, or whoever called has given up since
+                return  # it left by another lane, or the callers have given up since
+            organizations = frozenset(self._organization_of(one.item) for one in batch)
+            self._lanes.in_flight.append(organizations)
             try:
-                await self._commit(batch, self._stages)
-            except Exception as error:
-                _fail(batch, error)
+                await self._commit(batch, organizations)
+            finally:
+                self._lanes.in_flight = [each for each in self._lanes.in_flight if each is not organizations]
 
-    def _next_batch(self) -> list[_Waiting[Item, Answer]]:
+    async def _commit(self, batch: list[Waiting[Item, Answer]], organizations: frozenset[int]) -> None:
+        for stage in self._stages:
+            try:
+                answers = await self._decide(stage, batch, organizations)
+            except Contended:
+                self._take_apart(batch)
+                return
+            except Refusal as refusal:
+                fail(batch, refusal)
+                return
+            except Exception as error:
+                if len(batch) == 1:
+                    fail(batch, error)
+                self._take_apart(batch)
+                return
+            batch, locked = hand_out(batch, answers)
+            # From the last to the first, so that those that go back keep their order.
+            locked = [one for one in reversed(locked) if not self._takes_turn_again(one, organizations)]
+            self._take_apart(reversed(locked))
+            if not batch:
+                return
+
+    async def _decide(
+        self,
+        stage: Stage[Item, Answer],
+        batch: Sequence[Waiting[Item, Answer]],
+        organizations: frozenset[int],
+    ) -> Answers[Answer]:
+        """With a short wait for locks; where that fails, without the organizations that are locked."""
+        items = [one.item for one in batch]
+        while True:
+            try:
+                return await stage(items, SHORT_WAIT)
+            except Contended:
+                # Our own older batch may have the locks. It ends by itself, so the younger one waits for it.
+                if not self._lanes.has_older_with(organizations):
+                    break
+        return await stage(items, NO_WAIT)
+
+    def _next_batch(self) -> list[Waiting[Item, Answer]]:
         now = time.monotonic()
-        batch: list[_Waiting[Item, Answer]] = []
-        while self._queue and len(batch) < self._items_max:
-            one = self._queue.popleft()
-            if one.answer.done() or (one.monotonic_deadline is not None and one.monotonic_deadline <= now):
-                continue
-            one.has_left = True
-            batch.append(one)
+        batch: list[Waiting[Item, Answer]] = []
+        rotation = self._rotation
+        for _ in range(ORGANIZATION_ITEMS_MAX):
+            if not rotation:
+                break
+            for _ in range(len(rotation)):
+                queue = rotation.popleft()
+                waited = len(queue.waiting)
+                one = queue.next(now)
+                left = len(queue.waiting)
+                self._waiting_for_lanes -= waited - left
+                if left:
+                    rotation.append(queue)
+                if one is not None:
+                    batch.append(one)
+                    if len(batch) == self._items_max:
+                        return batch
         return batch
 
-    async def _commit(
-        self,
-        batch: Sequence[_Waiting[Item, Answer]],
-        stages: Sequence[Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]],
+    def _takes_turn_again(self, one: Waiting[Item, Answer], organizations: frozenset[int]) -> bool:
+        """Where another batch of ours has locked its organization, an item goes back to the first place."""
+        queue = self._queue_of(one.item)
+        if (
+            queue.is_apart
+            or queue.seconds_locked() > OWN_LOCK_SECONDS
+            or not self._lanes.has_another_with(queue.organization, organizations)
+        ):
+            return False
+        if not queue.waiting:
+            self._rotation.appendleft(queue)
+        queue.put_back([one])
+        self._waiting_for_lanes += 1
+        self._call_lane()
+        return True
+
+    def _take_apart(self, items: Iterable[Waiting[Item, Answer]]) -> None:
+        """Lets the organizations of items that nothing was done about be decided one by one."""
+        by_organization: dict[int, list[Waiting[Item, Answer]]] = {}
+        for one in items:
+            if not one.answer.done():
+                by_organization.setdefault(self._organization_of(one.item), []).append(one)
+        for own in by_organization.values():
+            queue = self._queue_of(own[0].item)
+            if not queue.is_apart:
+                if queue.waiting:
+                    self._rotation.remove(queue)
+                    self._waiting_for_lanes -= len(queue.waiting)
+                self._set_apart(queue)
+            self._put_back(queue, own)
+
+    def _set_apart(self, queue: OrganizationQueue[Item, Answer]) -> None:
+        queue.is_apart = True
+        self._waiting_apart += len(queue.waiting)
+        self._start(self._decide_apart(queue))
+
+    def _put_back(
+        self, queue: OrganizationQueue[Item, Answer], items: Sequence[Waiting[Item, Answer]]
     ) -> None:
-        try:
-            answers = await stages[0]([one.item for one in batch])
-        except Refusal:
-            raise
-        except Exception:
-            if len(batch) == 1:
-                raise
-            for one in batch:
-                try:
-                    await self._commit([one], stages)
-                except Exception as error:
-                    _fail([one], error)
-            return
-        left: list[_Waiting[Item, Answer]] = []
-        for one, answer in zip(batch, answers, strict=True):
-            if answer is None:
-                left.append(one)
-            elif not one.answer.done():
-                one.answer.set_result(answer)
-        if left:
-            await self._commit(left, stages[1:])
+        queue.put_back(items)
+        self._waiting_apart += len(items)
+
+    async def _decide_apart(self, queue: OrganizationQueue[Item, Answer]) -> None:
+        """Decides what an organization has waiting by itself, until it makes no trouble any more."""
+        while True:
+            wait = self._lanes.long_wait if queue.has_trouble else SHORT_WAIT
+            slots = self._lanes.patient if wait.is_patient else self._lanes.apart
+            if not await _acquired(slots, self._lanes.long_wait):
+                fail(self._next_apart(queue), _overloaded("too many organizations are held up"))
+                continue
+            try:
+                batch = self._next_apart(queue)
+                if not batch:
+                    break
+                is_fine = await self._commit_apart(queue, batch, wait)
+            finally:
+                slots.release()
+            queue.has_trouble = not is_fine
+            queue.trouble_until = time.monotonic() + TROUBLE_SECONDS
+            if is_fine and not self._is_always_apart:
+                break
+        queue.is_apart = False
+        if queue.waiting:
+            self._waiting_apart -= len(queue.waiting)
+            self._waiting_for_lanes += len(queue.waiting)
+            self._rotation.append(queue)
+            self._call_lane()
+
+    def _next_apart(self, queue: OrganizationQueue[Item, Answer]) -> list[Waiting[Item, Answer]]:
+        now = time.monotonic()
+        waited = len(queue.waiting)
+        batch: list[Waiting[Item, Answer]] = []
+        while len(batch) < ORGANIZATION_ITEMS_MAX and (one := queue.next(now)):
+            batch.append(one)
+        self._waiting_apart -= waited - len(queue.waiting)
+        return batch
+
+    async def _commit_apart(
+        self, queue: OrganizationQueue[Item, Answer], batch: list[Waiting[Item, Answer]], wait: LockWait
+    ) -> bool:
+        """Whether the organization made no trouble. After a short wait that failed its items are put back."""
+        for stage in self._stages:
+            try:
+                answers = await stage([one.item for one in batch], wait)
+            except Contended as refusal:
+                if wait.is_patient:
+                    fail(batch, refusal)
+                else:
+                    self._put_back(queue, batch)
+                return False
+            except Refusal as refusal:
+                fail(batch, refusal)
+                return True  # it is the database's trouble
+            except Exception as error:
+                if len(batch) == 1:
+                    fail(batch, error)
+                else:
+                    for one in batch:
+                        await self._commit_apart(queue, [one], self._lanes.long_wait)
+                return False
+            batch, locked = hand_out(batch, answers)
+            if locked:
+                self._put_back(queue, locked)
+                return False
+            if not batch:
+                break
+        return True
+
+    def _forget_idle(self) -> None:
+        for queue in list(self._queues.values()):
+            if queue.is_idle():
+                del self._queues[queue.organization]
+        self._queues_max = max(QUEUES_KEPT, 2 * len(self._queues))
 
 
-def _give_up(waiting: Sequence[_Waiting[Item, Answer]]) -> None:
-    """Tells those who wait, in time, that their deadline passes."""
-    if any(one.has_left for one in waiting):
-        refusal = Refusal(
-            "DATABASE_UNAVAILABLE",
-            "the database did not answer in time; what was asked may still be done",
-            retry_after_seconds=1,
-        )
-    else:
-        refusal = Refusal("DEADLINE_TOO_SHORT", "the deadline passed before the request could begin")
-    _fail(waiting, refusal)
+async def _acquired(slots: asyncio.Semaphore, longest: LockWait) -> bool:
+    try:
+        async with asyncio.timeout(longest.milliseconds / 1000):
+            return await slots.acquire()
+    except TimeoutError:
+        return False
 
 
-def _fail(batch: Sequence[_Waiting[Item, Answer]], error: Exception) -> None:
-    for one in batch:
-        if not one.answer.done():
-            one.answer.set_exception(error)
+def _overloaded(message: str) -> Refusal:
+    return Refusal("OVERLOADED", message, retry_after_seconds=1)

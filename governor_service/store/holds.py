@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from operator import attrgetter
 from uuid import UUID
 
 from governor_service.domain.authorization import (
@@ -14,18 +15,26 @@ from governor_service.domain.authorization import (
     AuthorizeAnswer,
     AuthorizeOutcome,
     BudgetCheck,
-    ExtendOutcome,
+    Ended,
+    ExtendAnswer,
+    Extension,
     Hold,
     HoldRequest,
+    HoldTarget,
+    NotFound,
+    NotLater,
     PlannedCall,
-    VoidOutcome,
+    Swept,
+    TooLate,
+    VoidAnswer,
 )
 from governor_service.domain.ledger import SettleAnswer, SettleRequest
-from governor_service.settings import BatchSettings
+from governor_service.settings import GovernorSettings
 from governor_service.store import records
-from governor_service.store.group_commit import GroupCommit, Lanes
+from governor_service.store.group_commit import GroupCommit
+from governor_service.store.lanes import Lanes
 from governor_service.store.prices import KnownPrices
-from governor_service.store.sequential import SequentialDecisions, by_organization
+from governor_service.store.sequential import SequentialDecisions
 from governor_service.store.set_based import SetBasedDecisions
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.postgres.queries import load_queries
@@ -33,45 +42,57 @@ from service_chassis.postgres.queries import load_queries
 _QUERIES = load_queries(__package__, "holds.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class VoidAnswer:
-    """`hold` is what the authorization is now; None where there is none."""
-
-    outcome: VoidOutcome
-    hold: Hold | None
+def connections_of_lanes(settings: GovernorSettings) -> int:
+    """How many connections the lanes need at once, without those that wait long for a lock."""
+    return Lanes(settings.batch_lanes).connections
 
 
 class HoldStore:
     """Places, ends and finds holds. Authorizations and settlements go in batches of what has gathered."""
 
-    def __init__(self, database: Database, settings: BatchSettings, *, denies_unknown: bool) -> None:
+    def __init__(self, database: Database, settings: GovernorSettings, *, denies_unknown: bool) -> None:
         """`denies_unknown`: an organization that nobody has set up may not spend."""
         self._database = database
         self._denies_unknown = denies_unknown
         prices = KnownPrices()
         set_based = SetBasedDecisions(database, prices, denies_unknown=denies_unknown)
         sequential = SequentialDecisions(database, prices, denies_unknown=denies_unknown)
-        cut = settings.batch_scope == "organization"
-        lanes = Lanes(settings.batch_lanes)
-        self._authorizing: GroupCommit[HoldRequest, AuthorizeAnswer] = GroupCommit(
-            [by_organization(sequential.authorize)] if cut else [set_based.authorize, sequential.authorize],
-            lanes=lanes,
+        is_cut = settings.batch_scope == "organization"
+        group = partial(
+            GroupCommit,
+            organization_of=attrgetter("organization_id.int"),
+            lanes=Lanes(
+                settings.batch_lanes,
+                patient_max=settings.batch_locked_organizations_max,
+                long_wait_seconds=settings.database_lock_timeout_seconds,
+            ),
             items_max=settings.batch_items_max,
             waiters_max=settings.batch_waiters_max,
+            organization_waiters_max=settings.batch_organization_waiters_max,
+            locked_waiters_max=settings.batch_locked_waiters_max,
+            is_always_apart=is_cut,
         )
-        self._settling: GroupCommit[SettleRequest, SettleAnswer] = GroupCommit(
-            [by_organization(sequential.settle)] if cut else [set_based.settle, sequential.settle],
-            lanes=lanes,
-            items_max=settings.batch_items_max,
-            waiters_max=settings.batch_waiters_max,
+        self._authorizing: GroupCommit[HoldRequest, AuthorizeAnswer] = group(
+            [sequential.authorize_one_organization] if is_cut else [set_based.authorize, sequential.authorize]
+        )
+        self._settling: GroupCommit[SettleRequest, SettleAnswer] = group(
+            [sequential.settle_one_organization] if is_cut else [set_based.settle, sequential.settle]
         )
 
-    async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer]:
-        """Decides requests; one's failure is no other's."""
+    async def authorize(self, request: HoldRequest) -> AuthorizeAnswer:
+        """Decides a request."""
+        return await self._authorizing.submit(request)
+
+    async def authorize_all(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer | Exception]:
+        """Decides requests; each has its own answer or failure."""
         return await self._authorizing.submit_all(requests)
 
-    async def settle(self, requests: Sequence[SettleRequest]) -> list[SettleAnswer]:
-        """Settles holds; one's failure is no other's."""
+    async def settle(self, request: SettleRequest) -> SettleAnswer:
+        """Settles a hold."""
+        return await self._settling.submit(request)
+
+    async def settle_all(self, requests: Sequence[SettleRequest]) -> list[SettleAnswer | Exception]:
+        """Settles holds; each has its own answer or failure."""
         return await self._settling.submit_all(requests)
 
     async def check_budget(self, call: PlannedCall) -> BudgetCheck:
@@ -98,31 +119,45 @@ class HoldStore:
             budgets=records.budgets(row),
         )
 
-    async def void(
-        self, organization_id: UUID, authorization_id: UUID, *, request_id: UUID | None, reason: str
-    ) -> VoidAnswer:
-        """Ends one hold; with its request_id also one that is still on its way."""
+    async def void(self, target: HoldTarget, *, reason: str) -> VoidAnswer:
+        """Ends one hold; where it is named by its request_id, also one that is still on its way."""
 
         async def work(connection: Connection) -> VoidAnswer:
             outcome = await connection.fetchval(
-                _QUERIES["void"], organization_id, authorization_id, request_id, reason
+                _QUERIES["void"], target.organization_id, target.authorization_id, target.request_id, reason
             )
-            return VoidAnswer(
-                VoidOutcome(outcome), await _find(connection, organization_id, authorization_id)
-            )
+            hold = await _find(connection, target.organization_id, target.authorization_id)
+            if hold is None:
+                return NotFound()
+            return _ended(hold.authorization) if outcome == "AUTHORIZATION_NOT_PENDING" else hold
 
         return await self._database.write(work)
 
-    async def extend(
-        self, organization_id: UUID, authorization_id: UUID, expire_time: datetime
-    ) -> tuple[ExtendOutcome, Hold | None]:
-        """Sets a later expire_time on a live hold; the hold as it is now, None where there is none."""
+    async def extend(self, extension: Extension) -> ExtendAnswer:
+        """Sets a later expire_time on a live hold."""
 
-        async def work(connection: Connection) -> tuple[ExtendOutcome, Hold | None]:
+        async def work(connection: Connection) -> ExtendAnswer:
             outcome = await connection.fetchval(
-                _QUERIES["extend"], organization_id, authorization_id, expire_time, HOLD_DURATION_MAX
+                _QUERIES["extend"],
+                extension.organization_id,
+                extension.authorization_id,
+                extension.expire_time,
+                HOLD_DURATION_MAX,
             )
-            return ExtendOutcome(outcome), await _find(connection, organization_id, authorization_id)
+            hold = await _find(connection, extension.organization_id, extension.authorization_id)
+            if hold is None:
+                return NotFound()
+            match outcome:
+                case "EXTENDED":
+                    return hold
+                case "NOT_LATER":
+                    return NotLater()
+                case "TOO_LATE":
+                    return TooLate()
+                case "AUTHORIZATION_NOT_PENDING":
+                    return _ended(hold.authorization)
+                case _:
+                    raise ValueError(f"the database answers an extension with {outcome}")
 
         return await self._database.write(work)
 
@@ -148,12 +183,10 @@ class HoldStore:
             rows = await connection.fetch(_QUERIES["organizations_to_sweep"], retention, limit)
         return [row[0] for row in rows]
 
-    async def sweep(
-        self, organization_id: UUID, *, retention: timedelta, limit: int, author: str
-    ) -> tuple[int, int]:
-        """Ends such holds of one organization; how many were released, and how many charged."""
+    async def sweep(self, organization_id: UUID, *, retention: timedelta, limit: int, author: str) -> Swept:
+        """Ends such holds of one organization."""
 
-        async def work(connection: Connection) -> tuple[int, int]:
+        async def work(connection: Connection) -> Swept:
             row = await connection.fetchrow(
                 _QUERIES["sweep"],
                 organization_id,
@@ -163,7 +196,7 @@ class HoldStore:
                 self._database.lock_timeout_milliseconds,
             )
             assert row is not None
-            return row["released_holds"], row["charged_holds"]
+            return Swept(row["released_holds"], row["charged_holds"])
 
         return await self._database.write(work, is_one_statement=True)
 
@@ -178,3 +211,7 @@ async def _find(connection: Connection, organization_id: UUID, authorization_id:
     if row is None:
         return None
     return Hold(authorization=records.authorization(row["hold"]), budgets=records.budgets(row))
+
+
+def _ended(authorization: Authorization) -> Ended:
+    return Ended(authorization.state, authorization.authorization_id, authorization.entry_id)

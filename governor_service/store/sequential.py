@@ -6,8 +6,8 @@ order; within an organization they keep their order, each seeing the holds of th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import accumulate, groupby
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,22 +17,37 @@ from governor_service.domain.authorization import (
     Authorization,
     AuthorizationState,
     AuthorizeAnswer,
-    AuthorizeOutcome,
-    Denial,
+    BudgetExceeded,
+    Ended,
     Hold,
     HoldRequest,
+    HoldTooLarge,
+    ModelFrozen,
+    ModelNotAllowed,
+    ModelNotPriced,
+    NotFound,
+    OrganizationFrozen,
+    OrganizationUnknown,
+    RequestIdReused,
 )
-from governor_service.domain.ledger import SettleAnswer, SettleOutcome, SettleRequest
+from governor_service.domain.ledger import (
+    CostTooLarge,
+    SettleAnswer,
+    Settlement,
+    SettleRequest,
+    TotalTooLarge,
+)
 from governor_service.store import records
 from governor_service.store.batch_arguments import authorize_arguments, settle_arguments
 from governor_service.store.prices import KnownPrices
+from governor_service.store.set_based import write
+from governor_service.store.stages import Answers, LockWait, NoAnswer
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "holds.sql")
 
 Item = TypeVar("Item", HoldRequest, SettleRequest)
-Answer = TypeVar("Answer")
 
 
 class SequentialDecisions:
@@ -43,29 +58,73 @@ class SequentialDecisions:
         self._prices = prices
         self._denies_unknown = denies_unknown
 
-    async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer]:
+    async def authorize(self, requests: Sequence[HoldRequest], wait: LockWait) -> Answers[AuthorizeAnswer]:
         """One answer a request, in their order."""
 
-        async def work(connection: Connection) -> list[AuthorizeAnswer]:
-            rows = await _decide(
-                connection,
-                "authorize",
-                requests,
-                _authorize_arguments,
+        async def work(connection: Connection) -> Answers[AuthorizeAnswer]:
+            groups = _grouped(requests)
+            rows = await connection.fetch(
+                _QUERIES["authorize_sequential_batch"],
+                *_organizations_and_ends(groups),
+                *_authorize_arguments([requests[place] for _, places in groups for place in places]),
                 self._denies_unknown,
-                self._database.lock_timeout_milliseconds,
+                wait.milliseconds,
             )
-            await self._prices.read(connection, {row["price_id"] for row in rows} - {None})
-            return [self._authorize_answer(*each) for each in zip(requests, rows, strict=True)]
+            return await self._authorize_answers(connection, requests, _in_order(groups, rows))
 
-        return await self._database.write(work, is_one_statement=True)
+        return await write(self._database, work, wait)
 
-    def _authorize_answer(self, request: HoldRequest, row: asyncpg.Record) -> AuthorizeAnswer:
-        outcome = AuthorizeOutcome(row["outcome"])
-        budgets = records.budgets(row)
-        if row["authorization_id"] is None:
-            denial = Denial(model=row["model"], requested_nano_usd=row["held_nano_usd"], budgets=budgets)
-            return AuthorizeAnswer(outcome, None, denial)
+    async def authorize_one_organization(
+        self, requests: Sequence[HoldRequest], wait: LockWait
+    ) -> Answers[AuthorizeAnswer]:
+        """As `authorize`, by the function that stays on the shard of the requests' one organization."""
+
+        async def work(connection: Connection) -> Answers[AuthorizeAnswer]:
+            rows = await connection.fetch(
+                _QUERIES["authorize_sequential"],
+                requests[0].organization_id,
+                *_authorize_arguments(requests),
+                self._denies_unknown,
+                wait.milliseconds,
+            )
+            return await self._authorize_answers(connection, requests, rows)
+
+        return await write(self._database, work, wait)
+
+    async def _authorize_answers(
+        self, connection: Connection, requests: Sequence[HoldRequest], rows: Sequence[asyncpg.Record]
+    ) -> Answers[AuthorizeAnswer]:
+        await self._prices.read(connection, {row["price_id"] for row in rows} - {None})
+        return [self._authorize_answer(*each) for each in zip(requests, rows, strict=True)]
+
+    def _authorize_answer(self, request: HoldRequest, row: asyncpg.Record) -> AuthorizeAnswer | NoAnswer:
+        match row["outcome"]:
+            case "LOCKED":
+                return NoAnswer.LOCKED
+            case "GRANTED":
+                return self._hold(request, row, is_replayed=False)
+            case "REPLAYED":
+                return self._hold(request, row, is_replayed=True)
+            case "AUTHORIZATION_NOT_PENDING":
+                return Ended(AuthorizationState(row["state"]), row["authorization_id"], row["entry_id"])
+            case "REQUEST_ID_REUSED":
+                return RequestIdReused()
+            case "BUDGET_EXCEEDED":
+                return BudgetExceeded(row["held_nano_usd"], records.budgets(row))
+            case "VALUE_TOO_LARGE":
+                return HoldTooLarge(row["held_nano_usd"])
+            case "MODEL_NOT_ALLOWED":
+                return ModelNotAllowed(row["model"])
+            case "MODEL_NOT_PRICED":
+                return ModelNotPriced(row["model"])
+            case "FROZEN":
+                return ModelFrozen(row["model"]) if row["model"] else OrganizationFrozen()
+            case "ORGANIZATION_UNKNOWN":
+                return OrganizationUnknown()
+            case outcome:
+                raise ValueError(f"the database answers a request for a hold with {outcome}")
+
+    def _hold(self, request: HoldRequest, row: asyncpg.Record, *, is_replayed: bool) -> Hold:
         # What a hold was asked for with is what it was placed with: a replay has the same content.
         call = request.call
         authorization = Authorization(
@@ -74,82 +133,68 @@ class SequentialDecisions:
             request_id=request.request_id,
             workflow_id=call.workflow_id,
             state=AuthorizationState(row["state"]),
-            model=row["model"] or "",
+            model=row["model"],
             input_tokens_max=call.input_tokens_max,
-            output_tokens_max=row["output_tokens_max"] or 0,
+            output_tokens_max=row["output_tokens_max"],
             requests_max=call.requests_max,
             held_nano_usd=row["held_nano_usd"],
-            price=self._prices[row["price_id"]] if row["price_id"] else None,
+            price=self._prices[row["price_id"]],
             downgrade_reason=row["downgrade_reason"],
             on_expiry=request.on_expiry,
             labels=call.labels,
-            month=records.month(row["month"]) if row["month"] else None,
+            month=records.month(row["month"]),
             create_time=row["create_time"],
             expire_time=row["expire_time"],
             entry_id=row["entry_id"],
         )
-        replayed = outcome is AuthorizeOutcome.REPLAYED
-        return AuthorizeAnswer(
-            outcome, Hold(authorization=authorization, budgets=budgets, replayed=replayed), None
-        )
+        return Hold(authorization=authorization, budgets=records.budgets(row), replayed=is_replayed)
 
-    async def settle(self, requests: Sequence[SettleRequest]) -> list[SettleAnswer]:
+    async def settle(self, requests: Sequence[SettleRequest], wait: LockWait) -> Answers[SettleAnswer]:
         """One answer a request, in their order."""
 
-        async def work(connection: Connection) -> list[SettleAnswer]:
-            rows = await _decide(
-                connection,
-                "settle",
-                requests,
-                _settle_arguments,
-                self._database.lock_timeout_milliseconds,
+        async def work(connection: Connection) -> Answers[SettleAnswer]:
+            groups = _grouped(requests)
+            rows = await connection.fetch(
+                _QUERIES["settle_sequential_batch"],
+                *_organizations_and_ends(groups),
+                *_settle_arguments([requests[place] for _, places in groups for place in places]),
+                wait.milliseconds,
             )
-            return [_settle_answer(row) for row in rows]
+            return [_settle_answer(*each) for each in zip(requests, _in_order(groups, rows), strict=True)]
 
-        return await self._database.write(work, is_one_statement=True)
+        return await write(self._database, work, wait)
+
+    async def settle_one_organization(
+        self, requests: Sequence[SettleRequest], wait: LockWait
+    ) -> Answers[SettleAnswer]:
+        """As `settle`, by the function that stays on the shard of the requests' one organization."""
+
+        async def work(connection: Connection) -> Answers[SettleAnswer]:
+            rows = await connection.fetch(
+                _QUERIES["settle_sequential"],
+                requests[0].organization_id,
+                *_settle_arguments(requests),
+                wait.milliseconds,
+            )
+            return [_settle_answer(*each) for each in zip(requests, rows, strict=True)]
+
+        return await write(self._database, work, wait)
 
 
-def by_organization(
-    decide: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
-) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
-    """Cuts batches by organization, so that each transaction stays on one shard."""
-
-    async def decide_each(items: Sequence[Item]) -> Sequence[Answer]:
-        answers: dict[int, Answer] = {}
-        for _, places in _grouped(items):
-            answers |= zip(places, await decide([items[place] for place in places]), strict=True)
-        return [answers[place] for place in range(len(items))]
-
-    return decide_each
+def _organizations_and_ends(groups: Sequence[tuple[UUID, list[int]]]) -> tuple[list[UUID], list[int]]:
+    """The organizations, and where the items of each end."""
+    return (
+        [organization_id for organization_id, _ in groups],
+        list(accumulate(len(places) for _, places in groups)),
+    )
 
 
-async def _decide(
-    connection: Connection,
-    name: str,
-    items: Sequence[Item],
-    arguments: Callable[[Sequence[Item]], tuple[Sequence[Any], ...]],
-    *policy: bool | int,
+def _in_order(
+    groups: Sequence[tuple[UUID, list[int]]], rows: Sequence[asyncpg.Record]
 ) -> list[asyncpg.Record]:
-    """The rows of `{name}_sequential` for one organization, of `{name}_sequential_batch` for several, in the
-    items' order."""
-    groups = _grouped(items)
-    places = [place for _, group in groups for place in group]
-    sorted_items = [items[place] for place in places]
-    if len(groups) == 1:
-        rows = await connection.fetch(
-            _QUERIES[f"{name}_sequential"], groups[0][0], *arguments(sorted_items), *policy
-        )
-    else:
-        ends, end = [], 0
-        for _, group in groups:
-            end += len(group)
-            ends.append(end)
-        organizations = [organization_id for organization_id, _ in groups]
-        rows = await connection.fetch(
-            _QUERIES[f"{name}_sequential_batch"], organizations, ends, *arguments(sorted_items), *policy
-        )
-    found = dict(zip(places, rows, strict=True))
-    return [found[place] for place in range(len(items))]
+    """The rows of items that were sent by organization, in the items' own order."""
+    found = dict(zip((place for _, places in groups for place in places), rows, strict=True))
+    return [found[place] for place in range(len(rows))]
 
 
 def _grouped(items: Sequence[Item]) -> list[tuple[UUID, list[int]]]:
@@ -170,10 +215,26 @@ def _settle_arguments(requests: Sequence[SettleRequest]) -> tuple[Sequence[Any],
     return *settle_arguments(requests), [request.true_up_key for request in requests]
 
 
-def _settle_answer(row: asyncpg.Record) -> SettleAnswer:
-    return SettleAnswer(
-        outcome=SettleOutcome(row["outcome"]),
-        hold_state=AuthorizationState(row["hold_state"]) if row["hold_state"] else None,
-        entry=records.entry(row["entry"]) if row["entry"] else None,
-        budgets=records.budgets(row),
-    )
+def _settle_answer(request: SettleRequest, row: asyncpg.Record) -> SettleAnswer | NoAnswer:
+    match row["outcome"]:
+        case "LOCKED":
+            return NoAnswer.LOCKED
+        case "SETTLED":
+            return _settlement(row, is_replayed=False)
+        case "REPLAYED":
+            return _settlement(row, is_replayed=True)
+        case "AUTHORIZATION_NOT_FOUND":
+            return NotFound()
+        case "AUTHORIZATION_NOT_PENDING":
+            entry_id = UUID(row["entry"]["id"]) if row["entry"] else None
+            return Ended(AuthorizationState(row["hold_state"]), request.authorization_id, entry_id)
+        case "COST_TOO_LARGE":
+            return CostTooLarge()
+        case "TOTAL_TOO_LARGE":
+            return TotalTooLarge()
+        case outcome:
+            raise ValueError(f"the database answers a settlement with {outcome}")
+
+
+def _settlement(row: asyncpg.Record, *, is_replayed: bool) -> Settlement:
+    return Settlement(entry=records.entry(row["entry"]), budgets=records.budgets(row), replayed=is_replayed)

@@ -1,11 +1,11 @@
 """Batches decided as sets: one statement for all holds and settlements whose order does not matter.
 
-What is left out is answered None, and has changed nothing: `sequential` decides it.
+What is left out has changed nothing: `sequential` decides it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
@@ -15,8 +15,6 @@ import asyncpg
 from governor_service.domain.authorization import (
     Authorization,
     AuthorizationState,
-    AuthorizeAnswer,
-    AuthorizeOutcome,
     Hold,
     HoldRequest,
 )
@@ -25,13 +23,13 @@ from governor_service.domain.ledger import (
     EntryFlag,
     EntryKind,
     LedgerEntry,
-    SettleAnswer,
-    SettleOutcome,
+    Settlement,
     SettleRequest,
 )
 from governor_service.store import records
-from governor_service.store.batch_arguments import authorize_arguments, settle_arguments
+from governor_service.store.batch_arguments import NO_USAGE, authorize_arguments, settle_arguments
 from governor_service.store.prices import KnownPrices
+from governor_service.store.stages import Answers, LockWait, NoAnswer
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.postgres.queries import load_queries
 
@@ -48,27 +46,27 @@ class SetBasedDecisions:
         self._prices = prices
         self._denies_unknown = denies_unknown
 
-    async def authorize(self, requests: Sequence[HoldRequest]) -> list[AuthorizeAnswer | None]:
-        """One answer a request, in their order: a hold that was placed, or None."""
+    async def authorize(self, requests: Sequence[HoldRequest], wait: LockWait) -> Answers[Hold]:
+        """One answer a request, in their order: a hold that was placed, or none."""
 
-        async def work(connection: Connection) -> list[AuthorizeAnswer | None]:
+        async def work(connection: Connection) -> Answers[Hold]:
             rows = await connection.fetch(
                 _QUERIES["authorize_set_based"],
                 [request.organization_id for request in requests],
                 *authorize_arguments(requests),
                 self._denies_unknown,
-                self._database.lock_timeout_milliseconds,
+                wait.milliseconds,
             )
-            await self._prices.read(connection, {row["price_id"] for row in rows})
+            await self._prices.read(connection, {row["price_id"] for row in rows} - {None})
             return _answers(
                 len(requests),
                 rows,
                 lambda place, lines: self._hold(requests[place], lines),
             )
 
-        return await self._database.write(work, is_one_statement=True)
+        return await write(self._database, work, wait)
 
-    def _hold(self, request: HoldRequest, lines: Sequence[asyncpg.Record]) -> AuthorizeAnswer:
+    def _hold(self, request: HoldRequest, lines: Sequence[asyncpg.Record]) -> Hold:
         call, row = request.call, lines[0]
         authorization = Authorization(
             organization_id=call.organization_id,
@@ -90,26 +88,24 @@ class SetBasedDecisions:
             expire_time=row["create_time"] + request.hold_duration,
             entry_id=None,
         )
-        hold = Hold(authorization=authorization, budgets=_budgets(lines))
-        return AuthorizeAnswer(AuthorizeOutcome.GRANTED, hold, None)
+        return Hold(authorization=authorization, budgets=_budgets(lines))
 
-    async def settle(self, requests: Sequence[SettleRequest]) -> list[SettleAnswer | None]:
-        """One answer a request, in their order: a settlement, or None."""
+    async def settle(self, requests: Sequence[SettleRequest], wait: LockWait) -> Answers[Settlement]:
+        """One answer a request, in their order: a settlement, or none."""
 
-        async def work(connection: Connection) -> list[SettleAnswer | None]:
+        async def work(connection: Connection) -> Answers[Settlement]:
             rows = await connection.fetch(
                 _QUERIES["settle_set_based"],
                 [request.organization_id for request in requests],
                 *settle_arguments(requests),
-                self._database.lock_timeout_milliseconds,
+                wait.milliseconds,
             )
             return _answers(len(requests), rows, lambda place, lines: _settlement(requests[place], lines))
 
-        return await self._database.write(work, is_one_statement=True)
+        return await write(self._database, work, wait)
 
 
-def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> SettleAnswer:
-    assert request.usage is not None
+def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> Settlement:
     row = lines[0]
     entry = LedgerEntry(
         organization_id=request.organization_id,
@@ -121,7 +117,7 @@ def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> Sett
         requested_model=row["requested_model"],
         granted_model=row["model"],
         served_model=row["model"],
-        usage=request.usage,
+        usage=request.usage or NO_USAGE,
         cost_nano_usd=row["cost_nano_usd"],
         rated_cost_nano_usd=row["rated_cost_nano_usd"],
         provider_cost_nano_usd=request.provider_cost_nano_usd,
@@ -137,22 +133,37 @@ def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> Sett
         author=request.author,
         create_time=row["created_at"],
     )
-    return SettleAnswer(
-        outcome=SettleOutcome.SETTLED,
-        hold_state=AuthorizationState.PENDING,
-        entry=entry,
-        budgets=_budgets(lines),
-    )
+    return Settlement(entry=entry, budgets=_budgets(lines), replayed=False)
 
 
 def _answers(
     items: int, rows: Iterable[asyncpg.Record], answer: Callable[[int, Sequence[asyncpg.Record]], Answer]
-) -> list[Answer | None]:
-    """Of each item by its place, out of its rows, a line for each budget; None where it has none."""
-    answers: list[Answer | None] = [None] * items
-    for item, lines in groupby(rows, itemgetter("item")):
-        answers[item - 1] = answer(item - 1, list(lines))
+) -> Answers[Answer]:
+    """Of each item by its place, out of its rows, one for each budget.
+
+    An item without a row was left out. An item whose row names no budget has a locked organization.
+    """
+    answers: list[Answer | NoAnswer] = [NoAnswer.LEFT_OUT] * items
+    for item, lines_of_item in groupby(rows, itemgetter("item")):
+        lines = list(lines_of_item)
+        is_locked = lines[0]["budget_key"] is None
+        answers[item - 1] = NoAnswer.LOCKED if is_locked else answer(item - 1, lines)
     return answers
+
+
+async def write(
+    database: Database, work: Callable[[Connection], Awaitable[Answer]], wait: LockWait
+) -> Answer:
+    """Commits one statement of a batch.
+
+    Where its waits are short, it is tried once, on a connection that is kept for the lanes.
+    """
+    return await database.write(
+        work,
+        is_one_statement=True,
+        attempts=3 if wait.is_patient else 1,
+        is_reserved=not wait.is_patient,
+    )
 
 
 def _budgets(lines: Iterable[asyncpg.Record]) -> tuple[BudgetStatus, ...]:

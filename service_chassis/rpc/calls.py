@@ -16,7 +16,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from service_chassis.deadline import set_deadline
-from service_chassis.logs import name_call
+from service_chassis.logs import correlation_id_of_call, name_call
 from service_chassis.refusal import Refusal, invalid_field
 from service_chassis.rpc.admission import Admission
 from service_chassis.rpc.bounds import LONG, Bounds
@@ -101,10 +101,10 @@ class CallGuard:
                 else:
                     # Something that the handler waited for was cancelled. Without a status the caller would
                     # wait until its deadline.
-                    refusal = _internal_error(call)
+                    refusal = internal_error()
                 await self._abort(context, call, refusal)
             except Exception as error:
-                await self._abort(context, call, _refusal_for(error, call))
+                await self._abort(context, call, _refusal_for(error))
             finally:
                 del self._calls[task]
                 if call.is_counted:
@@ -180,7 +180,7 @@ class CallGuard:
 
     async def _abort(self, context: Context, call: _Call, refusal: Refusal) -> NoReturn:
         if refusal.reason not in CODES:
-            refusal = _internal_error(call, KeyError(refusal.reason))
+            refusal = internal_error(KeyError(refusal.reason))
         message, status = encoded_status(refusal, domain=self._error_domain)
         await context.abort(
             CODES[refusal.reason],
@@ -281,24 +281,26 @@ def _sent_correlation_id(context: Context) -> str | None:
     return None
 
 
-def _refusal_for(error: Exception, call: _Call) -> Refusal:
+def _refusal_for(error: Exception) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, NotImplementedError):
         return Refusal("NOT_BUILT_YET", "this method is not built yet")
     if isinstance(error, DecodeError):  # a message in the middle of a stream
         return invalid_field("request", "the bytes are not a message of the request's type")
-    return _internal_error(call, error)
+    return internal_error(error)
 
 
 def _shutting_down() -> Refusal:
     return Refusal("SHUTTING_DOWN", "the service is stopping", retry_after_seconds=1)
 
 
-def _internal_error(call: _Call, error: Exception | None = None) -> Refusal:
+def internal_error(error: Exception | None = None) -> Refusal:
+    """For a bug of ours, in the call that is being served: logs it, and tells the caller where to find it."""
     _log.error("internal_error", exc_info=error)
+    correlation_id = correlation_id_of_call()
     return Refusal(
         "INTERNAL_ERROR",
-        f"internal error; correlation id {call.correlation_id}",
-        metadata={"correlation_id": call.correlation_id},
+        f"internal error; correlation id {correlation_id}",
+        metadata={"correlation_id": correlation_id},
     )

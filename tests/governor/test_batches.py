@@ -139,3 +139,30 @@ async def test_batches_hammered_at_once_over_the_same_organizations(governor: Go
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     )
     assert deadlocks["deadlocks"] == 0
+
+
+async def test_an_item_that_meets_a_bug_fails_alone(governor: Governor) -> None:
+    """INTERNAL_ERROR with the call's correlation id. All others settle, those of its organization too."""
+    held = [await governor.authorize(), await governor.authorize(workflow_id=new_id())]
+    other = await governor.authorize(organization_id=new_id())
+    await governor.sql(
+        "DELETE FROM budgets WHERE organization_id = $1 AND budget_key = $2",
+        governor.organization_id,
+        f"workflow/{held[0].workflow_id}",
+    )
+    answer = await governor.stub.BatchSettle(
+        governor_pb2.BatchSettleRequest(
+            items=[
+                governor_pb2.SettleRequest(
+                    organization_id=each.organization_id,
+                    authorization_id=each.authorization_id,
+                    usage=USAGE,
+                )
+                for each in [*held, other]
+            ]
+        )
+    )
+    assert [reason(result) for result in answer.results] == ["INTERNAL_ERROR", "GRANTED", "GRANTED"]
+    error = answer.results[0].error
+    assert error.code == grpc.StatusCode.INTERNAL.value[0]
+    assert error.metadata["correlation_id"] in error.message

@@ -43,7 +43,8 @@ async def sweep_once(governor: Governor, retention: timedelta = DAY) -> tuple[in
     settings = GovernorSettings()
     database = await Database.open(governor.dsn, settings, application_name="test")
     try:
-        return await sweep(HoldStore(database, settings, denies_unknown=False), retention)
+        swept = await sweep(HoldStore(database, settings, denies_unknown=False), retention)
+        return swept.released_holds, swept.charged_holds
     finally:
         await database.close()
 

@@ -8,9 +8,16 @@ from contextvars import ContextVar
 
 import pytest
 
-from governor_service.store.group_commit import GroupCommit, Lanes
+from governor_service.store.group_commit import GroupCommit
+from governor_service.store.lanes import Lanes
+from governor_service.store.stages import LockWait, NoAnswer
 from service_chassis.deadline import set_deadline
 from service_chassis.refusal import Refusal
+
+
+def nobodys(_item: object) -> int:
+    """All items are one organization's."""
+    return 0
 
 
 class Commits:
@@ -20,7 +27,7 @@ class Commits:
         self.batches: list[list[int]] = []
         self.go = asyncio.Event()
 
-    async def __call__(self, items: Sequence[int]) -> list[int]:
+    async def __call__(self, items: Sequence[int], _wait: LockWait) -> list[int]:
         self.batches.append(list(items))
         await self.go.wait()
         if any(item == 0 for item in items):
@@ -33,7 +40,13 @@ class Commits:
 def grouped(
     commits: Commits, *, lanes: int = 1, items_max: int = 100, waiters_max: int = 100
 ) -> GroupCommit[int, int]:
-    return GroupCommit([commits], lanes=Lanes(lanes), items_max=items_max, waiters_max=waiters_max)
+    return GroupCommit(
+        [commits],
+        organization_of=nobodys,
+        lanes=Lanes(lanes),
+        items_max=items_max,
+        waiters_max=waiters_max,
+    )
 
 
 async def settled() -> None:
@@ -77,7 +90,7 @@ async def test_two_kinds_that_share_a_lane_take_turns() -> None:
     batches: list[list[str]] = []
     in_flight = 0
 
-    async def commit(items: Sequence[str]) -> Sequence[str]:
+    async def commit(items: Sequence[str], _wait: LockWait) -> Sequence[str]:
         nonlocal in_flight
         batches.append(list(items))
         in_flight += 1
@@ -86,7 +99,10 @@ async def test_two_kinds_that_share_a_lane_take_turns() -> None:
         in_flight -= 1
         return items
 
-    ones, others = (GroupCommit([commit], lanes=lane, items_max=2, waiters_max=100) for _ in range(2))
+    ones, others = (
+        GroupCommit([commit], organization_of=nobodys, lanes=lane, items_max=2, waiters_max=100)
+        for _ in range(2)
+    )
     first = asyncio.create_task(ones.submit("a1"))
     await asyncio.sleep(0)
     calls = [asyncio.create_task(ones.submit(item)) for item in ("a2", "a3", "a4", "a5")]
@@ -226,16 +242,18 @@ async def test_what_a_stage_leaves_is_the_nexts() -> None:
     """And what the first has answered stands, whatever becomes of the rest."""
     batches: list[list[int]] = []
 
-    async def evens(items: Sequence[int]) -> Sequence[int | None]:
-        return [None if item % 2 else item * 10 for item in items]
+    async def evens(items: Sequence[int], _wait: LockWait) -> Sequence[int | NoAnswer]:
+        return [NoAnswer.LEFT_OUT if item % 2 else item * 10 for item in items]
 
-    async def odds(items: Sequence[int]) -> Sequence[int]:
+    async def odds(items: Sequence[int], _wait: LockWait) -> Sequence[int]:
         batches.append(list(items))
         if 5 in items:
             raise Refusal("DATABASE_UNAVAILABLE", "away")
         return [-item for item in items]
 
-    group = GroupCommit([evens, odds], lanes=Lanes(1), items_max=100, waiters_max=100)
+    group = GroupCommit(
+        [evens, odds], organization_of=nobodys, lanes=Lanes(1), items_max=100, waiters_max=100
+    )
     assert await group.submit_all([1, 2, 3, 4]) == [-1, 20, -3, 40]
     calls = [asyncio.create_task(group.submit(item)) for item in (5, 6, 7)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -249,11 +267,11 @@ async def test_a_batch_is_nobodys_call() -> None:
     caller: ContextVar[str | None] = ContextVar("caller", default=None)
     seen: list[str | None] = []
 
-    async def commit(items: Sequence[int]) -> Sequence[int]:
+    async def commit(items: Sequence[int], _wait: LockWait) -> Sequence[int]:
         seen.append(caller.get())
         return items
 
-    group = GroupCommit([commit], lanes=Lanes(1), items_max=100, waiters_max=100)
+    group = GroupCommit([commit], organization_of=nobodys, lanes=Lanes(1), items_max=100, waiters_max=100)
     caller.set("one of many")
     assert await group.submit(1) == 1
     assert seen == [None]

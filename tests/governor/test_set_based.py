@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -17,16 +17,18 @@ import pytest
 from governor_service.domain.authorization import (
     AuthorizeAnswer,
     ExpiryAction,
+    Hold,
     HoldRequest,
     PlannedCall,
     authorization_id_of,
 )
-from governor_service.domain.ledger import SettleAnswer, SettleRequest, idempotency_key
+from governor_service.domain.ledger import SettleAnswer, Settlement, SettleRequest, idempotency_key
 from governor_service.domain.pricing import Usage
 from governor_service.settings import GovernorSettings
 from governor_service.store.prices import KnownPrices
 from governor_service.store.sequential import SequentialDecisions
 from governor_service.store.set_based import SetBasedDecisions
+from governor_service.store.stages import SHORT_WAIT, Answers, NoAnswer, Stage
 from service_chassis.postgres.database import Database
 from tests.governor.conftest import MINI, SONAR, Governor
 
@@ -40,7 +42,6 @@ TEAM = "label/lifetime/team=growth"
 
 
 Request = TypeVar("Request")
-Answer = TypeVar("Answer")
 
 
 @pytest.fixture
@@ -94,15 +95,15 @@ class World:
             **outcome,
         )
 
-    def seen(self, answer: AuthorizeAnswer | SettleAnswer) -> str:
+    def seen(self, answer: AuthorizeAnswer | SettleAnswer | NoAnswer) -> str:
         """An answer by the names that things have in every world, without its times."""
-        if isinstance(answer, AuthorizeAnswer) and answer.hold:
-            held = answer.hold.authorization
+        if isinstance(answer, Hold):
+            held = answer.authorization
             timeless = replace(
                 held, create_time=NEVER, expire_time=NEVER + (held.expire_time - held.create_time)
             )
-            answer = replace(answer, hold=replace(answer.hold, authorization=timeless))
-        if isinstance(answer, SettleAnswer) and answer.entry:
+            answer = replace(answer, authorization=timeless)
+        if isinstance(answer, Settlement):
             answer = replace(answer, entry=replace(answer.entry, create_time=NEVER))
         text = repr(answer)
         for name, known in self.ids.items():
@@ -176,14 +177,14 @@ def outcomes(dice: random.Random, asked: Sequence[tuple[int, str, dict[str, Any]
 
 
 async def finished(
-    answers: Sequence[Answer | None],
+    answers: Answers[Any],
     requests: Sequence[Request],
-    sequential: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]],
-) -> tuple[list[Answer], list[int]]:
+    sequential: Stage[Request, Any],
+) -> tuple[list[Any], list[int]]:
     """All the answers, once what a set has left out is decided in turn; and the places of that."""
-    left = [place for place, answer in enumerate(answers) if answer is None]
-    later = iter(await sequential([requests[place] for place in left]))
-    return [next(later) if answer is None else answer for answer in answers], left
+    left = [place for place, answer in enumerate(answers) if answer is NoAnswer.LEFT_OUT]
+    later = iter(await sequential([requests[place] for place in left], SHORT_WAIT))
+    return [next(later) if answer is NoAnswer.LEFT_OUT else answer for answer in answers], left
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -200,23 +201,23 @@ async def test_a_set_gets_the_answers_it_would_have_had_one_by_one(
         asked = [(organization, f"{turn} {request}", call) for organization, request, call in calls(dice, 40)]
         holds = [world.hold(*each) for each in asked]
         granted, left = await finished(
-            await world.set_based.authorize(holds), holds, world.sequential.authorize
+            await world.set_based.authorize(holds, SHORT_WAIT), holds, world.sequential.authorize
         )
         assert {asked[place][0] for place in left}.isdisjoint(
             asked[place][0] for place in range(len(asked)) if place not in left
         )
-        expected = await other.sequential.authorize([other.hold(*each) for each in asked])
+        expected = await other.sequential.authorize([other.hold(*each) for each in asked], SHORT_WAIT)
         assert [world.seen(answer) for answer in granted] == [other.seen(answer) for answer in expected]
         left_out += len(left)
 
         ended = outcomes(dice, asked)
         settlements = [world.settlement(*each) for each in ended]
         settled, left = await finished(
-            await world.set_based.settle(settlements), settlements, world.sequential.settle
+            await world.set_based.settle(settlements, SHORT_WAIT), settlements, world.sequential.settle
         )
         # In the order in which the set and what it left out were decided: so sequences are the same.
         order = [place for place in range(len(ended)) if place not in left] + left
-        ends = await other.sequential.settle([other.settlement(*ended[place]) for place in order])
+        ends = await other.sequential.settle([other.settlement(*ended[place]) for place in order], SHORT_WAIT)
         assert [world.seen(settled[place]) for place in order] == [other.seen(answer) for answer in ends]
         left_out += len(left)
         total += 2 * len(asked)
@@ -239,7 +240,7 @@ async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, 
         author="test",
     )
     with pytest.raises(asyncpg.RaiseError, match="2 budgets had to be moved, and 1 were"):
-        await World(database).set_based.settle([request])
+        await World(database).set_based.settle([request], SHORT_WAIT)
     assert await governor.entries() == []
     assert (await governor.workflow_budget()).held_nano_usd == HOLD
 

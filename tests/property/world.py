@@ -135,11 +135,10 @@ class World:
 
     async def _one(self, operation: Operation, wire: Wire, *, over_grpc: bool) -> Any:
         if isinstance(operation, Sweep):
-            return Swept(
-                *await self._holds.sweep(
-                    wire.organizations[operation.organization], retention=RETENTION, limit=100, author="model"
-                )
+            swept = await self._holds.sweep(
+                wire.organizations[operation.organization], retention=RETENTION, limit=100, author="model"
             )
+            return Swept(swept.released_holds, swept.charged_holds)
         method, message = wire.message(operation)
         return await (self._over_grpc if over_grpc else self._in_process)(method, message)
 

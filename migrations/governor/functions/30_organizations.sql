@@ -26,6 +26,36 @@ BEGIN
 END
 $$;
 
+-- Locks organizations for a batch, sorted by id, and returns those that are locked now. One without a row is not among
+-- them. Each lock is waited for at most p_lock_timeout_milliseconds, then the statement fails (55P03). With 0 those that
+-- somebody else has locked are left out; later locks of the transaction are waited for 20 ms.
+--
+-- It sets lock_timeout for the rest of the transaction, or of the calling function where that has a SET of its own.
+CREATE OR REPLACE FUNCTION lock_organizations(p_organization_ids uuid[], p_lock_timeout_milliseconds integer)
+RETURNS uuid[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', coalesce(nullif(p_lock_timeout_milliseconds, 0), 20)::text, true);
+    IF p_lock_timeout_milliseconds > 0 THEN
+        RETURN ARRAY(
+            SELECT o.organization_id FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
+            ORDER BY o.organization_id FOR UPDATE
+        );
+    END IF;
+    RETURN ARRAY(
+        SELECT o.organization_id FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
+        ORDER BY o.organization_id FOR UPDATE SKIP LOCKED
+    );
+END
+$$;
+
+-- Whether an organization has a row that lock_organizations has left out.
+CREATE OR REPLACE FUNCTION is_locked_by_others(p_organization_id uuid, p_locked uuid[]) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT p_organization_id <> ALL (p_locked)
+        AND EXISTS (SELECT FROM organizations AS o WHERE o.organization_id = p_organization_id)
+$$;
+
 -- The terms of an organization; those of the default tier, where it has no row. p_denies_unknown: organizations have to
 -- be set up before they may spend (GOVERNOR_UNKNOWN_ORGANIZATIONS=deny). It is a parameter of every decision: a setting
 -- of the session could be lost behind a pooler.

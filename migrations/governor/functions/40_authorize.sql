@@ -186,6 +186,9 @@ $$;
 -- and only the first is looked at. Answers a row for each budget of each hold that was placed, with the budget as it
 -- stands after that hold. An item that was left out has no row and has changed nothing.
 --
+-- Each lock is waited for at most p_lock_timeout_milliseconds. With 0, an organization that somebody else has locked is
+-- left out, too: each of its items has a row in which all but the item is NULL.
+--
 -- The statement, by its CTEs:
 --   asked      each item with its organization's terms, its hold, its budgets, and whether it may be granted at all
 --   demanded   a line for each budget of each item: the budget, its limit, and the running sum of what is held on it
@@ -208,6 +211,8 @@ RETURNS TABLE (
     budget_unguarded_nano_usd bigint
 )
 LANGUAGE plpgsql
+-- lock_organizations sets it; here it is restored at the end.
+SET lock_timeout = '20ms'
 -- Every table is read by its whole key, whatever its size was when a session made its plan. For the same reason
 -- look-ups have OFFSET 0: the planner then neither joins them by a part of the key nor hashes them as a whole.
 SET plan_cache_mode = force_generic_plan
@@ -220,16 +225,20 @@ DECLARE
     v_month text;
     v_periods text[];
 BEGIN
-    PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
     -- The one lock order: organizations, sorted by id. Requests of an organization that is made after this are left
     -- out, since its row is not locked.
-    v_locked := ARRAY(
-        SELECT o.organization_id FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
-        ORDER BY o.organization_id FOR UPDATE
-    );
+    v_locked := lock_organizations(p_organization_ids, p_lock_timeout_milliseconds);
     v_now := governor_now();
     v_month := month_of(v_now);
     v_periods := periods_at(v_now);
+
+    IF p_lock_timeout_milliseconds = 0 THEN
+        RETURN QUERY
+        SELECT sent.item::integer, NULL::uuid, NULL::bigint, NULL::text, NULL::timestamptz,
+            NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
+        FROM unnest(p_organization_ids) WITH ORDINALITY AS sent (organization_id, item)
+        WHERE is_locked_by_others(sent.organization_id, v_locked);
+    END IF;
 
     RETURN QUERY
     WITH asked AS (
@@ -502,7 +511,8 @@ $$;
 
 -- Places holds for several organizations in one transaction. Items are grouped by organization: those of
 -- p_organization_ids[k] end at p_ends[k]. The organizations are distinct and sorted, so that two batches lock them in
--- the same order. Where each organization lives on a shard of its own, the service calls authorize_sequential instead.
+-- the same order; p_lock_timeout_milliseconds is that of the set, and an item whose organization somebody else has locked
+-- has the outcome LOCKED. Where each organization lives on a shard of its own, the service calls authorize_sequential instead.
 CREATE OR REPLACE FUNCTION authorize_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
@@ -518,19 +528,33 @@ RETURNS TABLE (
     budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
     budgets_unguarded_nano_usd bigint[]
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- lock_organizations sets it; here it is restored at the end.
+SET lock_timeout = '20ms'
+AS $$
 DECLARE
+    v_locked uuid[];
     a integer := 1;
     z integer;
 BEGIN
+    v_locked := lock_organizations(p_organization_ids, p_lock_timeout_milliseconds);
     FOR k IN 1 .. cardinality(p_organization_ids) LOOP
         z := p_ends[k];
+        IF p_lock_timeout_milliseconds = 0 AND is_locked_by_others(p_organization_ids[k], v_locked) THEN
+            outcome := 'LOCKED';
+            FOR i IN a .. z LOOP
+                item := i;
+                RETURN NEXT;
+            END LOOP;
+            a := z + 1;
+            CONTINUE;
+        END IF;
         RETURN QUERY SELECT * FROM authorize_sequential(
             p_organization_ids[k],
             p_authorization_ids[a:z], p_request_ids[a:z], p_request_hashes[a:z], p_workflow_ids[a:z],
             p_input_tokens_max[a:z], p_output_tokens_max[a:z], p_output_tokens_min[a:z], p_requests_max[a:z],
             p_hold_durations[a:z], p_on_expiry[a:z], p_labels[a:z],
-            p_candidates[a:z], p_denies_unknown, p_lock_timeout_milliseconds);
+            p_candidates[a:z], p_denies_unknown, greatest(p_lock_timeout_milliseconds, 20));
         a := z + 1;
     END LOOP;
 END

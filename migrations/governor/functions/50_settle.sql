@@ -79,7 +79,7 @@ $$;
 -- Item i of the arrays is one settlement, of any organization; a hash of NULL says that the outcome is unknown.
 -- p_served_models are canonical, '' for the granted one. Answers a row for each budget of each hold that was settled,
 -- with what the entry does not have from the request, and the budget as it stands after that entry. An item that was
--- left out has no row and has changed nothing.
+-- left out has no row and has changed nothing. p_lock_timeout_milliseconds is that of authorize_set_based.
 --
 -- The statement, by its CTEs:
 --   charged    each plain settlement with its hold, its charge, its sequence and its organization's terms
@@ -105,6 +105,8 @@ RETURNS TABLE (
     budget_unguarded_nano_usd bigint
 )
 LANGUAGE plpgsql
+-- lock_organizations sets it; here it is restored at the end.
+SET lock_timeout = '20ms'
 -- Every table is read by its whole key, whatever its size was when a session made its plan. For the same reason
 -- look-ups have OFFSET 0: the planner then neither joins them by a part of the key nor hashes them as a whole.
 SET plan_cache_mode = force_generic_plan
@@ -115,14 +117,20 @@ DECLARE
     v_locked uuid[];
     v_now timestamptz;
 BEGIN
-    PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
     -- The one lock order: organizations, sorted by id. Settlements of an organization that is made after this are left
     -- out, since its row is not locked.
-    v_locked := ARRAY(
-        SELECT o.organization_id FROM organizations AS o WHERE o.organization_id = ANY (p_organization_ids)
-        ORDER BY o.organization_id FOR UPDATE
-    );
+    v_locked := lock_organizations(p_organization_ids, p_lock_timeout_milliseconds);
     v_now := governor_now();
+
+    IF p_lock_timeout_milliseconds = 0 THEN
+        RETURN QUERY
+        SELECT sent.item::integer, NULL::bigint, NULL::uuid, NULL::text, NULL::text,
+            NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+            NULL::uuid, NULL::text[], NULL::jsonb, NULL::text, NULL::timestamptz,
+            NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
+        FROM unnest(p_organization_ids) WITH ORDINALITY AS sent (organization_id, item)
+        WHERE is_locked_by_others(sent.organization_id, v_locked);
+    END IF;
 
     RETURN QUERY
     WITH charged AS (
@@ -452,7 +460,8 @@ $$;
 
 -- Settles holds of several organizations in one transaction. Items are grouped by organization: those of
 -- p_organization_ids[k] end at p_ends[k]. The organizations are distinct and sorted, so that two batches lock them in
--- the same order. Where each organization lives on a shard of its own, the service calls settle_sequential instead.
+-- the same order; p_lock_timeout_milliseconds is that of the set, and an item whose organization somebody else has locked
+-- has the outcome LOCKED. Where each organization lives on a shard of its own, the service calls settle_sequential instead.
 CREATE OR REPLACE FUNCTION settle_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
@@ -466,20 +475,34 @@ RETURNS TABLE (
     budget_keys text[], limits_nano_usd bigint[], budgets_spent_nano_usd bigint[], budgets_held_nano_usd bigint[],
     budgets_unguarded_nano_usd bigint[]
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- lock_organizations sets it; here it is restored at the end.
+SET lock_timeout = '20ms'
+AS $$
 DECLARE
+    v_locked uuid[];
     a integer := 1;
     z integer;
 BEGIN
+    v_locked := lock_organizations(p_organization_ids, p_lock_timeout_milliseconds);
     FOR k IN 1 .. cardinality(p_organization_ids) LOOP
         z := p_ends[k];
+        IF p_lock_timeout_milliseconds = 0 AND is_locked_by_others(p_organization_ids[k], v_locked) THEN
+            outcome := 'LOCKED';
+            FOR i IN a .. z LOOP
+                item := i;
+                RETURN NEXT;
+            END LOOP;
+            a := z + 1;
+            CONTINUE;
+        END IF;
         RETURN QUERY SELECT * FROM settle_sequential(
             p_organization_ids[k],
             p_authorization_ids[a:z], p_settlement_hashes[a:z], p_true_up_keys[a:z], p_served_models[a:z],
             p_input_tokens[a:z], p_cached_input_tokens[a:z], p_cache_write_tokens[a:z],
             p_output_tokens[a:z], p_reasoning_tokens[a:z], p_requests[a:z],
             p_provider_costs_nano_usd[a:z], p_provider_generation_ids[a:z], p_authors[a:z],
-            p_lock_timeout_milliseconds);
+            greatest(p_lock_timeout_milliseconds, 20));
         a := z + 1;
     END LOOP;
 END
