@@ -13,6 +13,8 @@ from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from tests.governor.conftest import Governor, new_id, refusal
 from tests.ledger.conftest import adjust, figures, record, violations
 
+pytestmark = pytest.mark.own_world  # the default tier, prices and functions are changed
+
 ENTRY_MAX, TOTAL_MAX, INT64_MAX = 10**15, 9 * 10**18, 2**63 - 1
 FEW_ENTRIES = 20 * ENTRY_MAX
 DEAR = "dear/model"

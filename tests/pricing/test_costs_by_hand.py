@@ -222,7 +222,7 @@ async def test_the_largest_usage_allowed(governor: Governor) -> None:
 
     # A thousandth of a nano-dollar a token more is 10⁶ nano-USD more than an entry takes.
     await enter(governor, input=10**11, output=3 * 10**11 + 1_000, request=6 * 10**8)
-    assert (await refusal(governor.authorize(**most))).reason == "BUDGET_EXCEEDED"
+    assert (await refusal(governor.authorize(**most))).reason == "VALUE_TOO_LARGE"
     held = await governor.authorize(models=[MODEL], input_tokens_max=1, output_tokens_max=1)
     assert (await refusal(governor.settle(held, usage))).reason == "VALUE_TOO_LARGE"
     assert (await governor.month_budget()).held_nano_usd == held.held_nano_usd

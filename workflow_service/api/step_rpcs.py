@@ -96,7 +96,9 @@ class StepRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
     ) -> workflow_pb2.Workflow:
         with Fields() as fields:
             key = parse.lease_key(fields, request)
-        # Anybody may send megabytes; only who has a lease has them converted.
+            if not fields.all_good:  # No lease can be looked up: the result's bad fields are named now.
+                step_result(fields, key.workflow_id, request)
+        # A result may have megabytes: it is parsed only for a caller that has, or had, the lease.
         await check_lease(self._database, key)
         with Fields() as fields:
             result = step_result(fields, key.workflow_id, request)
