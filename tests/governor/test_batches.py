@@ -141,6 +141,7 @@ async def test_batches_hammered_at_once_over_the_same_organizations(governor: Go
     assert deadlocks["deadlocks"] == 0
 
 
+@pytest.mark.own_world  # it damages the books
 async def test_an_item_that_meets_a_bug_fails_alone(governor: Governor) -> None:
     """INTERNAL_ERROR with the call's correlation id. All others settle, those of its organization too."""
     held = [await governor.authorize(), await governor.authorize(workflow_id=new_id())]
