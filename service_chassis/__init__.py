@@ -1,1 +1,1 @@
-"""What any gRPC service on PostgreSQL needs and no service owns. Nothing of money or workflows is in it."""
+"""The parts that both gRPC services share. They know nothing about money or workflows."""

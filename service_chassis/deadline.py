@@ -1,4 +1,4 @@
-"""The deadline of the call that is being served, for whoever waits on its behalf."""
+"""The deadline of the call that is being served, for all code that waits while it serves the call."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-# So much earlier our own, clear answer leaves than the caller's transport would give up.
+# We answer this much before the deadline, so that our clear answer arrives before the caller's gRPC gives up.
 _MARGIN_SECONDS_MAX = 0.25
 _MARGIN_SHARE = 0.1
 
 
-@dataclass(slots=True)  # frozen ones take four times as long to make
+@dataclass(slots=True)  # a frozen one takes four times as long to create
 class _Deadline:
     task: asyncio.Task[object] | None
     monotonic_seconds: float
@@ -22,7 +22,7 @@ _deadline: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
 
 
 def set_deadline(seconds_left: float | None) -> None:
-    """Of the current task alone: work that it leaves behind in tasks of its own outlives the caller."""
+    """Sets it for the current task only: tasks that this one starts may outlive the call."""
     if seconds_left is None:
         _deadline.set(None)
         return
@@ -31,7 +31,7 @@ def set_deadline(seconds_left: float | None) -> None:
 
 
 def seconds_left() -> float | None:
-    """Until an answer must be on its way, never below 0; None without a deadline."""
+    """Seconds until the answer must be sent, never below 0; None without a deadline."""
     deadline = _deadline.get()
     if deadline is None or deadline.task is not asyncio.current_task():
         return None

@@ -23,7 +23,7 @@ _call: ContextVar[Mapping[str, str]] = ContextVar("call", default=MappingProxyTy
 
 
 def name_call(*, correlation_id: str, method: str) -> None:
-    """From now on every line of this context names the call that it belongs to."""
+    """From now on, every log line of this context names this call."""
     _call.set({"correlation_id": correlation_id, "method": method})
 
 
@@ -33,7 +33,7 @@ def correlation_id_of_call() -> str:
 
 
 def set_up_logs(settings: LogSettings, *, service: str) -> None:
-    """Our own lines and those of libraries leave in one form, each with the service's name."""
+    """Our own lines and those of libraries are written in one format, each with the service's name."""
     shared: list[structlog.typing.Processor] = [
         lambda _logger, _method, event: {"service": service, **_call.get(), **event},
         structlog.stdlib.add_log_level,
@@ -105,7 +105,7 @@ class RepeatedLines:
 
 
 def where(error: BaseException) -> str:
-    """The innermost line at which the error passed, e.g. `store/holds.py:41`; not a stack trace."""
+    """The innermost line of the error's traceback, e.g. `store/holds.py:41`; not a stack trace."""
     return _where(error.__traceback__)
 
 
@@ -121,7 +121,7 @@ def _where(traceback: TracebackType | None) -> str:
 def _exception_by_name(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """An exception's text may quote SQL or a prompt: its type and place are enough to find it."""
+    """Replaces an exception by its type and place: its text may quote SQL or a prompt."""
     exc_info = event.pop("exc_info", None)
     event.pop("stack_info", None)
     error = exc_info if isinstance(exc_info, BaseException) else None

@@ -55,17 +55,17 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure 
 
 
 def invalid_field(field: str, description: str) -> Refusal:
-    """INVALID_FIELD: what stands in the field can never be accepted."""
+    """INVALID_FIELD: the field's value can never be accepted."""
     return bad_fields([FieldViolation(field, description)], [])
 
 
 def too_large(field: str, description: str) -> Refusal:
-    """VALUE_TOO_LARGE: the figure is well formed and above its stated bound."""
+    """VALUE_TOO_LARGE: the number is well formed but above its stated bound."""
     return bad_fields([], [FieldViolation(field, description)])
 
 
 def bad_fields(invalid: Sequence[FieldViolation], too_large: Sequence[FieldViolation]) -> Refusal:
-    """INVALID_FIELD that names every bad field; VALUE_TOO_LARGE where none is worse than that."""
+    """INVALID_FIELD that names every bad field; VALUE_TOO_LARGE if every bad field is only too large."""
     violations = [*invalid, *too_large]
     said = [f"{violation.field}: {violation.description}" for violation in violations]
     message = "; ".join(said)

@@ -1,13 +1,13 @@
-"""Settings bases, and how a process reads them. A service combines the bases under a prefix of its own:
+"""The base classes of settings, and how a process reads them. A service combines them under its own prefix:
 
     class GovernorSettings(ServerSettings, DatabaseSettings, LogSettings):
         model_config = SettingsConfigDict(env_prefix="GOVERNOR_")
 
     settings = load_settings(GovernorSettings)
 
-so that `port` is read from GOVERNOR_PORT and `database_pool_size` from GOVERNOR_DATABASE_POOL_SIZE. A wrong
-setting ends the process with exit status 2 and one line on stderr, which names the variable and never repeats
-its value: it may be a secret.
+Then `port` is read from GOVERNOR_PORT, and `database_pool_size` from GOVERNOR_DATABASE_POOL_SIZE. A wrong
+setting ends the process with exit status 2 and one line on stderr. The line names the variable, but does not
+show its value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
 
 
 def load_settings(kind: type[S]) -> S:
-    """The settings out of the environment; ends the process where one of them is wrong."""
+    """Reads the settings from the environment; ends the process if one of them is wrong."""
     try:
         return kind()
     except ValidationError as error:
@@ -46,13 +46,13 @@ def load_settings(kind: type[S]) -> S:
 
 
 def refuse_setting(variable: str, problem: str) -> NoReturn:
-    """Ends the process for a setting that turns out to be wrong, or missing, where it is used."""
+    """Ends the process because a setting proved wrong, or missing, when it was used."""
     _end(f"{variable}: {problem}")
 
 
 @contextmanager
 def database_of(variable: str) -> Iterator[None]:
-    """Around a process's first connection: where the database cannot be reached, `variable` is wrong."""
+    """Wraps a process's first connection: if that fails, ends the process with a line that names `variable`."""
     try:
         yield
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
@@ -65,7 +65,7 @@ def database_of(variable: str) -> Iterator[None]:
 
 
 def require_free_address(variables: str, host: str, port: int) -> None:
-    """Ends the process where nobody can listen there. gRPC would only write a log line of its own."""
+    """Ends the process if the address cannot be listened on. gRPC would only write its own log line."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -76,7 +76,7 @@ def require_free_address(variables: str, host: str, port: int) -> None:
 
 
 class CommandLine(ArgumentParser):
-    """Arguments that are wrong end like settings: with one line, and without the usage."""
+    """Wrong arguments end the process as wrong settings do: with one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         _end(message)
@@ -88,7 +88,7 @@ def _end(line: str) -> NoReturn:
 
 
 def _variable(kind: type[BaseSettings], place: tuple[int | str, ...]) -> str:
-    """The variable that a place in the settings is read from; "" where the problem is of several."""
+    """The variable that a setting is read from, as a prefix; "" if the problem concerns several settings."""
     if not place:
         return ""
     name = str(place[0])
@@ -137,7 +137,7 @@ def _directory(value: Path) -> Path:
 
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-"""0 takes a free one."""
+"""0: a free port is chosen."""
 Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
@@ -146,12 +146,12 @@ Directory = Annotated[Path, AfterValidator(_directory)]
 
 
 class Settings(BaseSettings):
-    """The base of all settings. A variable that is set to nothing counts as unset."""
+    """The base of all settings. A variable that is set to the empty string counts as unset."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
         frozen=True,
-        # A list is read by its field, whose error then names the variable.
+        # Each list field parses its own text, so that an error names the variable.
         enable_decoding=False,
     )
 
@@ -168,15 +168,15 @@ class DatabaseSettings(Settings):
     database_acquire_timeout_seconds: Seconds = 2.0
     database_connect_timeout_seconds: Seconds = 5.0
     database_statement_timeout_seconds: Seconds = 5.0
-    """The server ends a longer statement. The client waits one second more, then gives the connection up."""
+    """PostgreSQL cancels a longer statement. The client waits one second more, then drops the connection."""
     database_lock_timeout_seconds: Seconds = 3.0
     database_idle_in_transaction_timeout_seconds: Seconds = 10.0
     database_statement_cache_size: int = Field(default=256, ge=0, le=100_000)
-    """0 behind PgBouncer in transaction mode, which cannot hold prepared statements."""
+    """Set it to 0 behind PgBouncer in transaction mode, which cannot keep prepared statements."""
 
 
 class ServerSettings(Settings):
-    """Where a service listens and how it ends."""
+    """Where a service listens, how much it serves at once, and how it stops."""
 
     host: Host = "127.0.0.1"
     port: Port = 0
@@ -184,14 +184,14 @@ class ServerSettings(Settings):
     """Set for worker processes by their parent."""
     reflection: bool = True
     grace_seconds: float = Field(default=10.0, ge=0, le=SECONDS_MAX)
-    """How long a stop waits for the calls that are running."""
+    """How long a stopping service waits for the calls that are running."""
     calls_max: int = Field(default=1000, ge=1, le=1_000_000)
     """How many calls a process serves at once. Further calls fail immediately with OVERLOADED. Health checks
     do not count, and are never refused."""
     call_bytes_max: int = Field(default=64 * 1024 * 1024, ge=4 * 1024 * 1024)
-    """How many bytes the messages of these calls may have together. Further calls fail with OVERLOADED."""
+    """How many bytes the requests of these calls may have together. Further calls fail with OVERLOADED."""
     minimum_deadline_seconds: float = Field(default=0.01, ge=0, le=SECONDS_MAX)
-    """A call with less time left than this is DEADLINE_TOO_SHORT before anything is done."""
+    """A call with less time left than this fails immediately with DEADLINE_TOO_SHORT."""
 
 
 class LogSettings(Settings):

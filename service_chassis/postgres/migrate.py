@@ -1,6 +1,6 @@
-"""Migrations: each versioned file once, and the set of functions whenever it has changed.
+"""Runs migrations: each versioned file once, and all functions whenever one of them has changed.
 
-migrations/README.md says how they are written, and how a rolling upgrade works.
+migrations/README.md explains how to write them, and how a rolling upgrade works.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import asyncpg
 from asyncpg import Connection, Record
 
 FUNCTIONS = "functions"
-"""The folder of the set, and its name among those of applied files."""
+"""The folder of functions and views. `migrate` returns this name if it has replaced them."""
 
 _LOCK = 0x6D696772617465  # "migrate"
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _WAIT_SECONDS = 600.0  # for another instance that is migrating, and for each file
 
-# A function or view has another result or other parameters than the one of its name that is there.
+# The errors of CREATE OR REPLACE where the existing function or view has another result or other parameters.
 _NOT_IN_PLACE = (
     asyncpg.InvalidFunctionDefinitionError,
     asyncpg.InvalidTableDefinitionError,
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     sha256 text NOT NULL,
     applied_time timestamptz NOT NULL DEFAULT now()
 );
--- At most one row: the set of functions in force, and what it has made.
+-- At most one row: the version of the functions in force, and the names of the functions and views it created.
 CREATE TABLE IF NOT EXISTS schema_functions (
     is_in_force boolean PRIMARY KEY DEFAULT true CHECK (is_in_force),
     version integer NOT NULL,
@@ -56,7 +56,7 @@ SELECT
 FROM (SELECT) AS one_row LEFT JOIN schema_functions AS f ON true
 """
 
-# A row of the catalog bears the transaction that wrote it: made or replaced by this one.
+# Finds what the current transaction created or replaced: a catalog row has its writer's transaction id in xmin.
 _FIND_MADE = """
 SELECT
     ARRAY(
@@ -77,12 +77,13 @@ ON CONFLICT (is_in_force) DO UPDATE SET
 
 
 class MigrationEdited(Exception):  # noqa: N818 - says what happened
-    """A file that has been applied is no longer what it was."""
+    """A file was changed after it had been applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """How a database of an earlier history goes on: `sql` stands for the versioned files up to `through`."""
+    """How a database with the old files is upgraded: `sql` takes the place of the versioned files up to
+    `through`."""
 
     sql: str
     digests: dict[str, str]
@@ -91,7 +92,7 @@ class _Folded:
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """What a directory says. SQL by file name, in order."""
+    """What a directory contains: SQL by file name, in order."""
 
     versioned: dict[str, str]
     functions: dict[str, str]
@@ -105,7 +106,7 @@ class _Schema:
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """What the database says was applied."""
+    """What was applied, according to the database."""
 
     digests: dict[str, str]
     functions_version: int
@@ -132,7 +133,7 @@ class _Recorded:
         return [name for name in schema.versioned if name not in self.digests]
 
     def has_functions_of(self, schema: _Schema) -> bool:
-        """Whether its functions are the schema's, or those of a newer version, which fit the older code."""
+        """Whether the functions are the schema's, or those of a newer version, which older code can use."""
         return (
             self.functions_digest == schema.functions_digest
             or self.functions_version > schema.functions_version
@@ -141,11 +142,10 @@ class _Recorded:
 
 
 async def migrate(dsn: str, directory: Traversable | Path) -> list[str]:
-    """Brings the database to what the directory says, in one transaction; the names of what was applied.
+    """Brings the database to the state of the directory, in one transaction; returns what was applied.
 
-    An instance that comes while another one migrates waits for it. What only a newer version has, files and
-    functions, is left alone. Raises MigrationEdited, or the PostgresError of a file that fails; then nothing
-    has changed.
+    If another instance is migrating, waits for it. Files and functions that only a newer version has are left
+    unchanged. Raises MigrationEdited, or the PostgresError of a file that fails; then nothing has changed.
     """
     schema = _read(directory)
     connection = await asyncpg.connect(
@@ -159,7 +159,7 @@ async def migrate(dsn: str, directory: Traversable | Path) -> list[str]:
         try:
             return await _migrate(connection, schema, drops_first=False)
         except _NOT_IN_PLACE:
-            # Only now are functions dropped first: replaced in place, they keep what was granted on them.
+            # Functions are dropped first only if they cannot be replaced, since a drop loses their grants.
             return await _migrate(connection, schema, drops_first=True)
     finally:
         await connection.close(timeout=_CONNECT_TIMEOUT_SECONDS)
@@ -167,7 +167,7 @@ async def migrate(dsn: str, directory: Traversable | Path) -> list[str]:
 
 async def _migrate(connection: Connection[Record], schema: _Schema, *, drops_first: bool) -> list[str]:
     async with connection.transaction(isolation="read_committed"):
-        # The lock ends with the transaction: it works behind a pooler, and a killed instance loses it.
+        # A lock of the transaction works behind a pooler, and is released if this instance is killed.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute(_CREATE_TABLES)
         recorded = await _find_recorded(connection)
@@ -197,7 +197,7 @@ async def _replace_functions(
 ) -> None:
     if drops_first:
         for drop in _drops(recorded.views, recorded.functions):
-            # What something outside of the set depends on, as a trigger does, is replaced in place.
+            # A function that another object uses, such as a trigger, cannot be dropped: it is replaced in place.
             await connection.execute(
                 f"DO $$ BEGIN {drop}; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $$"
             )

@@ -1,4 +1,4 @@
-"""Which server is running on a cluster, told from its pid file and the system's table of processes."""
+"""Which server is running on a cluster, according to its pid file and /proc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Postmaster:
-    """A server that is really there. `is_ready`: it takes connections."""
+    """A server that is running. `is_ready`: it accepts connections."""
 
     pid: int
     port: int
@@ -20,7 +20,7 @@ class Postmaster:
 
     @classmethod
     def of(cls, cluster: Path) -> Postmaster | None:
-        """None without a server, also where the pid file outlived it and its pid is a stranger's by now."""
+        """None without a server, even if its pid file remains and another process now has its pid."""
         pid_file = cluster / "postmaster.pid"
         pid = _pid_in(pid_file)
         if pid is None or not _is_alive(pid) or not _is_postmaster(pid, cluster):
@@ -32,10 +32,10 @@ class Postmaster:
 
 
 def forget_reused_pid(cluster: Path) -> None:
-    """PostgreSQL takes a stranger that got its old pid, after a reboot say, for itself, and does not start.
+    """Removes the pid file if another program now has the pid, for example after a reboot.
 
-    The pid file also keeps it from starting beside the last processes of a killed server: it goes only where
-    a stranger has the pid and no process works in the cluster.
+    PostgreSQL would take that program for its own server, and would not start. But the file also prevents a
+    start while the last processes of a killed server still run. So it stays if a process works in the cluster.
     """
     pid_file = cluster / "postmaster.pid"
     pid = _pid_in(pid_file)
@@ -62,9 +62,9 @@ def _is_alive(pid: int) -> bool:
 
 
 def _is_postmaster(pid: int, cluster: Path) -> bool:
-    """Whether the process is the server of the cluster; a zombie is nobody's.
+    """Whether the process is the server of the cluster. A zombie is not.
 
-    True where the system does not tell (no /proc): then the pid file is believed.
+    True on a system without /proc: there the pid file is trusted.
     """
     if not _PROC.exists():
         return True
@@ -75,7 +75,9 @@ def _is_postmaster(pid: int, cluster: Path) -> bool:
 
 
 def _may_work_in(pid: int, cluster: Path) -> bool:
-    """PostgreSQL's processes have the cluster as working directory; root in a container may not look."""
+    """Whether the process has the cluster as its working directory, as all processes of PostgreSQL have.
+
+    True if we may not see that, as happens to root in a container."""
     try:
         if _owner(pid) != cluster.stat().st_uid:
             return False

@@ -1,4 +1,4 @@
-"""Named queries: each stands in a `.sql` file beside the Python that runs it, under `-- name: its_name`."""
+"""Named queries: each is in a `.sql` file beside the Python that runs it, below a line `-- name: its_name`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _NAME = re.compile(r"^-- name: (\S+)[ \t]*$", re.MULTILINE)
 
 
 class Queries(Mapping[str, str]):
-    """The queries of one file by name; KeyError for a name that the file does not have."""
+    """The queries of one file by name; KeyError for an unknown name."""
 
     def __init__(self, source: str, filename: str) -> None:
-        """ValueError for a name that stands twice, and for SQL that stands before the first name."""
+        """ValueError for a repeated name, and for SQL before the first name."""
         preamble, *blocks = _NAME.split(source)
         if any(line.strip() and not line.startswith("--") for line in preamble.splitlines()):
             raise ValueError(f"{filename}: SQL before the first `-- name:` line")
@@ -22,7 +22,7 @@ class Queries(Mapping[str, str]):
         for name, body in zip(blocks[::2], blocks[1::2], strict=True):
             if name in self._sql_by_name:
                 raise ValueError(f"{filename}: two queries are named {name}")
-            # The name goes along, so that pg_stat_activity and pg_stat_statements show it.
+            # The SQL begins with the name, so that pg_stat_activity and pg_stat_statements show it.
             self._sql_by_name[name] = f"-- {name}\n{body.strip()}"
 
     def __getitem__(self, name: str) -> str:

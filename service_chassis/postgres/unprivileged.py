@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root: which account it runs as instead, and where that account can get to."""
+"""The account that PostgreSQL runs as, since it refuses to run as root, and what that account can reach."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The locale and the time zone of whoever starts the server must not reach it; PGDATA and its kind even less.
+# The server must not inherit the locale, the time zone, or variables such as PGDATA of the process that starts it.
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -26,7 +26,7 @@ class Account:
         return self.uid == os.geteuid()
 
     def subprocess_arguments(self) -> dict[str, Any]:
-        """For `subprocess`: as this account, from `/`, with an environment of its own."""
+        """Arguments for `subprocess`: this account, working directory `/`, and a fixed environment."""
         arguments: dict[str, Any] = {"cwd": "/", "env": _ENVIRONMENT, "stdin": subprocess.DEVNULL}
         if not self.is_own:
             arguments |= {"user": self.uid, "group": self.gid, "extra_groups": []}
@@ -50,9 +50,10 @@ class Account:
 
 
 def account_for(directory: Path) -> Account:
-    """Our own account; as root the owner of `directory`, if it is there, else `postgres`, else `nobody`.
+    """Our own account, unless we are root. Then the owner of `directory` if it exists and is not root's, else
+    `postgres`, else `nobody`.
 
-    RuntimeError where root finds no other account.
+    RuntimeError if root finds no other account.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())

@@ -1,7 +1,7 @@
 """`python -m service_chassis.processes.child MODULE [ARGUMENT…]` runs a module that ends with its parent.
 
-The parent holds the other end of stdin and writes nothing. The kernel closes it however the parent ends,
-`kill -9` included; then this process gets the SIGTERM that the parent could not send.
+The parent keeps the other end of stdin open and writes nothing. The kernel closes it when the parent ends,
+even by `kill -9`. Then this process sends itself SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 
 _LAST_SECONDS = 60
-"""How long a process without a parent may take to end in order."""
+"""How long a process without a parent may take to stop cleanly."""
 
 
 def _end_with_parent() -> None:

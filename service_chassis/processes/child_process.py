@@ -1,4 +1,4 @@
-"""Processes that are started by another: each says when it is ready, and ends in order."""
+"""Child processes: each prints a line when it is ready, and is stopped with SIGTERM."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import sys
 from collections.abc import Mapping
 from typing import Self
 
-_READY_SECONDS = 180.0  # a PostgreSQL that was killed replays its log first
-_STOP_SECONDS = 45.0  # more than a service's grace and its database's last work
+_READY_SECONDS = 180.0  # after a crash, PostgreSQL first replays its log
+_STOP_SECONDS = 45.0  # longer than a service's grace period plus the end of its database work
 
 
 class ProcessEndedError(Exception):
-    """A process ended, or never became ready. Its text is for people."""
+    """A process ended, or did not become ready. The text is for people."""
 
 
 class ChildProcess:
-    """A running module, in a session of its own: Ctrl-C reaches its parent, which stops it in its turn."""
+    """A running module in its own session: Ctrl-C reaches only the parent, which then stops the child."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class ChildProcess:
 
     @classmethod
     async def start(cls, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> Self:
-        """Returns once it says that it is ready. ProcessEndedError if it ends instead, or takes too long."""
+        """Returns when the child is ready. ProcessEndedError if it ends instead, or takes too long."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service_chassis.processes.child", module, *arguments),
             stdin=asyncio.subprocess.PIPE,  # see service_chassis.processes.child
@@ -45,11 +45,11 @@ class ChildProcess:
         return child
 
     async def ended(self) -> str:
-        """Waits for its end, and says how it came."""
+        """Waits until the process ends; returns a line with its exit status."""
         return f"{self.name} ended with status {await self._process.wait()}"
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL for what does not end by itself."""
+        """Sends SIGTERM, then SIGKILL if the process does not end in time."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -76,7 +76,7 @@ class ChildProcess:
 
 
 async def _copy_to_stderr(stream: asyncio.StreamReader) -> None:
-    """Our own stdout has the one line that others read; a pipe that nobody reads would stop who writes."""
+    """Reads on, since a full pipe would block the child. Our own stdout is kept for the ready line."""
     while block := await stream.read(4096):
         sys.stderr.buffer.write(block)
         sys.stderr.buffer.flush()

@@ -1,6 +1,6 @@
-"""Several processes of one service on one port; the kernel deals connections out among them.
+"""Several processes of one service on one port; the kernel distributes connections among them.
 
-They are new processes, not forks: gRPC does not survive a fork.
+They are new processes, not forks, since gRPC does not work after a fork.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from service_chassis.processes.child_process import ChildProcess, ProcessEndedEr
 async def run_workers(
     module: str, workers: int, *, prefix: str, host: str, port: int, ready: Callable[[int], None]
 ) -> int:
-    """Runs the workers until this is cancelled, or one of them ends, which is a failure with status 1.
+    """Runs the workers until cancelled. If one of them ends, stops the others and returns exit status 1.
 
-    `prefix` is that of the service's settings; `ready` is told the port once all of them serve.
+    `prefix` is the prefix of the service's settings. `ready` is called with the port when all workers serve.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as holder:
-        # Bound and not listening, it gets no connection: it only keeps the port, and finds a free one for 0.
+        # This socket never listens, so it gets no connections: it reserves the port, and chooses one for port 0.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind((host, port))
         port = holder.getsockname()[1]
         environment = os.environ | {f"{prefix}PORT": str(port), f"{prefix}SHARES_PORT": "true"}
         children: list[ChildProcess] = []
         try:
-            # One by one: the first migrates.
+            # One after another: the first one migrates the database.
             for number in range(1, workers + 1):
                 child = await ChildProcess.start(f"{module} {number}", module, environment=environment)
                 children.append(child)

@@ -1,1 +1,1 @@
-"""gRPC: the server, the guard around each call, decoding, field parsing, and errors as statuses."""
+"""gRPC: the server, the guard around each call, decoding, field parsing, and the conversion of errors."""

@@ -1,4 +1,4 @@
-"""How many calls are served at once, and how many bytes of their messages are in memory."""
+"""Limits how many calls are served at once, and how many bytes of their messages are in memory."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ import grpc
 from service_chassis.refusal import Refusal
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-"""The largest message that gRPC itself takes in. What a method takes is in its bounds."""
+"""The largest message that gRPC itself accepts. Each method has its own bound, see bounds.py."""
 
-# A message that is on its way for longer makes room when others wait to be received.
+# A message that takes longer to arrive is given up if other calls wait to be received.
 _RECEIVE_SECONDS_MAX = 5.0
 
 
 class Admission:
     """Refuses calls with OVERLOADED beyond `calls_max` calls, or `bytes_max` bytes of received messages.
 
-    gRPC buffers a message only once it is asked for it, so a refused call costs no memory. While a message is
-    being received its length is not known: so many are received at once as fit into `bytes_max` if each is as
-    long as can be, and further calls wait for their turn.
+    gRPC reads a message only on request, so a refused call costs no memory. The length of a message is not
+    known before it has arrived. So only as many are received at once as fit into `bytes_max` if each has
+    MESSAGE_BYTES_MAX bytes. Further calls wait for their turn.
     """
 
     def __init__(
         self, *, calls_max: int, bytes_max: int, give_up: Callable[[asyncio.Task[Any], Refusal], None]
     ) -> None:
-        """`give_up` ends the call that a task serves, with the refusal."""
+        """`give_up` ends the call that the task serves, with the refusal."""
         self._calls_left = calls_max
         self._bytes_left = bytes_max
         self._receivers_max = max(1, bytes_max // MESSAGE_BYTES_MAX)
         self._give_up = give_up
-        self._receiving: dict[asyncio.Task[Any], float] = {}  # since when, the oldest first
+        self._receiving: dict[asyncio.Task[Any], float] = {}  # monotonic time of the start, oldest first
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def enter(self) -> None:
-        """Counts a call. Raises OVERLOADED; a call that was counted has to leave."""
+        """Counts a call. Raises OVERLOADED. Every call that was counted must call `leave`."""
         if self._calls_left <= 0:
             raise overloaded()
         self._calls_left -= 1
 
     def leave(self, message_bytes: int) -> None:
-        """The call has ended, and the message that it had received is gone."""
+        """Must be called when the call has ended and its message is no longer in memory."""
         self._calls_left += 1
         self._bytes_left += message_bytes
 
     def hold(self, message_bytes: int) -> None:
-        """Counts a message until its call leaves. Raises OVERLOADED, and has counted nothing then."""
+        """Counts a message until its call leaves. If it raises OVERLOADED, it has counted nothing."""
         if message_bytes > self._bytes_left:
             raise overloaded()
         self._bytes_left -= message_bytes
 
     async def receive(self, context: grpc.aio.ServicerContext[Any, Any], task: asyncio.Task[Any]) -> Any:
-        """The message's bytes, or EOF where the caller sent none."""
+        """The message's bytes, or EOF if the caller sent none."""
         if self._waiting or len(self._receiving) >= self._receivers_max:
             await self._turn()
         self._receiving[task] = time.monotonic()
@@ -72,7 +72,7 @@ class Admission:
         self._waiting.append(turn)
         try:
             while not turn.done():
-                if len(self._receiving) < self._receivers_max:  # somebody called who then gave up
+                if len(self._receiving) < self._receivers_max:  # the task whose turn it was has given up
                     self._call_next()
                     continue
                 oldest, since = next(iter(self._receiving.items()))

@@ -1,7 +1,7 @@
-"""How much a request may hold: bytes, fields, and elements of each repeated field and map.
+"""Limits the size of a request: its bytes, its fields, and the elements of each repeated field and map.
 
-A service states its bounds in one table, and a request above them is refused before the servicer sees it.
-A long request is also counted before it is decoded, since two bytes can become a hundred in memory.
+Each service states its bounds in one table. A request above them is refused before the servicer sees it.
+The fields of a long request are counted before it is decoded, since two bytes can become a hundred in memory.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from service_chassis.refusal import invalid_field
 
 MESSAGE_BYTES_DEFAULT: Final = 64 * 1024
 FIELDS_MAX: Final = 20_000
-"""Of a request in all, nested ones and unknown ones included, without the items of a batch."""
+"""The most fields of a request, including nested and unknown fields, without the items of a batch."""
 
 LONG: Final = 16 * 1024
-"""Up to so many bytes a request has so few fields that counting them after it was decoded is enough."""
+"""A request of at most this many bytes has so few fields that it is enough to count them after decoding."""
 
-# A batch's item has at most so many fields, and one that is as short cannot hold many elements.
+# The most fields of an item of a batch, and the length up to which an item cannot have many elements.
 _FIELDS_OF_ITEM_MAX: Final = 50
 _SHORT_ITEM_BYTES: Final = 512
-_DEPTH_MAX: Final = 100  # protobuf's own
+_DEPTH_MAX: Final = 100  # the limit of protobuf itself
 
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _START_GROUP, _END_GROUP, _FIXED32 = range(6)
 
@@ -36,16 +36,16 @@ class Bounds:
     elements: Mapping[str, int] = field(default_factory=dict)
     """The most elements of each repeated field and map, by its full name, `package.Message.field`."""
     message_bytes: Mapping[str, int] = field(default_factory=dict)
-    """By a request's full name, where it is not MESSAGE_BYTES_DEFAULT."""
+    """The most bytes of each request, by its full name, if that is not MESSAGE_BYTES_DEFAULT."""
     items: frozenset[str] = frozenset()
-    """Repeated fields whose messages are requests themselves, each answered by itself: the servicer refuses
-    the one that is above its bounds."""
+    """Repeated fields whose messages are requests, each with its own answer. If one of them is above its
+    bounds, the servicer refuses only that one."""
 
 
 class RequestBounds:
     """The bounds of one type of request.
 
-    KeyError where a repeated field or map, of the request or of a message in it, has no bound.
+    KeyError if a repeated field or map of the request, or of a message in it, has no bound.
     """
 
     def __init__(self, descriptor: Descriptor, bounds: Bounds) -> None:
@@ -56,9 +56,9 @@ class RequestBounds:
         )
 
     def check_raw(self, raw: bytes) -> None:
-        """Before a LONG request is decoded.
+        """Checks a request longer than LONG before it is decoded, with a bounded amount of work.
 
-        Raises INVALID_FIELD; ValueError or IndexError for what is no protobuf. Its work is bounded.
+        Raises INVALID_FIELD; ValueError or IndexError if the bytes are not valid protobuf.
         """
         if len(raw) > self._bytes_max:
             raise invalid_field(
@@ -68,24 +68,25 @@ class RequestBounds:
             _Count(raw, self._fields_max).message(self._shape, "", 0, len(raw), 0)
 
     def check(self, message: Any) -> None:
-        """Raises INVALID_FIELD with the path of what has too many elements."""
+        """Raises INVALID_FIELD with the path of the field that has too many elements."""
         if self._shape.counts:
             _check(self._shape, message, "")
 
     def paths(self) -> Iterator[tuple[tuple[FieldDescriptor, ...], int]]:
-        """Each repeated field and map, by the fields that lead to it, with its bound; a recursion once."""
+        """Each repeated field and map, as the path of fields that leads to it, with its bound. A recursive type
+        is followed once."""
         yield from _paths(self._shape, (), frozenset())
 
 
 class _Shape:
-    """What there is to count in a type of message."""
+    """The fields to count in a type of message."""
 
     __slots__ = ("counts", "maps", "messages", "parts", "repeated", "sizes")
 
     def __init__(self) -> None:
         self.parts: dict[int, _Part] = {}
         self.counts = False
-        # The same once more, as decoded messages are walked.
+        # The same fields, in the form that the check of decoded messages needs.
         self.sizes: list[tuple[str, int]] = []
         self.messages: list[tuple[str, _Shape]] = []
         self.repeated: list[tuple[str, _Shape]] = []
@@ -115,7 +116,7 @@ class _Shape:
                 continue
             if is_map:
                 value = child.parts[2].child
-                assert value is not None  # an entry counts what its value counts
+                assert value is not None  # only its value can have something to count
                 shape.maps.append((each.name, value))
             else:
                 shape.repeated.append((each.name, child))
@@ -124,7 +125,7 @@ class _Shape:
 
 @dataclass(frozen=True)
 class _Part:
-    """A field in which there is something to count. `elements_max` is 0 for one that is not repeated."""
+    """A field that has something to count. `elements_max` is 0 if it is not repeated."""
 
     field: FieldDescriptor
     child: _Shape | None
@@ -134,7 +135,7 @@ class _Part:
 
 
 class _Count:
-    """Counts on the wire. Stops at the first field that is too much."""
+    """Counts in the encoded bytes. Stops at the first field or element above a bound."""
 
     def __init__(self, raw: bytes, fields_max: int) -> None:
         self._raw = raw
@@ -150,7 +151,7 @@ class _Count:
             if self._fields_left < 0:
                 raise invalid_field("request", f"has more than {self._fields_max} fields")
             tag = raw[at]
-            if tag < 0x80:  # most are a byte long, and a call for each would take most of the time
+            if tag < 0x80:  # most tags have one byte; a function call for each would take most of the time
                 at += 1
             else:
                 tag, at = varint(raw, at)
@@ -173,7 +174,7 @@ class _Count:
                 if not part.is_map:
                     name = f"{name}[{index}]"
             if part.child is not None and (not part.is_item or at - start > _SHORT_ITEM_BYTES):
-                # An item is refused by itself, so that here only its fields count.
+                # The servicer checks the elements of an item; here only its fields are counted.
                 inner = _NOTHING if part.is_item else part.child
                 self.message(inner, f"{name}.", start, at, depth + 1)
 
@@ -201,7 +202,7 @@ def _too_many(path: str, elements_max: int) -> Exception:
 
 
 def _has_repeated(descriptor: Descriptor, seen: set[str]) -> bool:
-    """Whether anywhere in such a message there can be a repeated field or map."""
+    """Whether such a message can contain a repeated field or map at any depth."""
     if descriptor.full_name in seen:
         return False
     seen.add(descriptor.full_name)
@@ -223,7 +224,8 @@ def _paths(
 
 
 def skip(raw: bytes, at: int, kind: int) -> tuple[int, int]:
-    """Where the content of a field of this wire type begins and ends. ValueError, IndexError: no protobuf."""
+    """Where the content of a field of this wire type begins and ends. ValueError or IndexError if the bytes are
+    not valid protobuf."""
     if kind == _LENGTH_DELIMITED:
         length, at = varint(raw, at)
         return at, at + length
@@ -233,13 +235,13 @@ def skip(raw: bytes, at: int, kind: int) -> tuple[int, int]:
         return at, at + 8
     if kind == _FIXED32:
         return at, at + 4
-    if kind in (_START_GROUP, _END_GROUP):  # only unknown fields are in one: its fields count like others
+    if kind in (_START_GROUP, _END_GROUP):  # no known field is a group; its inner fields are counted like others
         return at, at
     raise ValueError("no such wire type")
 
 
 def varint(raw: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
+    """The number at `at`, and where it ends."""
     value = raw[at]
     at += 1
     if value < 0x80:

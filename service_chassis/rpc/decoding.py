@@ -1,4 +1,4 @@
-"""Requests out of bytes. What cannot be decoded is the caller's mistake, and it is told where."""
+"""Decodes requests. Bytes that cannot be decoded are refused as INVALID_FIELD, not as an internal error."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from service_chassis.refusal import Refusal, invalid_field
 from service_chassis.rpc.bounds import LONG, Bounds, RequestBounds, skip, varint
 
 _LENGTH_DELIMITED: Final = 2
-_DEPTH_MAX: Final = 100  # protobuf's own
+_DEPTH_MAX: Final = 100  # the limit of protobuf itself
 _SEARCHED_FIELDS_MAX: Final = 10_000
-"""After so many fields the search for a bad text gives up: the refusal then names no field."""
+"""After this many fields, the search for a bad text stops. The refusal then names no field."""
 
 
 class Decoder:
-    """Decodes the requests of one method, and holds them against their bounds."""
+    """Decodes the requests of one method, and checks their bounds."""
 
     def __init__(self, deserializer: Callable[[bytes], Any], bounds: Bounds) -> None:
         """`deserializer` is a message class's FromString."""
@@ -27,7 +27,7 @@ class Decoder:
         self._bounds = RequestBounds(self._descriptor, bounds)
 
     def decode(self, raw: bytes) -> Any:
-        """Raises INVALID_FIELD, with the path of a text that is not UTF-8 or of a list that is too long."""
+        """Raises INVALID_FIELD with the path of a text that is not UTF-8, or of a list that is too long."""
         try:
             if len(raw) > LONG:
                 self._bounds.check_raw(raw)
@@ -48,14 +48,15 @@ class Decoder:
 
 
 class _Search:
-    """The search for a text that is not UTF-8, in bytes that are no message."""
+    """The search for a text that is not UTF-8, in bytes that could not be decoded."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._fields_left = _SEARCHED_FIELDS_MAX
 
     def path_of_bad_text(self, descriptor: Descriptor, at: int, end: int, depth: int) -> str | None:
-        """ValueError or IndexError for what is no protobuf, and where there are too many fields."""
+        """None if it finds none. ValueError or IndexError if the bytes are not valid protobuf or have too many
+        fields."""
         if depth > _DEPTH_MAX:
             return None
         seen: dict[int, int] = {}

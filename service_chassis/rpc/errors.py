@@ -1,4 +1,4 @@
-"""From refusal to gRPC status, and back on the client's side. The table of codes stands here alone."""
+"""Converts a refusal to a gRPC status, and back in the client. The only table of status codes is here."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from service_chassis.refusal import FieldViolation, QuotaViolation, Refusal
 
 DETAILS_KEY = "grpc-status-details-bin"
 
-# Above about 8 KiB of trailing metadata clients sometimes see "Stream removed" instead of the status; base64
-# makes a third more of the details, and the message travels a second time, percent-encoded.
+# With more than about 8 KiB of trailing metadata, clients sometimes see "Stream removed" instead of the status.
+# Base64 makes the details a third longer, and the message is sent a second time, percent-encoded.
 DETAILS_BYTES_MAX = 4000
 MESSAGE_BYTES_MAX = 512
 _METADATA_VALUE_BYTES_MAX = 256
@@ -60,7 +60,7 @@ _REASONS_BY_CODE: Mapping[grpc.StatusCode, tuple[str, ...]] = {
 CODES: Mapping[str, grpc.StatusCode] = MappingProxyType(
     {reason: code for code, reasons in _REASONS_BY_CODE.items() for reason in reasons}
 )
-"""Reason → code, for both packages."""
+"""The status code of each reason, for both packages."""
 
 
 def encoded_status(refusal: Refusal, *, domain: str) -> tuple[str, bytes]:
@@ -71,7 +71,7 @@ def encoded_status(refusal: Refusal, *, domain: str) -> tuple[str, bytes]:
     return _encoded_status(refusal.reason, refusal.message, refusal.retry_after_seconds, domain)
 
 
-# A service with too much to do refuses thousands of calls a second in the same words.
+# An overloaded service refuses thousands of calls a second with the same status.
 @lru_cache(maxsize=256)
 def _encoded_status(
     reason: str, message: str, retry_after_seconds: float | None, domain: str
@@ -83,8 +83,8 @@ def _encoded_status(
 def to_rpc_status(refusal: Refusal, *, domain: str) -> Status:
     """The status with ErrorInfo and, where the refusal has them, BadRequest, QuotaFailure and RetryInfo.
 
-    Stays below 4 KiB: long texts are cut, and the violations that no longer fit are left out.
-    KeyError for a reason that the table does not know.
+    The result is below 4 KiB: long texts are shortened, and violations that do not fit are omitted.
+    KeyError for a reason that is not in the table.
     """
     code = CODES[refusal.reason]
     status = Status(code=code.value[0], message=_cut(refusal.message, MESSAGE_BYTES_MAX))
@@ -165,7 +165,7 @@ def _rpc_status(error: grpc.RpcError) -> Status | None:
 
 
 def _pack_what_fits(status: Status, detail: Message, violations: list[Message]) -> None:
-    """Adds the detail with as many of its violations, from the first, as the bound leaves room for."""
+    """Adds the detail with the first violations that fit into DETAILS_BYTES_MAX, unless none fits."""
     overhead_bytes = 80  # the Any around the detail: type URL, tags, lengths
     while violations and status.ByteSize() + detail.ByteSize() + overhead_bytes > DETAILS_BYTES_MAX:
         del violations[-1]

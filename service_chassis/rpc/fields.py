@@ -1,4 +1,4 @@
-"""Parsing of request fields: the values, and in one answer every field that is bad."""
+"""Parses request fields, and reports all bad fields in one answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABEL_KEY_LENGTH_MAX = 64
 LABEL_VALUE_LENGTH_MAX = 256
 LABELS_BYTES_MAX = 1024
 VIOLATIONS_MAX = 50
-"""Of one request: more would not fit into the details of a status."""
+"""The most violations of one request: more would not fit into the details of a status."""
 
 _TIME_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 _UNIX_SECONDS_MIN = int(_TIME_MIN.timestamp())
@@ -52,16 +52,16 @@ class _Note(NamedTuple):
 
 
 class Fields:
-    """Parses the fields of one request, and refuses the request once for all that are bad.
+    """Parses the fields of one request, and raises one Refusal for all bad fields.
 
         with Fields() as fields:
             organization_id = fields.required_uuid("organization_id", request.organization_id)
             reason = fields.text("reason", request.reason, max_length=1024, multiline=True)
 
-    A method returns the parsed value. For a bad field it notes what is wrong and returns a stand-in of the
-    same type, so that the rest is still parsed; the end of the block then raises the Refusal, and nothing
-    outside of the block sees a stand-in. The Refusal names each bad field: INVALID_FIELD, or VALUE_TOO_LARGE
-    where fields are only too large.
+    A method returns the parsed value. For a bad field, it notes the problem and returns a stand-in of the same
+    type, so that the other fields are still parsed. The end of the block then raises the Refusal, so no code
+    after the block sees a stand-in. The Refusal names each bad field. Its reason is INVALID_FIELD, or
+    VALUE_TOO_LARGE if the fields are only too large.
     """
 
     __slots__ = ("_noted",)
@@ -79,24 +79,24 @@ class Fields:
             return
         if isinstance(exc, Refusal):
             self.refused(exc)
-        # Any other exception is of something that a stand-in was not fit for.
+        # Any other exception was caused by a stand-in.
         raise self._refusal() from None
 
     @property
     def all_good(self) -> bool:
-        """Whether nothing has been noted so far: no value is a stand-in."""
+        """Whether no problem has been noted so far, so that no value is a stand-in."""
         return not self._noted
 
     def is_bad(self, path: str) -> bool:
-        """Whether something has been noted about this field."""
+        """Whether a problem of this field has been noted."""
         return path in self._noted
 
     def invalid(self, path: str, description: str) -> None:
-        """Notes that what the field holds can never be accepted. The first note about a field counts."""
+        """Notes that the field's value can never be accepted. Only the first note about a field counts."""
         self._note(path, _Note(description, is_too_large=False))
 
     def too_large(self, path: str, description: str) -> None:
-        """Notes that the field's figure is well formed and above its stated bound."""
+        """Notes that the field's number is well formed but above its stated bound."""
         self._note(path, _Note(description, is_too_large=True))
 
     def _note(self, path: str, note: _Note) -> None:
@@ -111,22 +111,22 @@ class Fields:
         return bad_fields(invalid, too_large)
 
     def refused(self, refusal: Refusal) -> None:
-        """Notes the fields that a Refusal names."""
+        """Notes the bad fields that a Refusal names."""
         note = self.too_large if refusal.reason == "VALUE_TOO_LARGE" else self.invalid
         for violation in refusal.fields:
             note(violation.field, violation.description)
 
     def required_uuid(self, path: str, value: str) -> UUID:
-        """Canonical form, in lower or upper case. The nil UUID is nobody's id."""
+        """In canonical form, in lower or upper case. The nil UUID is refused."""
         if not value:
             self.invalid(path, "is required")
-        # uuid.UUID() alone takes braces, `urn:` and hyphens anywhere.
+        # uuid.UUID() would also accept braces, `urn:` and hyphens anywhere.
         elif not _UUID.fullmatch(value):
             self.invalid(path, "is not a UUID in canonical form")
         elif value == _NIL_UUID:
             self.invalid(path, "is the nil UUID")
         else:
-            return pgproto.UUID(value)  # asyncpg's is a uuid.UUID, too, but parsed, compared and written in C
+            return pgproto.UUID(value)  # asyncpg's subclass of uuid.UUID, faster because it is in C
         return _NIL
 
     def optional_uuid(self, path: str, value: str) -> UUID | None:
@@ -138,8 +138,8 @@ class Fields:
     ) -> str:
         """A text of at most `max_length` characters, as sent.
 
-        Refused: control characters (but for line breaks and tabs where it is multiline), bidirectional
-        controls, and nothing but white space where it is required.
+        Refused: control characters (except line breaks and tabs in a multiline text), bidirectional controls,
+        and only white space in a required text.
         """
         if required and not value.strip():
             self.invalid(path, "is required")
@@ -152,9 +152,9 @@ class Fields:
         return ""
 
     def integer(self, path: str, value: int, *, minimum: int, maximum: int) -> int:
-        """Below its minimum the value is invalid, above its maximum too large.
+        """A value below `minimum` is invalid, one above `maximum` is too large.
 
-        The stand-in is the bound that it passed: to compare two integers of the same bounds stays right.
+        The stand-in is the nearer bound, so that comparisons of two integers with the same bounds stay right.
         """
         if value < minimum:
             self.invalid(path, f"is {value}; at least {minimum} is needed")
@@ -165,7 +165,7 @@ class Fields:
         return value
 
     def timestamp(self, path: str, message: Message, field: str) -> datetime | None:
-        """Aware, in UTC, cut to microseconds as PostgreSQL keeps them; None if the field is unset."""
+        """An aware datetime in UTC, cut to microseconds as in PostgreSQL; None if the field is unset."""
         if not message.HasField(field):
             return None
         sent = getattr(message, field)
@@ -231,10 +231,10 @@ class Fields:
         return self.enum(path, value, names, prefix, member_of) if value else None
 
     def url(self, path: str, value: str, *, allow_private: bool = True) -> str:
-        """An http(s) URL without credentials, as sent.
+        """An http or https URL without credentials, as sent.
 
-        `allow_private=False` refuses addresses that are not public, in whatever form they are written, and
-        `localhost`. A name that resolves to such an address passes: who connects has to look at the address.
+        `allow_private=False` refuses `localhost`, and addresses that are not public, in any notation. A name
+        that resolves to such an address is accepted: the code that connects must check the address.
         """
         if problem := _problem_of_url(value, allow_private=allow_private):
             self.invalid(path, problem)
@@ -242,11 +242,11 @@ class Fields:
         return value
 
     def labels(self, path: str, value: Mapping[str, str]) -> dict[str, str]:
-        """At most 16 labels of 1 KiB together. A key has no `=`: `key=value` names a label's budget."""
+        """At most 16 labels of 1 KiB together. A key has no `=`, since `key=value` is the name of a label's budget."""
         if len(value) > LABELS_MAX:
             self.invalid(path, f"has more than {LABELS_MAX} labels")
             return {}
-        labels = dict(value)  # once, since protobuf's maps iterate in Python
+        labels = dict(value)  # copied once: iterating over a protobuf map is slow
         for key, label in labels.items():
             self.text(path, key, max_length=LABEL_KEY_LENGTH_MAX)
             if "=" in key:
@@ -269,7 +269,7 @@ def _problem_of_url(value: str, *, allow_private: bool) -> str | None:
     try:
         parts = urlsplit(value)
         host = unicodedata.normalize("NFKC", parts.hostname or "").rstrip(".")
-        parts.port  # noqa: B018 - the property raises for a port that is none
+        parts.port  # noqa: B018 - the property raises for an invalid port
     except ValueError:
         return "is not a URL"
     if parts.scheme not in ("http", "https"):
@@ -290,7 +290,7 @@ def _is_private(host: str) -> bool:
         address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host)
     except ValueError:
         try:
-            # 127.1, 0x7f.1 and 2130706433 are addresses, too, to whoever connects.
+            # A client that connects also takes 127.1, 0x7f.1 and 2130706433 for addresses.
             address = ipaddress.IPv4Address(socket.inet_aton(host))
         except (OSError, UnicodeEncodeError):
             return False

@@ -1,4 +1,4 @@
-"""Pages of lists: how many items, where the list goes on, and the token of the next page.
+"""Pages of lists: their size, their position, and the token of the next page.
 
 with Fields() as fields:
     organization_id = fields.required_uuid("organization_id", request.organization_id)
@@ -27,9 +27,9 @@ from service_chassis.rpc.fields import Fields
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 1000
-PAGE_BYTES_MAX: Final = 3 * 1024 * 1024  # a message of 4 MiB is the most that clients take by default
+PAGE_BYTES_MAX: Final = 3 * 1024 * 1024  # by default, clients accept messages of at most 4 MiB
 
-# A position of 1 KiB of text is three times as long escaped, and that a third longer in base64.
+# A position of 1 KiB of text can become three times as long when escaped, and a third longer in base64.
 _TOKEN_LENGTH_MAX: Final = 8192
 _CHECKSUM_BYTES: Final = 16
 _INT64_MAX: Final = 2**63 - 1
@@ -50,19 +50,19 @@ class _Int32(int):
 
 
 INT32: Final[type[int]] = _Int32
-"""The kind of a number that PostgreSQL keeps as `integer`."""
+"""The type of a number that PostgreSQL stores as `integer`."""
 
 
 @dataclass(frozen=True)
 class Page(Generic[Answer]):
-    """The messages of one page; the token is empty on the last."""
+    """The messages of one page. The token is empty on the last page."""
 
     messages: list[Answer]
     next_page_token: str
 
 
 class Paging(Generic[P]):
-    """What a list request says of its page: `page_size` (50 by default, 1,000 at most) and `page_token`."""
+    """The paging fields of a list request: `page_size` (default 50, at most 1,000) and `page_token`."""
 
     @overload
     def __init__(
@@ -92,9 +92,9 @@ class Paging(Generic[P]):
     def __init__(
         self, fields: Fields, request: Any, kinds: tuple[type, ...], *, scope: Iterable[object]
     ) -> None:
-        """`kinds` are the types of the parts of a position: str, int, INT32, UUID, datetime or date each.
+        """`kinds` are the types of the parts of a position: str, int, INT32, UUID, datetime or date.
 
-        `scope` is what the request asks for beside its page: a token is good for the same request only.
+        `scope` is the rest of the request: a token is valid only for the same request.
         """
         self._scope = " ".join([request.DESCRIPTOR.name, *map(str, scope)])
         size = fields.integer("page_size", request.page_size, minimum=0, maximum=PAGE_SIZE_MAX)
@@ -109,13 +109,14 @@ class Paging(Generic[P]):
 
     @property
     def limit(self) -> int:
-        """How many items to look for: one more than the page takes tells whether there is a next one."""
+        """How many items to fetch: one more than the page has, to find out whether there is a next page."""
         return self._page_size + 1
 
     def page(
         self, found: Sequence[Item], render: Callable[[Item], Answer], position: Callable[[Item], P]
     ) -> Page[Answer]:
-        """The page out of at most `limit` items; shorter than asked for where their messages are long."""
+        """The page made of at most `limit` items. It is shorter than `page_size` if it would exceed
+        PAGE_BYTES_MAX."""
         messages: list[Answer] = []
         size_bytes = 0
         for item in found[: self._page_size]:
@@ -131,13 +132,13 @@ class Paging(Generic[P]):
 
 
 def encode_page_token(scope: str, position: Iterable[object]) -> str:
-    """Opaque to the caller. It is no secret: whoever makes one up gets no further than `Paging` checks."""
+    """Opaque to the caller, but not secret: `Paging` checks every token, so a forged one does no harm."""
     body = json.dumps(list(position), separators=(",", ":"), default=_plain).encode()
     return base64.urlsafe_b64encode(_checksum(scope, body) + body).decode().rstrip("=")
 
 
 def _decode(token: str, scope: str | None, kinds: tuple[type, ...]) -> Any:
-    """Raises ValueError, OverflowError or RecursionError. `scope` None: nobody knows of which list."""
+    """Raises ValueError, OverflowError or RecursionError. With `scope` None, the scope is not checked."""
     if len(token) > _TOKEN_LENGTH_MAX or not token.isascii():
         raise ValueError
     try:
@@ -155,7 +156,7 @@ def _decode(token: str, scope: str | None, kinds: tuple[type, ...]) -> Any:
 
 
 def _plain(part: object) -> int | str:
-    """Of what JSON does not have. Times are microseconds, as PostgreSQL keeps them."""
+    """Converts a value that JSON does not have. A time becomes microseconds, as in PostgreSQL."""
     return (part - _EPOCH) // _MICROSECOND if isinstance(part, datetime) else str(part)
 
 

@@ -1,4 +1,4 @@
-"""Server reflection under both of its names. grpcio ships v1alpha; v1 has the same messages on the wire."""
+"""Server reflection under both of its names. grpcio has only v1alpha; v1 has the same wire format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
-    """Serves the descriptors of the default pool; lists the given services and itself."""
+    """Serves the descriptors of the default pool. Lists the given services and reflection itself."""
     _describe_v1()
     servicer = reflection_aio.ReflectionServicer([*service_names, V1, V1_ALPHA], pool=_Pool())
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]  # generated, and not in the stubs
@@ -31,7 +31,7 @@ def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> Non
 
 
 class _Pool:
-    """The default pool, which finds every symbol but methods; `grpcurl describe` is asked for those too."""
+    """The default pool, made to find methods too, which `grpcurl describe` may ask for."""
 
     def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - a descriptor pool's
         pool = descriptor_pool.Default()
@@ -45,7 +45,7 @@ class _Pool:
 
 
 def _describe_v1() -> None:
-    """Makes v1 describable too: a client that lists services goes on to ask what each of them is."""
+    """Adds the descriptors of v1: a client that lists services then asks for the descriptor of each."""
     alpha = descriptor_pb2.FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
     renamed = json_format.MessageToJson(alpha).replace("v1alpha", "v1")

@@ -1,4 +1,4 @@
-"""A gRPC server's life: services, health and reflection on one port, and an end that loses nothing."""
+"""A gRPC server: services, health and reflection on one port, and a stop that loses no call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Service:
-    """A service by its full name, how its servicer is added to a server, and what its requests may hold."""
+    """A service: its full name, the function that adds its servicer to a server, and the bounds of its requests."""
 
     full_name: str
     register: Callable[[grpc.aio.Server], None]
@@ -38,7 +38,7 @@ class Service:
 
 
 class GrpcServer:
-    """Serves once: started, then stopped."""
+    """A server that is started once and stopped once."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class GrpcServer:
         call_bytes_max: int = 64 * 1024 * 1024,
         shares_port: bool = False,
     ) -> None:
-        """`shares_port` is for worker processes of one service, whose parent holds the port for them."""
+        """`shares_port` is for the worker processes of one service; their parent reserves the port."""
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._services = tuple(services)
         self._reflection = reflection
@@ -68,14 +68,14 @@ class GrpcServer:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
-        """Returns the bound port, a free one for port 0. RuntimeError if the port is taken."""
+        """Returns the port; for port 0 the one that was chosen. RuntimeError if the port is taken."""
         self._server = server = grpc.aio.server(
             options=[
-                # Else a second server binds the same port, and nobody notices.
+                # Otherwise a second server could bind the same port unnoticed.
                 ("grpc.so_reuseport", int(self._shares_port)),
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-                # Else gRPC ends calls with a bare CANCELLED: some when a thousand wait to be accepted, and
-                # any that has waited for half a minute. The guard refuses what is too much, and says so.
+                # Otherwise gRPC ends calls with CANCELLED and no reason: some when a thousand wait to be
+                # accepted, and any that has waited for half a minute. The guard refuses excess calls instead.
                 ("grpc.server.max_pending_requests", _NO_BOUND),
                 ("grpc.server.max_pending_requests_hard_limit", _NO_BOUND),
                 ("grpc.server_max_unrequested_time_in_server", _NO_BOUND),
@@ -83,7 +83,7 @@ class GrpcServer:
         )
         handlers = GuardedHandlers(self._guard)
         server.add_generic_rpc_handlers([handlers])
-        guarded = cast("grpc.aio.Server", handlers)  # which it is as far as registering goes
+        guarded = cast("grpc.aio.Server", handlers)  # it has the methods that registering needs
         for service in self._services:
             handlers.bounds[service.full_name] = service.bounds
             service.register(guarded)
@@ -99,31 +99,31 @@ class GrpcServer:
         return port
 
     async def stop(self, grace_seconds: float) -> None:
-        """Health says NOT_SERVING, new calls and streams hear SHUTTING_DOWN, the calls that run finish.
+        """Health reports NOT_SERVING, new calls and streams get SHUTTING_DOWN, and running calls finish.
 
-        What still runs after `grace_seconds` hears SHUTTING_DOWN, too, and is cancelled.
+        Calls that still run after `grace_seconds` are cancelled and get SHUTTING_DOWN too.
         """
         if self._server is None:
             return
         end = time.monotonic() + grace_seconds
         await self._health.enter_graceful_shutdown()
-        # Calls are refused here for as long as others run, since grpcio, once it stops, answers new ones with
-        # a bare CANCELLED.
+        # While other calls run, new ones are refused by the guard: once grpcio stops, it answers them with
+        # CANCELLED and no reason.
         self._guard.drain()
-        # Streams follow something and would not end by themselves; who reads them resumes where they ended.
+        # Streams watch something and would never end on their own. Their clients can resume.
         self._guard.cut(self._guard.running(streams=True, infrastructure=False))
         calls = self._guard.running(infrastructure=False)
         if calls:
             _, left = await asyncio.wait(calls, timeout=grace_seconds)
             self._guard.cut(left)
             await self._hold_refusals()
-        # Last, so that who watches health has heard NOT_SERVING.
+        # Last, so that clients that watch health have received NOT_SERVING.
         self._guard.cut(self._guard.running(streams=True, infrastructure=True))
         stopping = asyncio.create_task(self._server.stop(max(_LAST_CALLS_SECONDS, end - time.monotonic())))
         await asyncio.sleep(_GOODBYE_SECONDS if calls else 0)
         self._guard.release_refusals()
         await stopping
-        left = self._guard.running()  # grpcio's stop can leave handlers running
+        left = self._guard.running()  # grpcio may return from stop while handlers still run
         if left:
             _, undone = await asyncio.wait(left, timeout=_LAST_CALLS_SECONDS)
             if undone:
@@ -131,11 +131,11 @@ class GrpcServer:
         self._guard.close()
 
     async def _hold_refusals(self) -> None:
-        """Lets new calls wait for their refusal, until no more of them come.
+        """Holds back the refusals of new calls, until no new calls arrive.
 
-        A caller that tries again at once would always have a call on its way when gRPC stops, which ends it
-        with a bare CANCELLED. So all are answered after gRPC has told the connections to go away: a call that
-        is tried again then makes a new connection, and is told that there is none.
+        A client that retries immediately would always have a call under way when gRPC stops, and gRPC ends
+        such a call with CANCELLED and no reason. So the refusals are sent after gRPC has told the clients to
+        close their connections. A retry then needs a new connection, and fails with UNAVAILABLE.
         """
         end = time.monotonic() + _LAST_CALLS_SECONDS
         self._guard.hold_refusals()
@@ -145,9 +145,9 @@ class GrpcServer:
             await asyncio.sleep(_QUIET_SECONDS)
 
     def _accept_health_by_itself(self, server: grpc.aio.Server, handlers: GuardedHandlers) -> None:
-        """As a registered method, which gRPC keeps a queue of its own for.
+        """Makes the health check a registered method, since gRPC keeps a separate queue for each of those.
 
-        All other calls are in one queue; a health check must not wait until thousands of them are accepted.
+        All other calls share one queue, and a health check must not wait behind thousands of them.
         """
         handler = handlers.guarded[f"/{_HEALTH}/Check"]
         cast("Any", server).add_registered_method_handlers(_HEALTH, {"Check": handler})
