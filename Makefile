@@ -1,4 +1,4 @@
-# `make help` lists the commands. All that they need is Python 3.11 or newer, make, and where packages come from.
+# `make help` lists the commands. They need Python 3.11 or newer, make, and access to a package index.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,16 +6,16 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard protos/infin8/*/v1/*.proto)
 PACKAGES := bench governor_client governor_service pair service_chassis workflow_service examples tests hatch_build.py
 
-# A python that merely is on PATH may be a shim that fails, too old, or without the means to make a venv.
+# A python on PATH may be a shim that fails, too old, or unable to make a venv.
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve psql test check soak fuzz bench lint format contract-image clean distclean
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv with everything in it; the other commands do it by themselves
+setup: $(STAMP) ## make .venv with everything in it; the other commands do this when it is needed
 
 run: $(STAMP) ## drive one workflow from examples/organization.json to COMPLETED, and show what it did and cost
 	@exec $(BIN)/python -m pair run $(ARGS)
@@ -23,27 +23,27 @@ run: $(STAMP) ## drive one workflow from examples/organization.json to COMPLETED
 serve: $(STAMP) ## keep the pair up until Ctrl-C; prints `ready governor=HOST:PORT workflow=HOST:PORT`
 	@exec $(BIN)/python -m pair serve $(ARGS)
 
-psql: $(STAMP) ## open psql on the pair's database, DATABASE=governor or workflow; beside `make serve` or by itself
+psql: $(STAMP) ## open psql on the pair's database, DATABASE=governor or workflow; with or without `make serve`
 	@exec $(BIN)/python -m pair.psql $(or $(DATABASE),governor) $(ARGS)
 
-# At most eight processes: each has a PostgreSQL of its own.
+# At most eight processes, since each starts its own PostgreSQL.
 test: $(STAMP) ## run the tests in random order on all cores, on a real PostgreSQL; ARGS='-k word' chooses
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
-check: lint ## before a commit: lint, and the tests of what changed since BASE=HEAD
+check: lint ## run this before a commit: lint, and the tests that the changes since BASE=HEAD concern
 	@tests=$$($(BIN)/python -m tests.affected $(or $(BASE),HEAD)) && \
 	if [ -n "$$tests" ]; then echo "make test ARGS='$$tests'"; $(MAKE) --no-print-directory test ARGS="$$tests $(ARGS)"; fi
 
-soak: $(STAMP) ## hold the governor against its model for OPERATIONS=200000 random operations, or as many as you like
+soak: $(STAMP) ## compare the governor with its model in OPERATIONS=200000 random operations
 	@OPERATIONS=$(or $(OPERATIONS),200000) $(BIN)/python -m pytest -p no:randomly tests/property/test_machine.py -s $(ARGS)
 
-fuzz: $(STAMP) ## send hostile messages of every size to both services; COUNT=60000, SECONDS=180 at most
+fuzz: $(STAMP) ## send hostile messages of every size to both services, at most COUNT=60000 in SECONDS=180
 	@exec $(BIN)/python -m tests.fuzz --count $(or $(COUNT),60000) --seconds $(or $(SECONDS),180) $(ARGS)
 
-bench: $(STAMP) ## how fast the governor is, in ratios of one run: three minutes; ARGS='--help' tells more
+bench: $(STAMP) ## measure the governor's speed in three minutes; ARGS='--help' lists the options
 	@exec $(BIN)/python -m bench $(ARGS)
 
-lint: $(STAMP) ## ruff, mypy, the layers, and the contract: style, and nothing broken since its image
+lint: $(STAMP) ## check style, types, import layers, and that the protos break no client of the last release
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy $(PACKAGES)
@@ -55,20 +55,20 @@ format: $(STAMP) ## rewrite the Python files as `make lint` wants them
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-# The image is the contract that clients hold us to. Refresh it with a release, and only then: until the next one,
-# `make lint` refuses whatever would break a client of this one. What is merely added needs no new image.
+# The image is the contract of the last release. Make it again only with a release: until then, `make lint` refuses a
+# change that would break the release's clients. Additions break no client, so they need no new image.
 contract-image: $(STAMP) ## make protos/contract.binpb, the image that `make lint` compares the protos with
 	$(BIN)/buf build protos --exclude-source-info -o protos/contract.binpb
 
-clean: ## take away what tests, linters and builds leave behind
+clean: ## remove the files that tests, linters and builds leave behind
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-distclean: clean ## also .venv, .tools and the generated stubs; .data stays, it is yours
+distclean: clean ## also remove .venv, .tools and the generated stubs; keep .data
 	rm -rf $(VENV) .tools
 	find protos -name '*_pb2*.py*' -delete
 
-# One at a time where flock is there: `make run` beside a `make serve` that is still setting up waits for it.
+# With flock, only one setup runs at a time: `make run` waits for a `make serve` that is still setting up.
 $(STAMP): requirements.lock pyproject.toml hatch_build.py $(PROTOS)
 	@set -e; \
 	exec 9<requirements.lock; \

@@ -1,4 +1,4 @@
-"""Build hook: protoc makes the Python stubs beside the protos, so that they are never committed."""
+"""Build hook: protoc generates the Python stubs beside the protos. They are never committed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def generate(root: Path) -> None:
             f"--python_out={protos}",
             f"--grpc_python_out={protos}",
             f"--mypy_out=quiet:{protos}",
-            # A servicer need not implement what is not built yet.
+            # A servicer need not implement RPCs that are not built yet.
             f"--mypy_grpc_out=generate_concrete_servicer_stubs,quiet:{protos}",
             *sources,
         ]

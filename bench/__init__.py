@@ -1,1 +1,1 @@
-"""How fast the governor is: `make bench`. Ratios within one run, and nothing that a test asserts."""
+"""`make bench`: the governor's speed, as ratios within one run. No test asserts these ratios."""

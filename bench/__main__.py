@@ -1,8 +1,8 @@
-"""How fast the governor is, in ratios to what the same machine does bare in the same run.
+"""Measures the governor's speed, as ratios to simpler programs on the same machine in the same run.
 
-It starts a governor, the bare echo and PostgreSQL with its durable settings, and measures their loads in
-turn, round after round. What it does by default takes three minutes. `--only P6,P7` loads five million ledger
-entries first, which takes three minutes more and 10 GB of disk below the directory for temporary files.
+It starts PostgreSQL with durable settings, a governor and a gRPC echo server, and runs each load in turn, for
+several rounds. The default measures take three minutes. `--only P6,P7` first loads five million ledger
+entries, which takes three minutes more and needs 10 GB in the directory for temporary files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service_chassis.processes.child_process import ProcessEndedError
 _BY_DEFAULT = ("P1", "P2", "P3", "P4", "P5", "P9")
 _OF_A_RUNNING_GOVERNOR = ("P1", "P2", "P4", "P5", "P9")
 _GOVERNOR_SETTINGS = ("database_pool_size", "batch_")
-"""How the names of those begin that bear on speed."""
+"""Prefixes of the names of the settings that affect speed."""
 
 
 def main() -> int:
@@ -48,19 +48,19 @@ def main() -> int:
     parser.add_argument(
         "--governor",
         metavar="HOST:PORT",
-        help="measure one that runs already; P3, P6 and P7 need one that we start",
+        help="measure a governor that is already running; not for P3, P6 and P7",
     )
     parser.add_argument(
         "--workers",
         type=int,
         default=1,
-        help="processes of the governor that we start (default: %(default)s)",
+        help="processes of the governor that this command starts (default: %(default)s)",
     )
     arguments = parser.parse_args()
     possible = _OF_A_RUNNING_GOVERNOR if arguments.governor else tuple(MEASURES)
     measures = arguments.only or tuple(name for name in _BY_DEFAULT if name in possible)
     if impossible := [name for name in measures if name not in possible]:
-        parser.error(f"cannot measure {', '.join(impossible)} of a governor that runs already")
+        parser.error(f"cannot measure {', '.join(impossible)} of a governor that is already running")
     options = Options(
         measures=measures,
         rounds=arguments.rounds,
@@ -108,7 +108,7 @@ async def _run(options: Options, *, workers: int, as_json_document: bool) -> Res
         json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
         print()
     else:
-        # Where nobody looks on, the tables need not fit a window.
+        # Output to a file or a pipe need not fit a window.
         show(document, Console(width=None if sys.stdout.isatty() else 140))
     return results
 

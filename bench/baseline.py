@@ -1,4 +1,4 @@
-"""The document's own function on one hot row, driven by pgbench: what P3 compares with."""
+"""The baseline of P3: pgbench calls the function of the project's original document on one hot row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 
 
 async def make_baseline(dsn: str) -> None:
-    """Makes the document's tables and function in an empty database."""
+    """Creates the document's tables and function in an empty database."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute((_HERE / "baseline.sql").read_text())
@@ -28,7 +28,7 @@ async def make_baseline(dsn: str) -> None:
 
 
 async def measure_baseline(dsn: str, seconds: float) -> Sample:
-    """64 clients, one transaction a call, each of them the function on the same row."""
+    """64 clients call the function on the same row, each call in its own transaction."""
     process = await asyncio.create_subprocess_exec(
         *(
             str(_pgbench()),

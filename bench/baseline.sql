@@ -1,5 +1,5 @@
--- The document's ledger as one would write it from the document: what P3 compares with. The total of a workflow lives
--- inside its data, and one function records the usage and increments the total, one transaction a call.
+-- The baseline of P3: a ledger written as the project's original document describes it. The total of a workflow is
+-- inside its data. One function records the usage and increments the total, in one transaction for each call.
 
 CREATE TABLE intent_workflows (
     id uuid PRIMARY KEY,
@@ -19,7 +19,7 @@ CREATE TABLE ai_usage_ledger (
     created_at timestamptz DEFAULT now()
 );
 
--- Returns the workflow's new total, or NULL where the key has been recorded before.
+-- Returns the workflow's new total, or NULL if the key has been recorded before.
 CREATE FUNCTION record_usage_and_increment(
     p_workflow_id uuid, p_organization_id uuid, p_model text, p_prompt_tokens integer, p_completion_tokens integer,
     p_cost numeric, p_idempotency_key uuid

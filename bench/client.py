@@ -1,7 +1,7 @@
-"""`python -m bench.client LOAD` is the load client: a process that prints what it measured as JSON.
+"""`python -m bench.client LOAD` is the load client: a process that prints its measurements as JSON.
 
-The same code drives the governor and the bare echo, so that what it costs itself is the same on both sides of
-a ratio. It checks nothing of an answer but that it came; whoever counts the money does that elsewhere.
+The same code calls the governor and the echo server, so that its own cost is the same on both sides of a
+ratio. It checks that each call succeeds, but not the answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Method: TypeAlias = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 @dataclass(frozen=True)
 class Load:
-    """What one client does to one server."""
+    """The load that one client puts on one server."""
 
     address: str
     organization_ids: tuple[str, ...]
@@ -44,24 +44,24 @@ class Load:
     unit: Literal["pair", "batches", "monthly_cost"] = "pair"
     """Authorize + Settle; BatchAuthorize + BatchSettle; or GetOrganizationMonthlyCost."""
     workflows: int = 50
-    """Of each organization."""
+    """The number of workflows of each organization."""
     connections: int = 1
-    """They take turns. A server's workers share a port, and each connection stays with one of them."""
+    """Calls use them in turn. Each connection stays with one of the server's worker processes."""
     batch_items: int = 200
     units_per_second: float | None = None
-    """None: as many as `in_flight` at a time get done."""
+    """None: as many as possible with `in_flight` at a time."""
 
 
 @dataclass
 class Measured:
-    """What came of it, in the time after warming up."""
+    """The result of a load, without the time of warming up."""
 
     pairs: int = 0
-    """Of Authorize and Settle, by themselves or in batches; for monthly costs, answers."""
+    """Pairs of Authorize and Settle, single or in batches; for monthly costs, answers."""
     unit_seconds: list[float] = field(default_factory=list)
-    """How long each unit took, all of its calls together."""
+    """The duration of each unit: of all its calls together."""
     cpu_seconds: float = 0.0
-    """The client's own, warming up included."""
+    """Processor time of the client, including warming up."""
     errors: Counter[str] = field(default_factory=Counter)
 
 
@@ -92,7 +92,7 @@ class Client:
         self._measured = Measured()
 
     async def run(self) -> Measured:
-        """Loads the server for as long as it was told to."""
+        """Runs the load until its time has passed."""
         begin_cpu_seconds = time.process_time()
         self._begin = time.perf_counter() + self._load.warm_up_seconds
         self._end = self._begin + self._load.seconds
@@ -110,7 +110,7 @@ class Client:
                 self._measured.unit_seconds.append(end - now)
 
     async def _pace(self, interval_seconds: float) -> None:
-        """Begins units when they are due, however many still run, and times each from when it was due."""
+        """Begins each unit when it is due, even if earlier ones still run, and measures from its due time."""
         running: set[asyncio.Task[None]] = set()
         due = time.perf_counter()
         while due < self._end:
@@ -128,7 +128,7 @@ class Client:
             self._measured.unit_seconds.append(end - due)
 
     async def _do(self, unit: Callable[[], Awaitable[int]]) -> float:
-        """When it ended."""
+        """Runs a unit; the time at which it ended."""
         try:
             pairs = await unit()
         except grpc.aio.AioRpcError as error:
@@ -175,7 +175,7 @@ class Client:
 
 
 def _repeated(items: list[bytes]) -> bytes:
-    """A message whose field 1 repeats them, as both batch requests are."""
+    """A message with these items in its repeated field 1, as in both batch requests."""
     return b"".join(b"\x0a" + _varint(len(item)) + item for item in items)
 
 
@@ -186,7 +186,7 @@ def _varint(value: int) -> bytes:
 async def _main(load: Load) -> Measured:
     async with AsyncExitStack() as stack:
         channels = [
-            # Channels of one process would share a connection.
+            # Otherwise channels of one process share a connection.
             grpc.aio.insecure_channel(load.address, options=[("grpc.use_local_subchannel_pool", 1)])
             for _ in range(load.connections)
         ]

@@ -1,4 +1,4 @@
-"""How much processor time the processes that we started have used: what a busy machine hardly moves."""
+"""Processor time of the processes that we started. A busy machine hardly changes it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _PROC = Path("/proc")
 
 
 def cpu_seconds(module: str) -> float | None:
-    """Of our child that runs the module, with all of its descendants that still run.
+    """Processor time of our child process that runs the module, and of its descendants that still run.
 
-    None where the system does not tell (it is Linux that does).
+    None on a system without Linux's /proc.
     """
     if not (_PROC / "self" / "stat").exists():
         return None
@@ -20,11 +20,11 @@ def cpu_seconds(module: str) -> float | None:
     roots: set[int] = set()
     for directory in _PROC.glob("[0-9]*"):
         try:
-            # The name, in parentheses, may hold anything. The field after it is the third of proc(5).
+            # The name, in parentheses, may contain anything. The next field is the third one of proc(5).
             fields = (directory / "stat").read_text().rpartition(")")[2].split()
             arguments = (directory / "cmdline").read_text().split("\0")
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
         pid = int(directory.name)
         parents[pid] = int(fields[1])
         seconds[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -34,7 +34,7 @@ def cpu_seconds(module: str) -> float | None:
 
 
 def _line(pid: int, parents: dict[int, int]) -> set[int]:
-    """A process and those it descends from."""
+    """A process and its ancestors."""
     line = set()
     while pid in parents and pid not in line:
         line.add(pid)

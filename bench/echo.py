@@ -1,7 +1,8 @@
-"""`python -m bench.echo BYTES` is the bare echo: what grpc.aio itself costs, before anything is done.
+"""`python -m bench.echo BYTES` is the echo server: it shows the cost of grpc.aio itself.
 
-A process on uvloop, as the governor is one. Whatever the method, it answers with the beginning of the
-request, in as many bytes as the governor's answers have; neither side decodes anything.
+Like the governor, it is a process on uvloop. It answers every method with the first BYTES bytes of the
+request, padded with zeros if that is shorter. BYTES is the length of the governor's answers. Neither side
+decodes anything.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""`python -m bench.load_ledger --database-url URL` gives a governor's database a past: five million entries.
+"""`python -m bench.load_ledger --database-url URL` fills a governor's database with five million entries.
 
-The schema is there already (a governor has started once), and so is its price book. The entries belong to new
-organizations, are spread over the four months that end now, and are what settled holds leave behind: budgets,
-totals and sequences agree with them, as governor_service/store/verify.sql can tell. Only the ids of the holds
-are not derived from their request_ids, for which nobody asks again. The role is a superuser.
+A governor must have started on the database once, so that the schema and the price book exist. The role must
+be a superuser. The entries belong to new organizations and are spread over the last four months. They look as
+if holds had been settled: budgets, totals and sequences agree with them, as governor_service/store/verify.sql
+can check. Only the ids of the holds are not derived from their request_ids, since no request is repeated.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TABLES = (
 
 
 async def load_ledger(dsn: str, organization_ids: Sequence[str], entries: int) -> None:
-    """Gives each of the organizations, which are new, its part of the entries."""
+    """Gives each of the organizations, which must be new, an equal part of the entries."""
     each = entries // len(organization_ids)
     organizations_at_a_time = max(1, _ENTRIES_AT_A_TIME // each)
     first_time = datetime.now(UTC) - _SPAN
@@ -68,7 +68,7 @@ async def load_ledger(dsn: str, organization_ids: Sequence[str], entries: int) -
     try:
         for table in _TABLES:
             await connection.execute(f"VACUUM (ANALYZE) {table}")
-        # Else it would run beside whatever is measured next.
+        # Otherwise a checkpoint would run during the next measurement.
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()

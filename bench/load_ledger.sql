@@ -1,10 +1,10 @@
 -- name: leave_totals_to_us
--- Row triggers do not fire in this session: totals are filled by the set, not entry by entry. The one that keeps the
--- ledger append-only fires always, and refuses no INSERT.
+-- Turns off row triggers in this session, since the totals are inserted as sets. The trigger that keeps the ledger
+-- append-only still fires, but it does not refuse INSERT.
 SET session_replication_role = replica;
 
 -- name: make_plan
--- A place for what a chunk of entries will be.
+-- The table for the planned values of one chunk of entries.
 CREATE TEMPORARY TABLE planned (
     organization_id uuid, sequence bigint, authorization_id uuid, request_id uuid, workflow_id uuid,
     model text, price_id uuid, input_tokens bigint, output_tokens bigint,
@@ -16,8 +16,8 @@ CREATE TEMPORARY TABLE planned (
 TRUNCATE planned;
 
 -- name: plan
--- As many entries for each organization, spread evenly over a span of time; each workflow has fifty in a row. They
--- settle in the minute that they are authorized in, so that a hold and its entry are of one day.
+-- Plans the same number of entries for each organization, spread evenly over a span of time, with fifty in a row for
+-- each workflow. A hold is settled in the minute in which it is authorized, so that both are on the same day.
 INSERT INTO planned
 SELECT
     o.organization_id, s.sequence, gen_random_uuid(), gen_random_uuid(),
@@ -39,12 +39,12 @@ CROSS JOIN LATERAL (SELECT date_trunc('minute', $4::timestamptz + s.sequence * (
 JOIN (SELECT DISTINCT ON (model) * FROM prices ORDER BY model, effective_time DESC) AS p USING (model);
 
 -- name: insert_organizations
--- With the sequence of its newest entry.
+-- Each organization, with the sequence of its newest entry.
 INSERT INTO organizations (organization_id, last_sequence)
 SELECT organization_id, max(sequence) FROM planned GROUP BY organization_id;
 
 -- name: insert_authorizations
--- Settled, each by its entry.
+-- The holds, each settled by its entry.
 INSERT INTO authorizations (
     organization_id, authorization_id, request_id, request_hash, state, workflow_id, requested_model, model, price_id,
     input_tokens_max, output_tokens_max, requests_max, held_nano_usd, on_expiry, labels, month, budget_keys,
@@ -59,7 +59,7 @@ FROM planned
 ORDER BY create_time;
 
 -- name: insert_entries
--- One for each hold.
+-- One entry for each hold.
 INSERT INTO ai_usage_ledger (
     organization_id, idempotency_key, sequence, kind, workflow_id, authorization_id,
     requested_model, granted_model, model,
@@ -75,7 +75,7 @@ FROM planned
 ORDER BY create_time;
 
 -- name: insert_budgets
--- Of months and workflows, with what their entries come to.
+-- The budgets of months and workflows, with the sums of their entries.
 INSERT INTO budgets (organization_id, budget_key, spent_nano_usd)
 SELECT organization_id, 'month/' || month, sum(cost_nano_usd) FROM planned GROUP BY organization_id, month
 UNION ALL

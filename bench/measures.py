@@ -1,4 +1,4 @@
-"""What is to be reached, and how it follows from the loads of one round."""
+"""The figures to reach, and how each is computed from the loads of one round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 from bench.samples import Sample
 
 PEER_PAIRS_PER_SECOND = 70
-"""What Tollgate does with one process, on a machine of the same class and a PostgreSQL as durable."""
+"""The rate of Tollgate with one process, on a similar machine and an equally durable PostgreSQL."""
 
 Round = Mapping[str, Sample]
 """One sample of each load, by its name."""
@@ -26,10 +26,10 @@ class Measure:
     hoped_for: float
     unit: str = ""
     is_ceiling: bool = False
-    """Less is better: `at_least` is `at most`."""
+    """Less is better: `at_least` is then an upper bound."""
 
     def of(self, rounds: Sequence[Round]) -> float | None:
-        """None where a load of it was not measured."""
+        """The median; None if one of its loads was not measured."""
         values = [self.value(each) for each in rounds if all(load in each for load in self.loads)]
         return median(values) if values else None
 
@@ -47,7 +47,7 @@ def _known(figure: float | None) -> float:
     return figure
 
 
-# A pair is two calls; the echo's pairs are pairs of echoes.
+# A pair is two calls; a pair of the echo server is two echoes.
 MEASURES: Mapping[str, Measure] = {
     "P1": Measure(
         "unary pairs/s, 200 organizations × 50 workflows, over pairs of bare echoes/s",

@@ -1,4 +1,4 @@
-"""What was measured, for people and for programs."""
+"""Reports the results, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 
 def as_json(options: Options, results: Results, settings: Mapping[str, object]) -> dict[str, Any]:
-    """Ratios and figures are medians of the rounds; null: not measured."""
+    """Ratios and figures are medians of the rounds; null if not measured."""
     return {
         "measures": {
             name: {
@@ -48,7 +48,7 @@ def as_json(options: Options, results: Results, settings: Mapping[str, object]) 
 
 
 def show(document: Mapping[str, Any], console: Console) -> None:
-    """Prints what `as_json` made as tables."""
+    """Prints the document of `as_json` as tables."""
     ratios = Table(title="What is to be reached (medians of the rounds)", title_justify="left")
     ratios.add_column("")
     ratios.add_column("measure")

@@ -1,4 +1,4 @@
-"""What is measured: the embedded PostgreSQL, governors and the bare echo, each a process of this run."""
+"""Starts the processes that are measured: the embedded PostgreSQL, governors and the echo server."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from service_chassis.processes.child_process import ChildProcess
 ORGANIZATIONS = 200
 _ECHO_ANSWER_BYTES = 505  # an Authorization of these calls has 504, a Settlement 506
 _LIMIT_NANO_USD = 10**17
-_STATISTICS_SECONDS = 1.1  # a backend passes its counts on once a second at most
+_STATISTICS_SECONDS = 1.1  # a backend publishes its counts at most once a second
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where a governor or the echo listens, and what tells us more about it, if we started it."""
+    """Where a governor or the echo server listens, and its module and DSN if we started it."""
 
     address: str
     module: str | None = None
@@ -50,18 +50,18 @@ class Rig:
     echo: Server
     stack: AsyncExitStack
     workers: int
-    """Of each governor."""
+    """The number of worker processes of each governor."""
     organization_ids: tuple[str, ...] = field(
         default_factory=lambda: tuple(str(uuid4()) for _ in range(ORGANIZATIONS))
     )
 
     async def database(self, name: str) -> str:
-        """Makes an empty database; its superuser's DSN."""
+        """Creates an empty database; returns the superuser's DSN for it."""
         await self.postgres.ensure_database(name, role=name)
         return self.postgres.dsn(name)
 
     async def governor(self, database: str) -> Server:
-        """A governor as GOVERNOR_… variables set it up, on a database that is made where it is missing."""
+        """Starts a governor with the GOVERNOR_… variables. Creates its database if it is missing."""
         await self.postgres.ensure_database(database, role=database)
         dsn = self.postgres.dsn(database, role=database)
         process = await ChildProcess.start(
@@ -79,13 +79,13 @@ class Rig:
         return Server(process.ready_line.rpartition("=")[2], "governor_service", dsn)
 
     async def baseline(self) -> str:
-        """The DSN of a database with the document's function."""
+        """Creates a database with the document's function; returns its DSN."""
         dsn = await self.database("baseline")
         await make_baseline(dsn)
         return dsn
 
     async def settings(self) -> dict[str, str]:
-        """PostgreSQL's, as far as they bear on speed and durability."""
+        """PostgreSQL's settings that affect speed and durability."""
         connection = await asyncpg.connect(self.postgres.dsn("postgres"))
         try:
             rows = await connection.fetch(
@@ -102,7 +102,7 @@ class Rig:
 
 @contextmanager
 def _open_directory() -> Iterator[Path]:
-    """Open to the account that PostgreSQL runs as where we are root."""
+    """A directory that PostgreSQL's account can enter if we are root."""
     with tempfile.TemporaryDirectory(prefix="infin8-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -111,10 +111,10 @@ def _open_directory() -> Iterator[Path]:
 
 @asynccontextmanager
 async def running_rig(workers: int) -> AsyncIterator[Rig]:
-    """PostgreSQL with its durable settings on a directory of its own, and the echo; all gone afterwards."""
+    """PostgreSQL with durable settings in a temporary directory, and the echo server. All end afterwards."""
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(_open_directory())
-        # A process of its own holds the server, and stops it should this one be killed; we share it.
+        # Another process owns the server too, and stops it if this process is killed.
         owner = await ChildProcess.start(
             "PostgreSQL", "pair.postgres", str(directory), environment={**os.environ}
         )
@@ -130,7 +130,7 @@ async def running_rig(workers: int) -> AsyncIterator[Rig]:
 
 
 async def lift_limits(server: Server, organization_ids: Sequence[str]) -> None:
-    """Sets limits that no load reaches: a denial costs less than a hold, and would flatter."""
+    """Sets limits that no load reaches: denials cost less than holds, and would improve the figures."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         budgets = budget_service_pb2_grpc.BudgetServiceStub(channel)
         for organization_id in organization_ids:
@@ -162,7 +162,7 @@ async def measure(server: Server, load: Load) -> Sample:
         raise LoadFailedError(f"calls failed: {Counter(result['errors']).most_common(3)}")
     if not result["unit_seconds"]:
         raise LoadFailedError("not one call came back in time")
-    # What was used and committed is known for the whole of the load, warming up included.
+    # Processor time and commits are known only for the whole load, including warming up.
     pairs = result["pairs"] * (load.warm_up_seconds + load.seconds) / load.seconds
     cpu_after, postgres_cpu_after = _cpu_seconds(server)
     transactions_after = await _transactions(server)
@@ -197,7 +197,7 @@ def _each(before: float | None, after: float | None, pairs: float) -> float | No
 
 
 async def _transactions(server: Server) -> int | None:
-    """How many have committed in the server's database."""
+    """The number of transactions committed in the server's database."""
     if server.dsn is None:
         return None
     await asyncio.sleep(_STATISTICS_SECONDS)

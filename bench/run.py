@@ -17,7 +17,7 @@ from bench.samples import LoadFailedError, Sample
 _BATCHES_IN_FLIGHT = 4
 _SMALL_LEDGER_ENTRIES = 5_000
 _SMALL_LEDGER_ORGANIZATIONS = 4
-"""So few that each has entries on every day, as in the large one: the answers are of one size."""
+"""So few that each has entries on every day, as in the large ledger: then answers have the same size."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +27,24 @@ class Options:
     measures: Collection[str]
     rounds: int
     seconds: float
-    """Of each load in each round, after warming up."""
+    """The duration of each load in each round, after warming up."""
     entries: int
-    """Of the ledger that is loaded."""
+    """The number of entries of the large ledger."""
     governor: str | None = None
-    """HOST:PORT of one that runs already; None: one that we start."""
+    """HOST:PORT of a running governor; None: one is started."""
 
 
 @dataclass
 class Results:
-    """What was measured, and why something was not."""
+    """The samples, and the reasons why loads failed."""
 
     rounds: list[Round] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
-    """By load."""
+    """The reason, by load."""
 
 
 class Bench:
-    """One run: what its measures need is started, then their loads take turns, round after round."""
+    """One run: starts the servers that the measures need, then runs each load in turn, in each round."""
 
     def __init__(self, rig: Rig, options: Options, say: Callable[[str], None]) -> None:
         self._rig = rig
@@ -55,7 +55,7 @@ class Bench:
         self._results = Results()
 
     async def run(self) -> Results:
-        """A load whose calls fail is left out from then on."""
+        """A load whose calls fail is not run again."""
         if "echo" in self._needed:
             self._add("echo", self._rig.echo, self._load(self._rig.echo, self._rig.organization_ids))
         if self._needed & {"spread", "hot", "batches", "half"}:
@@ -119,12 +119,12 @@ class Bench:
             server.address,
             tuple(organization_ids),
             self._options.seconds,
-            # So many that no worker is likely to be left without one.
+            # Enough that each worker process probably gets one.
             connections=1 if self._rig.workers == 1 else 4 * self._rig.workers,
         )
 
     def _add(self, name: str, server: Server, load: Load) -> None:
-        """Nothing, unless some measure needs it."""
+        """Adds the load if a measure needs it."""
         if name in self._needed:
             self._loads[name] = lambda: measure(server, load)
 

@@ -1,4 +1,4 @@
-"""What one measurement of one load comes to."""
+"""The result of one measurement of one load."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 
 class LoadFailedError(Exception):
-    """Calls failed, so that their rate says nothing. Its text is for people."""
+    """Calls failed, so their rate means nothing. The text is for people."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """None: not known of this load."""
+    """None: not known for this load."""
 
     pairs_per_second: float
-    """Of Authorize and Settle; of single calls for reports and for the document's function."""
+    """Pairs of Authorize and Settle. For reports and the document's function: single calls."""
     p50_seconds: float | None = None
-    """Of a pair's two calls together, or of a batch's; so is p99."""
+    """Time for the two calls of a pair, or of a pair of batches. The same for p99."""
     p99_seconds: float | None = None
     server_cpu_us: float | None = None
-    """Processor time for each pair in the processes of the governor or the echo; so are its siblings."""
+    """Processor time for each pair, in the processes of the governor or the echo server. The next two are the
+    same for PostgreSQL and the client."""
     postgres_cpu_us: float | None = None
     client_cpu_us: float | None = None
     calls_per_transaction: float | None = None
-    """How many decisions were committed together, on average."""
+    """How many calls were committed in one transaction, on average."""

@@ -1,4 +1,4 @@
-"""What the load client sends: governed calls as bytes, so that the client has next to nothing to do."""
+"""The messages of the load client, encoded in advance so that the client has little work."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MODEL = "openai/gpt-4o-mini"
 
 _ID = "00000000-0000-0000-0000-000000000000"
 _NO_ID = _ID.encode()
-# Of Authorization, its first field: a tag and a length before the id.
+# The first field of Authorization: the id comes after a tag and a length.
 _ANSWERED_ID = slice(2, 38)
 
 
 class Call:
-    """One kind of governed call of one workflow, over and over under new ids."""
+    """The governed calls of one workflow. They differ only in their ids."""
 
     def __init__(self, organization_id: str, workflow_id: str) -> None:
         authorize = governor_pb2.AuthorizeRequest(
@@ -41,11 +41,11 @@ class Call:
         self._before_hold_id, self._after_hold_id = settle.split(_NO_ID)
 
     def authorize(self) -> bytes:
-        """An AuthorizeRequest with a request_id of its own."""
+        """An AuthorizeRequest with a new request_id."""
         return self._before_request_id + str(uuid4()).encode() + self._after_request_id
 
     def settle(self, authorization: bytes) -> bytes:
-        """The SettleRequest for the hold that an Authorize was answered with."""
+        """The SettleRequest for the hold in an encoded Authorization."""
         return self.settle_hold(authorization[_ANSWERED_ID])
 
     def settle_hold(self, authorization_id: bytes) -> bytes:
@@ -54,7 +54,7 @@ class Call:
 
 
 def calls(organization_ids: Sequence[str], workflows: int) -> list[Call]:
-    """One for each workflow of each organization."""
+    """One Call for each workflow of each organization."""
     return [
         Call(organization_id, workflow_id(organization_id, number))
         for number in range(workflows)
@@ -63,6 +63,6 @@ def calls(organization_ids: Sequence[str], workflows: int) -> list[Call]:
 
 
 def workflow_id(organization_id: str, number: int) -> str:
-    """The same for the same organization and number, and the same as load_ledger.sql makes it."""
+    """Derived from organization and number, in the same way as in load_ledger.sql."""
     digest = hashlib.md5(f"{organization_id}/{number}".encode(), usedforsecurity=False)
     return str(UUID(bytes=digest.digest()))

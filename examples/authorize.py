@@ -2,7 +2,7 @@
 
     .venv/bin/python examples/authorize.py [HOST:PORT of the governor]
 
-Run it beside `make serve`. Any language can do the same: the files in protos/ import nothing but
+Run it beside `make serve`. Any language can do the same: the files in protos/ import only
 google/protobuf.
 """
 
@@ -34,7 +34,7 @@ def main(target: str) -> None:
         )
         try:
             hold = governor.Authorize(request, timeout=SECONDS)
-        except grpc.RpcError as error:  # whatever the reason, the model is not called
+        except grpc.RpcError as error:  # for any error, do not call the model
             sys.exit(f"not authorized: {error.code().name}: {error.details()}")
         print(
             f"call {hold.model} with max_tokens={hold.output_tokens_max}: {hold.held_nano_usd} nano-USD held"

@@ -26,7 +26,7 @@ class Answer:
 
 
 def answer_of(hold: Authorization) -> Answer:
-    """A provider would be sent hold.model, and max_tokens=hold.output_tokens_max."""
+    """A real call would send hold.model, and max_tokens=hold.output_tokens_max, to a provider."""
     return Answer(model=hold.model, input_tokens=1_200, output_tokens=400)
 
 
@@ -39,7 +39,7 @@ def main(target: str) -> None:
         "output_tokens_max": 1_000,
     }
     with SyncGovernorClient.connect(target) as governor:
-        # The first line raises a refusal such as BUDGET_EXCEEDED, and the block does not run.
+        # If the governor refuses (such as BUDGET_EXCEEDED), the block does not run.
         try:
             with governor.governed_call(**planned) as call:
                 hold = call.dispatch()

@@ -15,7 +15,7 @@ ERROR_DOMAIN: Final = "governor.infin8"
 _TRANSIENT_REASONS: Final = frozenset({"DATABASE_UNAVAILABLE", "OVERLOADED", "SHUTTING_DOWN"})
 # The governor may have committed before it failed, so these are no refusals.
 _UNCLEAR_REASONS: Final = frozenset({"INTERNAL_ERROR", "DEADLINE_TOO_SHORT"})
-# The transport's own. CANCELLED without a reason is what gRPC says of calls that reach a server as it stops.
+# Codes of gRPC itself. A call that reaches a stopping server gets CANCELLED without a reason.
 _TRANSIENT_CODES: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )

@@ -97,7 +97,7 @@ def settle_request(
 
 
 def void_request(organization_id: UUID | str, request_id: UUID | str, reason: str) -> VoidRequest:
-    """`reason` may be any text: it is shortened and cleaned, since a hold is not to stay for what it says."""
+    """`reason` may be any text: it is shortened and cleaned, so that it cannot prevent the void."""
     return VoidRequest(
         organization_id=str(organization_id), request_id=str(request_id), reason=as_free_text(reason)
     )

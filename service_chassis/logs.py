@@ -28,7 +28,7 @@ def name_call(*, correlation_id: str, method: str) -> None:
 
 
 def correlation_id_of_call() -> str:
-    """Of the call that this context belongs to; empty outside of calls."""
+    """The id of the call that this context belongs to; empty outside calls."""
     return _call.get().get("correlation_id", "")
 
 
@@ -69,9 +69,9 @@ def set_up_logs(settings: LogSettings, *, service: str) -> None:
 
 
 class RepeatedLines:
-    """Warnings of one kind, that is, with one event and fields: a line for the first, then a count.
+    """Logs the first warning of a kind, then counts. Warnings with the same event and fields are one kind.
 
-    The count follows after every `interval_seconds` that had repetitions. Needs a running event loop.
+    The count is logged after each `interval_seconds` with repetitions. Needs a running event loop.
     """
 
     def __init__(self, log: Any, *, interval_seconds: float = 10.0) -> None:
@@ -80,7 +80,7 @@ class RepeatedLines:
         self._repetitions: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
     def warning(self, event: str, *, example: Mapping[str, str] | None = None, **fields: str) -> None:
-        """`example` tells of the first one alone, and makes no kind of its own."""
+        """`example` is logged with the first warning only, and does not distinguish kinds."""
         kind = event, tuple(sorted(fields.items()))
         if kind in self._repetitions:
             self._repetitions[kind] += 1
@@ -90,7 +90,7 @@ class RepeatedLines:
         self._count_later(kind)
 
     def _count_later(self, kind: tuple[str, tuple[tuple[str, str], ...]]) -> None:
-        # Outside of the present call's context: the count is not about that call alone.
+        # In an empty context, since the count does not belong to the present call alone.
         asyncio.get_running_loop().call_later(self._interval_seconds, self._count, kind, context=Context())
 
     def _count(self, kind: tuple[str, tuple[tuple[str, str], ...]]) -> None:

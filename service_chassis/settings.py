@@ -52,7 +52,7 @@ def refuse_setting(variable: str, problem: str) -> NoReturn:
 
 @contextmanager
 def database_of(variable: str) -> Iterator[None]:
-    """Wraps a process's first connection: if that fails, ends the process with a line that names `variable`."""
+    """Wraps a process's first connection: a failure ends the process with a line that names `variable`."""
     try:
         yield
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:

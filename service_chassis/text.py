@@ -25,7 +25,7 @@ def what_is_unfit(found: re.Match[str]) -> str:
 
 
 def as_free_text(text: str, *, length_max: int = REASON_LENGTH_MAX) -> str:
-    """Makes any text, such as an exception's, acceptable free text: shortens it, replaces unfit characters."""
+    """Any text, such as an exception's, made acceptable: shortened, and unfit characters replaced."""
     if len(text) > length_max:
         text = text[: length_max - 1] + "…"
     return _SURROGATE.sub(_REPLACEMENT, NOT_IN_LINES.sub(_REPLACEMENT, text))

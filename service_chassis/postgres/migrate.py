@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     sha256 text NOT NULL,
     applied_time timestamptz NOT NULL DEFAULT now()
 );
--- At most one row: the version of the functions in force, and the names of the functions and views it created.
+-- At most one row: the version of the functions in force, and the functions and views that it created.
 CREATE TABLE IF NOT EXISTS schema_functions (
     is_in_force boolean PRIMARY KEY DEFAULT true CHECK (is_in_force),
     version integer NOT NULL,
@@ -56,7 +56,7 @@ SELECT
 FROM (SELECT) AS one_row LEFT JOIN schema_functions AS f ON true
 """
 
-# Finds what the current transaction created or replaced: a catalog row has its writer's transaction id in xmin.
+# What the current transaction created or replaced: xmin of a catalog row is the transaction that wrote it.
 _FIND_MADE = """
 SELECT
     ARRAY(
@@ -197,7 +197,7 @@ async def _replace_functions(
 ) -> None:
     if drops_first:
         for drop in _drops(recorded.views, recorded.functions):
-            # A function that another object uses, such as a trigger, cannot be dropped: it is replaced in place.
+            # A function that a trigger, for example, uses cannot be dropped: it is replaced in place.
             await connection.execute(
                 f"DO $$ BEGIN {drop}; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $$"
             )

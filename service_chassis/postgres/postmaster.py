@@ -35,7 +35,7 @@ def forget_reused_pid(cluster: Path) -> None:
     """Removes the pid file if another program now has the pid, for example after a reboot.
 
     PostgreSQL would take that program for its own server, and would not start. But the file also prevents a
-    start while the last processes of a killed server still run. So it stays if a process works in the cluster.
+    start while the last processes of a killed server still run, so it is kept if a process uses the cluster.
     """
     pid_file = cluster / "postmaster.pid"
     pid = _pid_in(pid_file)

@@ -1,4 +1,4 @@
-"""Named queries: each is in a `.sql` file beside the Python that runs it, below a line `-- name: its_name`."""
+"""Named queries: each is in a `.sql` file beside the Python that runs it, below `-- name: its_name`."""
 
 from __future__ import annotations
 

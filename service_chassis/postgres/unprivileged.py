@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The server must not inherit the locale, the time zone, or variables such as PGDATA of the process that starts it.
+# The server must not inherit our locale, our time zone, or variables such as PGDATA.
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -26,7 +26,7 @@ class Account:
         return self.uid == os.geteuid()
 
     def subprocess_arguments(self) -> dict[str, Any]:
-        """Arguments for `subprocess`: this account, working directory `/`, and a fixed environment."""
+        """Arguments for `subprocess`: this account, the working directory `/`, and a fixed environment."""
         arguments: dict[str, Any] = {"cwd": "/", "env": _ENVIRONMENT, "stdin": subprocess.DEVNULL}
         if not self.is_own:
             arguments |= {"user": self.uid, "group": self.gid, "extra_groups": []}

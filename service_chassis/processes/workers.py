@@ -23,7 +23,7 @@ async def run_workers(
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as holder:
-        # This socket never listens, so it gets no connections: it reserves the port, and chooses one for port 0.
+        # This socket never listens, so it gets no connections. It reserves the port, or a free one for 0.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind((host, port))
         port = holder.getsockname()[1]

@@ -73,8 +73,9 @@ class RequestBounds:
             _check(self._shape, message, "")
 
     def paths(self) -> Iterator[tuple[tuple[FieldDescriptor, ...], int]]:
-        """Each repeated field and map, as the path of fields that leads to it, with its bound. A recursive type
-        is followed once."""
+        """Each repeated field and map, as the path of fields that leads to it, with its bound.
+
+        A recursive type is followed once."""
         yield from _paths(self._shape, (), frozenset())
 
 
@@ -224,8 +225,9 @@ def _paths(
 
 
 def skip(raw: bytes, at: int, kind: int) -> tuple[int, int]:
-    """Where the content of a field of this wire type begins and ends. ValueError or IndexError if the bytes are
-    not valid protobuf."""
+    """Where the content of a field of this wire type begins and ends.
+
+    ValueError or IndexError if the bytes are not valid protobuf."""
     if kind == _LENGTH_DELIMITED:
         length, at = varint(raw, at)
         return at, at + length
@@ -235,7 +237,7 @@ def skip(raw: bytes, at: int, kind: int) -> tuple[int, int]:
         return at, at + 8
     if kind == _FIXED32:
         return at, at + 4
-    if kind in (_START_GROUP, _END_GROUP):  # no known field is a group; its inner fields are counted like others
+    if kind in (_START_GROUP, _END_GROUP):  # only unknown fields are groups; their fields count too
         return at, at
     raise ValueError("no such wire type")
 

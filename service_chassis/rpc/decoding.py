@@ -55,8 +55,9 @@ class _Search:
         self._fields_left = _SEARCHED_FIELDS_MAX
 
     def path_of_bad_text(self, descriptor: Descriptor, at: int, end: int, depth: int) -> str | None:
-        """None if it finds none. ValueError or IndexError if the bytes are not valid protobuf or have too many
-        fields."""
+        """None if all texts are UTF-8.
+
+        ValueError or IndexError if the bytes are not valid protobuf, or have too many fields."""
         if depth > _DEPTH_MAX:
             return None
         seen: dict[int, int] = {}

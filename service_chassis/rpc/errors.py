@@ -16,8 +16,8 @@ from service_chassis.refusal import FieldViolation, QuotaViolation, Refusal
 
 DETAILS_KEY = "grpc-status-details-bin"
 
-# With more than about 8 KiB of trailing metadata, clients sometimes see "Stream removed" instead of the status.
-# Base64 makes the details a third longer, and the message is sent a second time, percent-encoded.
+# With more than about 8 KiB of trailing metadata, clients sometimes see "Stream removed" instead of the
+# status. Base64 makes the details a third longer, and the message is sent a second time, percent-encoded.
 DETAILS_BYTES_MAX = 4000
 MESSAGE_BYTES_MAX = 512
 _METADATA_VALUE_BYTES_MAX = 256

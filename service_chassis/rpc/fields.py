@@ -58,9 +58,9 @@ class Fields:
             organization_id = fields.required_uuid("organization_id", request.organization_id)
             reason = fields.text("reason", request.reason, max_length=1024, multiline=True)
 
-    A method returns the parsed value. For a bad field, it notes the problem and returns a stand-in of the same
-    type, so that the other fields are still parsed. The end of the block then raises the Refusal, so no code
-    after the block sees a stand-in. The Refusal names each bad field. Its reason is INVALID_FIELD, or
+    A method returns the parsed value. For a bad field, it notes the problem and returns a stand-in of the
+    same type, so that the other fields are still parsed. The end of the block then raises the Refusal, so no
+    code after the block sees a stand-in. The Refusal names each bad field. Its reason is INVALID_FIELD, or
     VALUE_TOO_LARGE if the fields are only too large.
     """
 
@@ -242,7 +242,7 @@ class Fields:
         return value
 
     def labels(self, path: str, value: Mapping[str, str]) -> dict[str, str]:
-        """At most 16 labels of 1 KiB together. A key has no `=`, since `key=value` is the name of a label's budget."""
+        """At most 16 labels of 1 KiB together. A key has no `=`, since `key=value` names a label's budget."""
         if len(value) > LABELS_MAX:
             self.invalid(path, f"has more than {LABELS_MAX} labels")
             return {}

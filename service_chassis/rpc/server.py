@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Service:
-    """A service: its full name, the function that adds its servicer to a server, and the bounds of its requests."""
+    """A service by its full name, the function that adds it to a server, and the bounds of its requests."""
 
     full_name: str
     register: Callable[[grpc.aio.Server], None]

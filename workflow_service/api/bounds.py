@@ -1,4 +1,4 @@
-"""What the workflow service's requests may hold at most. The protos say so, too, and a test compares."""
+"""The bounds of the workflow service's requests. The protos state them too, and a test compares both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOUNDS: Final = Bounds(
         f"{_WORKFLOW}.ValidationResult.verdicts": KEYWORDS_MAX,
         f"{_WORKFLOW}.ArticleResult.articles": KEYWORDS_MAX,
         f"{_WORKFLOW}.PublishResult.publications": KEYWORDS_MAX,
-        # Of UpdateWorkflowData's `workflow_data`: in each object and in each list.
+        # In UpdateWorkflowData's `workflow_data`: for each object and each list.
         "google.protobuf.Struct.fields": _DATA_ELEMENTS_MAX,
         "google.protobuf.ListValue.values": _DATA_ELEMENTS_MAX,
     },

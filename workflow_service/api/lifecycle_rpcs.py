@@ -1,4 +1,4 @@
-"""The RPCs of a workflow's life that no worker takes part in."""
+"""The RPCs that create, read and move workflows without a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The RPCs that list what a workflow has come to: its history, its model calls, its results."""
+"""The RPCs that list a workflow's history, model calls and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From request messages to what the app takes. Each function notes in `fields` what is wrong."""
+"""Converts request messages to arguments of the app. Each function notes bad fields in `fields`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WorkflowKey:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowToCreate:
-    """What CreateWorkflow asks for."""
+    """A parsed CreateWorkflowRequest."""
 
     request: Request
     display_name: str
@@ -64,9 +64,9 @@ def workflow_of(fields: Fields, message: Any) -> WorkflowKey:
 
 
 def request_of(fields: Fields, message: Any, *, required: bool = False, **content: object) -> Request:
-    """Who asks for what; the method is the message's name less `Request`.
+    """The request as the app records it. Its method is the message's name without `Request`.
 
-    `content` is what the request means, as `content_hash` takes it.
+    `content` is passed to `content_hash`: the parsed values that decide what the request means.
     """
     request_id = None
     if required:
@@ -101,7 +101,7 @@ def state_filter(fields: Fields, message: workflow_service_pb2.ListWorkflowsRequ
 def working_step(fields: Fields, message: Any) -> Step:
     step = fields.enum("step", message.step, steps_pb2.Step, "STEP_", Step)
     if step is Step.SEED_REVIEW:
-        fields.invalid("step", "is a person's to do, by SubmitSeedReview")
+        fields.invalid("step", "is done by a person, with SubmitSeedReview")
     return step
 
 
@@ -162,7 +162,7 @@ def _profile(fields: Fields, message: workflow_service_pb2.CreateWorkflowRequest
     for index, value in enumerate(sent.competitor_urls[:COMPETITOR_URLS_MAX]):
         path = f"profile.competitor_urls[{index}]"
         if fields.url(path, value) in competitor_urls:
-            fields.invalid(path, "stands there twice")
+            fields.invalid(path, "is given twice")
         competitor_urls.append(value)
     return Profile(
         organization_name=fields.text(
@@ -234,7 +234,7 @@ def decisions(
 
 
 def approved(decided: Mapping[str, ReviewDecision]) -> str:
-    """Decisions for `content_hash`: in any order, and a keyword without a decision is rejected."""
+    """The sorted approved keys, for `content_hash`: a keyword without a decision is rejected anyway."""
     return "\n".join(sorted(key for key, decision in decided.items() if decision is ReviewDecision.APPROVED))
 
 

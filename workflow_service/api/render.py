@@ -1,4 +1,4 @@
-"""From what the app returns to response messages."""
+"""Converts results of the app to response messages."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def lease_message(lease: Lease, *, replayed: bool) -> workflow_service_pb2.Lease
 
 
 def renewed_lease_message(leased: LeasedWorkflow) -> workflow_service_pb2.Lease:
-    """Without the input, which the worker has."""
+    """Without the input, which the worker already has."""
     workflow = leased.workflow
     return workflow_service_pb2.Lease(
         organization_id=str(workflow.organization_id),

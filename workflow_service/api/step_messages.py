@@ -1,4 +1,4 @@
-"""The steps' typed messages: inputs that a lease hands out, results that a worker brings."""
+"""Converts the steps' typed messages: the input in a lease, and the result that a worker sends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workflow_service.domain.steps import (
     cluster_id,
 )
 
-# The ids in a result: the list that bears them, the field, and whether it may be left out to be derived.
+# The ids in a result: the list that has them, the field, and whether an empty id is derived.
 _IDS: Final = {
     "clustering": [("clusters", "cluster_id", True)],
     "validation": [("verdicts", "cluster_id", False)],
@@ -33,7 +33,7 @@ _IDS: Final = {
 def step_result(
     fields: Fields, workflow_id: UUID, message: workflow_service_pb2.CompleteStepRequest
 ) -> StepResult:
-    """Raises INVALID_FIELD for an unset result and for one that its schema does not take."""
+    """Raises INVALID_FIELD for an unset result, and for one that does not fit its schema."""
     kind = message.WhichOneof("result")
     if kind is None:
         raise invalid_field("result", "is required")
@@ -46,7 +46,7 @@ def step_result(
             if may_be_derived and not item[name]:
                 item[name] = _derived(workflow_id, item, name)
             else:
-                # Not left to pydantic: it takes braces and urn:, too.
+                # Not parsed by pydantic, which would also accept braces and `urn:`.
                 item[name] = fields.required_uuid(path, item[name])
     try:
         return RESULT_TYPES[Step(kind.upper())].model_validate(values)
@@ -55,7 +55,7 @@ def step_result(
 
 
 def set_input(message: workflow_service_pb2.Lease, step: Step, step_input: StepInput) -> None:
-    """Sets the lease's input of this step. Message and type have the same fields."""
+    """Sets the lease's input for this step. The message and the input have the same fields."""
     of_step = getattr(message, step.value.lower())
     of_step.SetInParent()
     ParseDict(step_input.model_dump(mode="json", exclude_none=True), of_step)
@@ -78,7 +78,7 @@ def _derived(workflow_id: UUID, item: dict[str, Any], name: str) -> UUID:
 
 
 def _refusal(kind: str, error: ValidationError) -> Refusal:
-    """Each violation by its path; what was sent is not repeated."""
+    """Names each violation by its path, without the value that was sent."""
     violations = [
         FieldViolation(
             kind + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]),
@@ -86,7 +86,7 @@ def _refusal(kind: str, error: ValidationError) -> Refusal:
         )
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
     ][:VIOLATIONS_MAX]
-    # Of a list whose items are bad pydantic also says that it has too few.
+    # If items of a list are bad, pydantic also reports that the list has too few.
     paths = [violation.field for violation in violations]
     return bad_fields(
         [each for each in violations if not any(path.startswith(f"{each.field}[") for path in paths)], []

@@ -1,4 +1,4 @@
-"""The RPCs by which steps are worked on: by the built-in executor, or by a worker outside."""
+"""The RPCs that run steps, with the built-in executor or with an outside worker."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ class StepRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
     ) -> workflow_pb2.Workflow:
         with Fields() as fields:
             key = parse.lease_key(fields, request)
-            if not fields.all_good:  # No lease can be looked up: the result's bad fields are named now.
+            if not fields.all_good:  # no lease can be looked up, so the result's bad fields are named now
                 step_result(fields, key.workflow_id, request)
-        # A result may have megabytes: it is parsed only for a caller that has, or had, the lease.
+        # A result can have megabytes, so it is parsed only for a caller that has, or had, the lease.
         await check_lease(self._database, key)
         with Fields() as fields:
             result = step_result(fields, key.workflow_id, request)

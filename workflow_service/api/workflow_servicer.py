@@ -1,4 +1,4 @@
-"""infin8.workflow.v1.WorkflowService: every RPC, out of its three groups."""
+"""infin8.workflow.v1.WorkflowService: all RPCs, from three groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workflow_service.app.run_workflow import WorkflowRunner
 
 
 class WorkflowServicer(LifecycleRpcs, StepRpcs, ListingRpcs):
-    """WatchWorkflow is not built yet: the generated servicer says so."""
+    """WatchWorkflow is not built yet: the generated base class answers it."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class WorkflowServicer(LifecycleRpcs, StepRpcs, ListingRpcs):
         lease_duration_min: timedelta,
         allow_private_targets: bool,
     ) -> None:
-        """A lease that its worker names no duration for lives `lease_duration`."""
+        """`lease_duration` is the duration of a lease whose worker asks for none."""
         LifecycleRpcs.__init__(self, database, allow_private_targets=allow_private_targets)
         StepRpcs.__init__(
             self,

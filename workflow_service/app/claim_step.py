@@ -1,6 +1,6 @@
 """Claims a working step: hands out a lease with an epoch, by compare-and-set.
 
-Workers outside and the built-in executor claim in the same way.
+Outside workers and the built-in executor claim in the same way.
 """
 
 from __future__ import annotations

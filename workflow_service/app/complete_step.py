@@ -29,9 +29,9 @@ _STEPS: Final = {result_type: step for step, result_type in RESULT_TYPES.items()
 
 
 async def check_lease(database: Database, key: LeaseKey) -> None:
-    """Before a result is worked on: raises LEASE_LOST or WORKFLOW_NOT_FOUND for a lease that never was.
+    """Raises LEASE_LOST or WORKFLOW_NOT_FOUND for a lease that never existed.
 
-    It may be lost by the time that the step is ended, which decides anew.
+    The lease may be lost after this check, so ending the step checks it again.
     """
     async with database.read() as connection:
         if not await leases.is_or_was_leased(connection, key):
@@ -101,14 +101,14 @@ async def _end(
         error=error,
         icp=result if isinstance(result, IcpResult) else None,
     )
-    assert workflow is not None  # its row is locked since the lease was read
+    assert workflow is not None  # its row has been locked since the lease was read
     if answers is not None and answers.request_id is not None:
         await request_ids.set_answer(connection, answers, workflow_to_json(workflow))
     return Answer(workflow)
 
 
 async def _ended_before(connection: Connection, key: LeaseKey, wanted: frozenset[WorkflowState]) -> Answer:
-    """The present workflow, if this lease ended the step before. Otherwise raises LEASE_LOST."""
+    """The present workflow, if this lease has already ended the step. Otherwise raises LEASE_LOST."""
     if await leases.get_ending(connection, key) in wanted:
         workflow = await workflows.get_workflow(connection, key.organization_id, key.workflow_id)
         assert workflow is not None

@@ -38,7 +38,7 @@ _RUNNABLE: Final = frozenset(state(step) for step in WORKING_STEPS for state in 
 _STOPS: Final = FAILED | TERMINAL | {pending(Step.SEED_REVIEW)}
 _POLL_SECONDS: Final = 0.5
 _GONE_AFTER_POLLS: Final = 60
-"""A run whose workflow has not moved for so long (30 s), and has no lease, died with its instance."""
+"""If a run's workflow has not moved for this long (30 s) and has no lease, the run died with its instance."""
 
 
 def next_transition(state: WorkflowState) -> PlannedTransition:

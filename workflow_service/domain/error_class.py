@@ -47,7 +47,7 @@ class ErrorClass(StrEnum):
     LEASE_EXPIRED = "LEASE_EXPIRED"
     """The step's lease expired more often than takeovers are allowed."""
     REPORTED_BY_WORKER = "REPORTED_BY_WORKER"
-    """A worker outside failed the step."""
+    """An outside worker failed the step."""
     INTERNAL = "INTERNAL"
     """A fault of this service. Its log has the details under the correlation id."""
 

@@ -1,4 +1,4 @@
-"""What a working step is to the service: what it starts from, and where its result is kept.
+"""The interface of a working step: how its input is read, and where its result is kept.
 
 A step's file in this package has all of it: the input that it reads, its prompt, the answers that it accepts,
 and how its result is stored. `registry.py` lists the steps.
@@ -34,7 +34,7 @@ class StepDefinition(ABC, Generic[InputT, ResultT]):
     async def store_result(self, connection: Connection, workflow: Workflow, result: ResultT) -> None:
         """Runs in the transaction that completes the step. By default the result is kept as one document.
 
-        A step overrides this where its result has tables of its own, because callers list it.
+        A step overrides this if its result has its own tables, because callers list it.
         """
         await results.insert_document(
             connection, workflow.organization_id, workflow.workflow_id, self.step, result

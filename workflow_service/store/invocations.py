@@ -61,7 +61,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One row. None is a value that the call does not have, or not yet."""
+    """One row. None: the call does not have the value, or does not have it yet."""
 
     organization_id: UUID
     workflow_id: UUID
@@ -127,7 +127,7 @@ class Invocations:
         )
 
     async def dispatch_if_authorized_and_leased(self, row: Invocation) -> Invocation | None:
-        """Comes before the request is sent."""
+        """Must be committed before the request is sent to the provider."""
         return await self._move("dispatch_if_authorized_and_leased", *_owned(row))
 
     async def respond_if_dispatched(self, row: Invocation, response: Response) -> Invocation | None:

@@ -53,7 +53,7 @@ WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'DISPA
 RETURNING *;
 
 -- name: settle_if_responded
--- The governor has posted the cost. A repeated settlement brings the same cost: a hold has one entry.
+-- The governor has posted the cost. A repeated settlement has the same cost, since a hold has one entry.
 -- A trigger updates the workflow's total, so the workflow's row is locked first, as in every transaction.
 WITH workflow AS (
     SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE

@@ -1,5 +1,5 @@
 -- name: claim_if_state
--- Begins a lease at the next epoch, if the workflow is in the expected state. Of several callers one gets a row.
+-- Begins a lease at the next epoch, if the workflow is in the expected state. If several callers try, one gets a row.
 WITH moved AS (
     UPDATE intent_workflows
     SET

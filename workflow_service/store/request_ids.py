@@ -1,4 +1,4 @@
-"""What each request_id was used for, and what it was answered: the table `request_ids`."""
+"""What each request_id was used for, and its answer: the table `request_ids`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Recorded:
-    """An earlier call under the same request_id. `answer` is None while its run is on its way."""
+    """An earlier call under the same request_id. `answer` is None until its run has ended."""
 
     content_hash: bytes
     workflow_id: UUID
@@ -37,7 +37,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a workflow stands."""
+    """The state and the lease of a workflow."""
 
     state: WorkflowState
     epoch: int
@@ -47,7 +47,7 @@ class Standing:
 async def look(
     connection: Connection, request: Request, workflow_id: UUID | None
 ) -> tuple[Recorded | None, Standing | None]:
-    """One consistent read of what was recorded, and of where the workflow stands."""
+    """The recorded call and the workflow's state, from one consistent read."""
     record = await connection.fetchrow(
         QUERIES["look"], request.organization_id, request.method, request.request_id, workflow_id
     )
@@ -63,7 +63,7 @@ async def look(
 
 
 async def insert_if_new(connection: Connection, request: Request, workflow_id: UUID) -> bool:
-    """False where the request_id stands already."""
+    """False if the request_id is already recorded."""
     row = await connection.fetchval(
         QUERIES["insert_if_new"], *_key(request), request.content_hash, workflow_id
     )
@@ -73,7 +73,7 @@ async def insert_if_new(connection: Connection, request: Request, workflow_id: U
 async def set_answer(
     connection: Connection, request: Request, answer: Any | None, *, epoch: int | None = None
 ) -> None:
-    """`answer` is JSON, or None while the run that the request has begun is on its way."""
+    """`answer` is JSON, or None until the run that the request started has ended."""
     await connection.execute(QUERIES["set_answer"], *_key(request), answer, epoch)
 
 

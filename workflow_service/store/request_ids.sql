@@ -1,5 +1,5 @@
 -- name: look
--- One row: what the request_id was used for, if it was, and where the workflow stands, if there is one.
+-- Always one row: the record of the request_id and the state of the workflow, each NULL if it does not exist.
 SELECT
     r.request_id, r.content_hash, r.workflow_id, r.epoch, r.answer,
     w.state, w.lease_epoch, w.lease_expire_time
@@ -8,14 +8,14 @@ LEFT JOIN request_ids AS r ON r.organization_id = $1 AND r.method = $2 AND r.req
 LEFT JOIN intent_workflows AS w ON w.organization_id = $1 AND w.id = $4;
 
 -- name: insert_if_new
--- Takes the request_id; waits where another transaction has just taken it, and inserts nothing if that one commits.
+-- Records the request_id. If another transaction is recording it, waits, and inserts nothing if that one commits.
 INSERT INTO request_ids (organization_id, method, request_id, content_hash, workflow_id)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 RETURNING request_id;
 
 -- name: set_answer
--- What the request is answered, now and whenever it is repeated, and the lease that it claimed, if it claimed one.
+-- Stores the answer to the request and to its repetitions, and the epoch of the lease that it claimed, if any.
 UPDATE request_ids
 SET answer = $4, epoch = coalesce($5, epoch)
 WHERE organization_id = $1 AND method = $2 AND request_id = $3;
