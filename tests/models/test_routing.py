@@ -66,11 +66,11 @@ def test_what_another_attempt_cannot_change_ends_the_route(error_class: ErrorCla
     assert route_of(Failure(SONAR, error_class)) == Fail(error_class)
 
 
-def test_an_unknown_model_moves_on_at_once() -> None:
+@pytest.mark.parametrize("error_class", [ErrorClass.UNKNOWN_MODEL, ErrorClass.OUTPUT_LIMIT_REACHED])
+def test_what_this_model_alone_cannot_do_moves_on_at_once(error_class: ErrorClass) -> None:
     """No second attempt, no wait; the last model's is the end."""
-    unknown = ErrorClass.UNKNOWN_MODEL
-    assert route_of(Failure(SONAR, unknown)) == NextModel((MINI,))
-    assert route_of(Failure(SONAR, unknown), Failure(MINI, unknown)) == Fail(unknown)
+    assert route_of(Failure(SONAR, error_class)) == NextModel((MINI,))
+    assert route_of(Failure(SONAR, error_class), Failure(MINI, error_class)) == Fail(error_class)
 
 
 def test_disable_fallback_keeps_to_the_first_model() -> None:

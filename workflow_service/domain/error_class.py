@@ -34,6 +34,8 @@ class ErrorClass(StrEnum):
     """The answer is not a chat completion: HTML, truncated JSON, no choices, a body that is too large."""
     UNPARSABLE_RESULT = "UNPARSABLE_RESULT"
     """The model answered, but its text does not parse as the step's result."""
+    OUTPUT_LIMIT_REACHED = "OUTPUT_LIMIT_REACHED"
+    """The model used up the granted output tokens, by reasoning, before it wrote any text."""
     BUDGET_DENIED = "BUDGET_DENIED"
     """The governor refused the hold: no candidate model fits the budgets."""
     GOVERNOR_REFUSED = "GOVERNOR_REFUSED"
@@ -62,6 +64,7 @@ _RETRIED = frozenset(
         ErrorClass.UNPARSABLE_RESULT,
     }
 )
+_THIS_MODEL_ONLY = frozenset({ErrorClass.UNKNOWN_MODEL, ErrorClass.OUTPUT_LIMIT_REACHED})
 
 
 def is_retried(error_class: ErrorClass, retry_after_seconds: float | None) -> bool:
@@ -78,6 +81,7 @@ def is_retried(error_class: ErrorClass, retry_after_seconds: float | None) -> bo
 def moves_to_next_model(error_class: ErrorClass) -> bool:
     """Whether another model may succeed after this one was given up.
 
-    Another model does not help where the API key, the credit, the request or the budgets are the problem.
+    Another model does not help where the API key, the credit, the request or the budgets are the problem. A
+    model that has used up its output tokens would use up as many again, so only another one is asked.
     """
-    return error_class in _RETRIED or error_class is ErrorClass.UNKNOWN_MODEL
+    return error_class in _RETRIED or error_class in _THIS_MODEL_ONLY
