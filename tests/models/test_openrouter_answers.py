@@ -24,6 +24,10 @@ def error(code: Any, message: str = "no", **metadata: Any) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, **({"metadata": metadata} if metadata else {})}}
 
 
+def cut_off(finish_reason: str, **message: Any) -> dict[str, Any]:
+    return completion(choices=[{"finish_reason": finish_reason, "message": {"content": None} | message}])
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error_class", "charge"),
     [
@@ -83,7 +87,11 @@ def error(code: Any, message: str = "no", **metadata: Any) -> dict[str, Any]:
         (200, completion(choices={}), ErrorClass.MALFORMED_RESPONSE, USED),
         (200, completion(choices=["x"]), ErrorClass.MALFORMED_RESPONSE, USED),
         (200, completion(choices=[{}]), ErrorClass.MALFORMED_RESPONSE, USED),
-        (200, completion(choices=[{"message": {"content": ["x"]}}]), ErrorClass.MALFORMED_RESPONSE, USED),
+        (200, completion(choices=[{"message": "x"}]), ErrorClass.MALFORMED_RESPONSE, USED),
+        (200, cut_off("length"), ErrorClass.OUTPUT_LIMIT_REACHED, USED),
+        (200, cut_off("MAX_TOKENS", content=""), ErrorClass.OUTPUT_LIMIT_REACHED, USED),
+        (200, cut_off("length", reasoning_content="Let me"), ErrorClass.OUTPUT_LIMIT_REACHED, USED),
+        (200, cut_off("length") | {"usage": None}, ErrorClass.OUTPUT_LIMIT_REACHED, UNKNOWN),
     ],
 )
 async def test_failure_classes(
@@ -162,3 +170,34 @@ async def test_leading_white_space_is_no_fault() -> None:
     body = b"\n   \n" * 1000 + json.dumps(completion()).encode()
     async with serving(answer(200, body)) as server, calling(server.base_url) as client:
         assert (await client.complete(REQUEST)).text == "Hello."
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        (
+            {"message": {"content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo."}]}},
+            "Hello.",
+        ),
+        ({"message": {"content": ["Hel", {"type": "output_text", "text": "lo."}]}}, "Hello."),
+        ({"message": {"content": [{"type": "thinking", "thinking": "Hm"}, {"text": "Hello."}]}}, "Hello."),
+        ({"message": {"content": [{"type": "reasoning", "text": "Hm"}, {"text": "Hello."}]}}, "Hello."),
+        ({"message": {"content": {"type": "text", "text": "Hello."}}}, "Hello."),
+        ({"message": {"content": [{"type": "image_url", "image_url": {}}, None, 7]}}, ""),
+        ({"message": {"content": []}}, ""),
+        ({"message": {"content": None, "reasoning_content": "Hello."}}, "Hello."),
+        ({"message": {"content": "", "reasoning": "Hello."}}, "Hello."),
+        ({"message": {"reasoning_content": "Hello."}}, "Hello."),
+        ({"message": {"content": "Hello.", "reasoning_content": "Hm"}}, "Hello."),
+        ({"message": {"content": "Hel", "reasoning": "Hm"}, "finish_reason": "length"}, "Hel"),
+        ({"message": {"content": None, "reasoning": {}}}, ""),
+        ({"text": "Hello."}, "Hello."),
+    ],
+)
+async def test_a_paid_answer_is_not_thrown_away_for_its_form(choice: dict[str, Any], text: str) -> None:
+    """Text parts are joined; reasoning stands in for text where the answer has none and was not cut off."""
+    async with (
+        serving(answer(200, completion(choices=[choice]))) as server,
+        calling(server.base_url) as client,
+    ):
+        assert (await client.complete(REQUEST)).text == text

@@ -46,6 +46,51 @@ async def test_a_record_with_common_counts_only() -> None:
     assert record.usage == TokenUsage(11, 22)
 
 
+@pytest.mark.parametrize(
+    ("changes", "usage", "nano_usd"),
+    [
+        # With one's own key at the provider, its cost is added to OpenRouter's.
+        ({"is_byok": True, "total_cost": 0, "byok_usage_inference": 0.0360795}, None, 36_079_500),
+        ({"is_byok": True, "total_cost": 0, "upstream_inference_cost": 0.0360795}, None, 36_079_500),
+        (
+            {
+                "is_byok": True,
+                "total_cost": 0.001,
+                "byok_usage_inference": 0,
+                "upstream_inference_cost": 0.02,
+            },
+            None,
+            21_000_000,
+        ),
+        ({"is_byok": False, "total_cost": 0.02, "upstream_inference_cost": 0.02}, None, 20_000_000),
+        ({"is_byok": False, "total_cost": 0.02, "byok_usage_inference": 0}, None, 20_000_000),
+        ({"is_byok": True, "total_cost": 0}, None, None),
+        ({"total_cost": None, "usage": 0.02}, None, 20_000_000),
+        # Counts as in an answer.
+        (
+            {"native_tokens_completion": 293, "native_tokens_reasoning": 321},
+            TokenUsage(10, 614, 3, 0, 321),
+            12_345_001,
+        ),
+        ({"native_tokens_completion": 24.2}, TokenUsage(10, 25, 3, 0, 5), 12_345_001),
+        (
+            {name: None for name in RECORD if name.startswith("native")},
+            TokenUsage(11, 22),
+            12_345_001,
+        ),
+        ({name: 0 for name in RECORD if "tokens" in name} | {"total_cost": 0}, TokenUsage(0, 0), 0),
+    ],
+)
+async def test_a_record_is_read_like_an_answer(
+    changes: dict[str, Any], usage: TokenUsage | None, nano_usd: int | None
+) -> None:
+    """Whose key it was, parts beside their wholes, fractions, null, nothing billed."""
+    record = await look_up(answer(200, {"data": RECORD | changes}))
+    assert record is not None
+    assert record.usage == (usage or TokenUsage(10, 25, 3, 0, 5))
+    assert record.provider_cost_nano_usd == nano_usd
+
+
 async def test_no_record() -> None:
     """None, which may change: the provider writes it a moment after the call."""
     assert await look_up(answer(404, {"error": {"code": 404, "message": "Generation not found"}})) is None

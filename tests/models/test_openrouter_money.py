@@ -39,12 +39,25 @@ async def read_usage(usage: Any) -> Completion:
         ("-0", 0),
         ("null", None),
         ("true", None),
-        ('"0.01"', None),
+        ('"0.012015"', 12_015_000),
+        ('" 1.2e-5 "', 12_000),
+        ('"0.0000000001"', 1),
+        ('"1,5"', None),
+        ('"-0.01"', None),
+        ('"NaN"', None),
+        ('"1e9999999"', None),
+        ('"' + "9" * 100 + '"', None),
+        ('{"request_cost": 0.005, "total_cost": 0.00515}', 5_150_000),
+        ('{"total_cost": "0.00515"}', 5_150_000),
+        ('{"request_cost": 0.005}', None),
         ("[]", None),
     ],
 )
 async def test_cost_is_read_from_the_text(cost: str, nano_usd: int | None) -> None:
-    """USD becomes whole nano-USD, rounded up, without a float between; the absurd becomes None."""
+    """A number, a text or Perplexity's object becomes whole nano-USD, rounded up, without a float between.
+
+    The absurd becomes None.
+    """
     text = json.dumps(completion()).replace("0.012015", cost)
     completed = await read(text.encode())
     assert completed.provider_cost_nano_usd == nano_usd
@@ -80,16 +93,17 @@ async def test_every_count_is_read() -> None:
         {"prompt_tokens": 12, "completion_tokens": -3, "cost": 0.01},
         {"prompt_tokens": 10**9 + 1, "completion_tokens": 3, "cost": 0.01},
         {"prompt_tokens": 12, "completion_tokens": 10**30, "cost": 0.01},
-        {"prompt_tokens": 12.5, "completion_tokens": 3, "cost": 0.01},
-        {"prompt_tokens": "12", "completion_tokens": 3, "cost": 0.01},
+        {"prompt_tokens": "a dozen", "completion_tokens": 3, "cost": 0.01},
         {"prompt_tokens": True, "completion_tokens": 3, "cost": 0.01},
-        {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 13}},
         {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": -1}},
-        {"prompt_tokens": 12, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 4}},
+        {"prompt_tokens": 12, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": -1}},
+        {"total_tokens": 15, "cost": 0.01},
+        {"prompt_tokens": 16, "total_tokens": 15, "cost": 0.01},
+        {"input_tokens": 10**9, "output_tokens": 3, "cache_read_input_tokens": 1, "cost": 0.01},
     ],
 )
 async def test_usage_that_cannot_be_true_is_none(usage: Any) -> None:
-    """Missing, zero, negative, enormous, of another type, a part above its total: the cost alone is left."""
+    """Missing, zero, negative, enormous, of another type: the cost alone is left."""
     completed = await read_usage(usage)
     assert completed.text == "Hello."
     assert completed.usage is None

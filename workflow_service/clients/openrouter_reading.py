@@ -2,48 +2,43 @@
 
 The facts are from OpenRouter's reference ("Errors and Debugging", "Usage Accounting", "Get a generation"):
 
-- An error has the shape {"error": {"code", "message", "metadata"}}.
 - After a model has begun, an error comes inside a 200, at the top or in a choice.
 - A 402 says if calls in flight hold the credit, and then has a Retry-After.
+
+Other servers of the same API are understood, too: their errors by `reported_errors`, their counts and costs
+by `reported_usage`.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Never
 
 from workflow_service.clients.openrouter_types import (
     NOT_CHARGED,
-    PROVIDER_COST_MAX_NANO_USD,
-    TOKENS_MAX,
     Charge,
     ChargeKind,
     Completion,
     GenerationRecord,
     ModelCallFailed,
-    TokenUsage,
 )
 from workflow_service.clients.provider_text import Confidential
+from workflow_service.clients.reported_errors import ProviderError, error_class, error_in, refusal_in
+from workflow_service.clients.reported_usage import (
+    read_cost,
+    read_record_cost,
+    read_record_usage,
+    read_usage,
+)
 from workflow_service.domain.error_class import ErrorClass
 
-_NANO: Final = Decimal("1e-9")
-
-_CLASS_BY_CODE: Final[Mapping[int, ErrorClass]] = {
-    401: ErrorClass.PROVIDER_UNAUTHORIZED,
-    402: ErrorClass.INSUFFICIENT_CREDITS,
-    403: ErrorClass.FORBIDDEN,
-    408: ErrorClass.TIMEOUT,
-    422: ErrorClass.UNPROCESSABLE,
-    429: ErrorClass.RATE_LIMITED,
-    504: ErrorClass.TIMEOUT,
-    524: ErrorClass.TIMEOUT,
-}
 # OpenRouter sends these only before a model has begun. The other 5xx may come later.
 _REFUSED_WITH_5XX: Final = frozenset({503, 529})
+_CUT_OFF: Final = frozenset({"length", "max_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +56,32 @@ class HttpAnswer:
 
 def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: Confidential) -> Completion:
     """The completion in `answer`. Raises ModelCallFailed if there is none."""
-    document = _json_object(answer.body)
+    parsed = _json(answer.body)
     if not 200 <= answer.status < 300:
-        _raise_refusal(answer, document, confidential)
+        _raise_refusal(answer, parsed, confidential)
+    document = _object(parsed)
     if document is None:
         charge = Charge(ChargeKind.UNKNOWN, generation_id=answer.generation_id(confidential))
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer is not a JSON object", charge)
     charge = _charge(answer, document, confidential)
-    if error := _object(document.get("error")):
+    if (error := error_in(document)) is not None:
         _raise_error_inside(answer, error, charge, confidential)
     choices = document.get("choices")
     choice = _object(choices[0]) if isinstance(choices, list) and choices else None
     if choice is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer has no choices", charge)
-    if error := _object(choice.get("error")):
+    if (error := error_in(choice)) is not None:
         _raise_error_inside(answer, error, charge, confidential)
     finish_reason = confidential.name(choice.get("finish_reason"))
     if finish_reason == "error":
         raise _failed(answer, ErrorClass.PROVIDER_ERROR, "the model stopped with an error", charge)
-    message = _object(choice.get("message"))
-    content = message.get("content") if message is not None else 0
-    if not isinstance(content, str | None):
+    written = _written(choice)
+    if written is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the choice has no message with text", charge)
-    text = confidential.answer(content or "")
+    if not written and finish_reason is not None and finish_reason.lower() in _CUT_OFF:
+        message = "the model used up its output tokens before it wrote any text"
+        raise _failed(answer, ErrorClass.OUTPUT_LIMIT_REACHED, message, charge)
+    text = confidential.answer(written or _reasoned(choice))
     usage = charge.usage
     if usage is not None and text and usage.output_tokens == 0:
         usage = None  # there is text, so a count of 0 is wrong
@@ -101,27 +99,20 @@ def read_generation(
     answer: HttpAnswer, *, generation_id: str, confidential: Confidential
 ) -> GenerationRecord | None:
     """The record in `answer`; None if the provider has none. Raises ModelCallFailed for any other answer."""
-    document = _json_object(answer.body)
+    document = _json(answer.body)
     if answer.status == 404:
         return None
     if not 200 <= answer.status < 300:
         _raise_refusal(answer, document, confidential)
-    data = _object(document.get("data")) if document is not None else None
+    data = _object(document.get("data")) if isinstance(document, dict) else None
     if data is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the record is not a JSON object", NOT_CHARGED)
-    # The provider bills the native counts. The others are from a common tokenizer.
-    usage = _usage(
-        input_tokens=data.get("native_tokens_prompt", data.get("tokens_prompt")),
-        output_tokens=data.get("native_tokens_completion", data.get("tokens_completion")),
-        cached_input_tokens=data.get("native_tokens_cached"),
-        cache_write_tokens=None,
-        reasoning_tokens=data.get("native_tokens_reasoning"),
-    )
+    cost_nano_usd = read_record_cost(data)
     return GenerationRecord(
         generation_id=generation_id,
         served_model=confidential.name(data.get("model")),
-        usage=usage,
-        provider_cost_nano_usd=_nano_usd(data.get("total_cost")),
+        usage=read_record_usage(data, cost_nano_usd),
+        provider_cost_nano_usd=cost_nano_usd,
     )
 
 
@@ -141,39 +132,38 @@ def retry_after_seconds(value: str | None, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-def _raise_refusal(answer: HttpAnswer, document: dict[str, Any] | None, confidential: Confidential) -> Never:
+def _raise_refusal(answer: HttpAnswer, document: object, confidential: Confidential) -> Never:
     """For a status that is no success. That includes redirects, which are never followed."""
-    error = _object(document.get("error")) if document is not None else None
+    error = refusal_in(document)
     status = answer.status
     refused = status in _REFUSED_WITH_5XX and error is not None if status >= 500 else status != 408
-    charge = NOT_CHARGED if refused else _charge(answer, document or {}, confidential)
+    charge = NOT_CHARGED if refused else _charge(answer, _object(document) or {}, confidential)
     text = _provider_text(error, confidential)
+    kind = error_class(status, error)
     raise _failed(
         answer,
-        _error_class(status, error),
+        kind,
         f"the provider answered {status}{text}",
         charge,
-        retry_after=_retry_after(answer, status, error),
+        retry_after=_retry_after(answer, kind, error),
     )
 
 
 def _raise_error_inside(
-    answer: HttpAnswer, error: dict[str, Any], charge: Charge, confidential: Confidential
+    answer: HttpAnswer, error: ProviderError, charge: Charge, confidential: Confidential
 ) -> Never:
     """For an error inside a 200.
 
     A model may have begun, so a missing usage does not mean that nothing was charged.
     """
-    code = error.get("code")
-    if not isinstance(code, int) or not 400 <= code <= 599:
-        code = 500
     text = _provider_text(error, confidential)
+    kind = error_class(answer.status, error)
     raise _failed(
         answer,
-        _error_class(code, error),
+        kind,
         f"the provider answered {answer.status} with an error inside{text}",
         charge,
-        retry_after=_retry_after(answer, code, error),
+        retry_after=_retry_after(answer, kind, error),
     )
 
 
@@ -190,24 +180,12 @@ def _failed(
     )
 
 
-def _error_class(code: int, error: dict[str, Any] | None) -> ErrorClass:
-    message = _message(error)
-    if code == 400 and re.search(r"\bnot a valid model\b", message, re.IGNORECASE):
-        return ErrorClass.UNKNOWN_MODEL  # "openai/gpt-0 is not a valid model ID"
-    if code == 404 and error is not None:
-        # "No endpoints found for …": also if nobody serves it at the price allowed.
-        return ErrorClass.UNKNOWN_MODEL
-    if code in _CLASS_BY_CODE:
-        return _CLASS_BY_CODE[code]
-    return ErrorClass.PROVIDER_ERROR if code >= 500 else ErrorClass.INVALID_REQUEST
-
-
-def _retry_after(answer: HttpAnswer, code: int, error: dict[str, Any] | None) -> float | None:
-    metadata = (_object(error.get("metadata")) if error is not None else None) or {}
-    if code == 402 and not (
+def _retry_after(answer: HttpAnswer, kind: ErrorClass, error: ProviderError | None) -> float | None:
+    metadata = error.metadata if error is not None else {}
+    if kind is ErrorClass.INSUFFICIENT_CREDITS and not (
         metadata.get("reason") == "in_flight_budget_exhausted"
         or metadata.get("limit_source") == "openrouter_in_flight_budget"
-        or "in-flight requests" in _message(error)
+        or (error is not None and "in-flight requests" in error.message)
     ):
         return None
     asked = retry_after_seconds(answer.headers.get("retry-after"), answer.received_time)
@@ -221,64 +199,52 @@ def _retry_after(answer: HttpAnswer, code: int, error: dict[str, Any] | None) ->
 def _charge(answer: HttpAnswer, document: dict[str, Any], confidential: Confidential) -> Charge:
     """The charge that the body reports; UNKNOWN if its token counts are missing or cannot be true."""
     reported = _object(document.get("usage")) or {}
-    prompt_details = _object(reported.get("prompt_tokens_details")) or {}
-    completion_details = _object(reported.get("completion_tokens_details")) or {}
-    charge = Charge(
-        ChargeKind.UNKNOWN,
-        provider_cost_nano_usd=_nano_usd(reported.get("cost")),
+    cost_nano_usd = read_cost(reported)
+    usage = read_usage(reported, cost_nano_usd)
+    return Charge(
+        ChargeKind.UNKNOWN if usage is None else ChargeKind.USED,
+        usage=usage,
+        provider_cost_nano_usd=cost_nano_usd,
         served_model=confidential.name(document.get("model")),
         generation_id=confidential.name(document.get("id")) or answer.generation_id(confidential),
     )
-    usage = _usage(
-        input_tokens=reported.get("prompt_tokens"),
-        output_tokens=reported.get("completion_tokens"),
-        cached_input_tokens=prompt_details.get("cached_tokens"),
-        cache_write_tokens=prompt_details.get("cache_write_tokens"),
-        reasoning_tokens=completion_details.get("reasoning_tokens"),
-    )
-    return charge if usage is None else replace(charge, kind=ChargeKind.USED, usage=usage)
 
 
-def _usage(
-    *,
-    input_tokens: object,
-    output_tokens: object,
-    cached_input_tokens: object,
-    cache_write_tokens: object,
-    reasoning_tokens: object,
-) -> TokenUsage | None:
-    """None if a count cannot be true, such as a prompt of 0 tokens. A missing part counts as 0."""
-    parts = [
-        0 if part is None else part for part in (cached_input_tokens, cache_write_tokens, reasoning_tokens)
-    ]
-    counts = [
-        count
-        for count in (input_tokens, output_tokens, *parts)
-        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= TOKENS_MAX
-    ]
-    if len(counts) != 5:
-        return None
-    total_input, total_output, cached, cache_write, reasoning = counts
-    if total_input == 0 or cached + cache_write > total_input or reasoning > total_output:
-        return None
-    return TokenUsage(total_input, total_output, cached, cache_write, reasoning)
+def _written(choice: dict[str, Any]) -> str | None:
+    """The answer's text, "" where the model wrote none; None where the choice has no message."""
+    message = _object(choice.get("message"))
+    if message is None:
+        text = choice.get("text")  # of the older completions API
+        return text if isinstance(text, str) else None
+    content = message.get("content")
+    if not isinstance(content, list):
+        content = [content]
+    return "".join(_text_part(part) for part in content)
 
 
-def _nano_usd(value: object) -> int | None:
-    """USD, parsed without a float, as nano-USD rounded up. None if the amount cannot be true."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None
-    usd = Decimal(value)
-    if not 0 <= usd <= Decimal(PROVIDER_COST_MAX_NANO_USD) * _NANO:
-        return None
-    return int(usd.quantize(_NANO, rounding=ROUND_CEILING).scaleb(9))
+def _text_part(part: object) -> str:
+    """A text, or {"type": "text", "text": …}; "" for thoughts, images, tool calls and other parts."""
+    if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"):
+        part = part.get("text")
+    return part if isinstance(part, str) else ""
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def _reasoned(choice: dict[str, Any]) -> str:
+    """Some servers take the whole answer for reasoning and leave `content` empty."""
+    message = _object(choice.get("message")) or {}
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(text := message.get(name), str) and text:
+            return text
+    return ""
+
+
+def _json(body: bytes) -> object:
+    """None if `body` is not JSON."""
     try:
-        return _object(json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant))
+        value: object = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, ArithmeticError, RecursionError):  # includes bad UTF-8, and numbers that are too long
         return None
+    return value
 
 
 def _refuse_constant(name: str) -> Never:
@@ -289,16 +255,11 @@ def _object(value: object) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _message(error: dict[str, Any] | None) -> str:
-    message = error.get("message") if error is not None else None
-    return message if isinstance(message, str) else ""
-
-
-def _provider_text(error: dict[str, Any] | None, confidential: Confidential) -> str:
+def _provider_text(error: ProviderError | None, confidential: Confidential) -> str:
     """The provider's message, to append to our own text; "" if it must not be shown.
 
     The error's metadata is never shown: it can contain the flagged part of the prompt, or another service's
     answer.
     """
-    text = confidential.message(_message(error))
+    text = confidential.message(error.message) if error is not None else ""
     return f": {text}" if text else ""

@@ -9,6 +9,8 @@ from workflow_service.domain.error_class import ErrorClass
 
 TOKENS_MAX: Final = 10**9
 """A larger token count is an error of the provider. It is the governor's bound, too."""
+UNITS_MAX: Final = 10**6
+"""The same for units that are not tokens: searches, executions."""
 PROVIDER_COST_MAX_NANO_USD: Final = 10**13
 """10,000 USD. A larger cost of one call is an error of the provider."""
 
@@ -37,7 +39,10 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Plausible counts: none is negative or above TOKENS_MAX, and no part is above its total."""
+    """Plausible counts: none is negative or above TOKENS_MAX, and no part is above its total.
+
+    All are 0 if the provider says that it billed nothing.
+    """
 
     input_tokens: int
     """All input tokens, including cached and cache-write ones."""
@@ -46,6 +51,10 @@ class TokenUsage:
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """Part of `cache_write_tokens`: those that are kept for an hour, and cost more."""
+    other_units: Mapping[str, int] = field(default_factory=dict)
+    """What else is billed, by genai-prices' usage keys: `web_searches`, `input_audio_tokens`. None is 0."""
 
 
 @dataclass(frozen=True, slots=True)
