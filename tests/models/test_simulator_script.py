@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.models.http_server import REQUEST, calling, failure
-from workflow_service.clients.openrouter import ChargeKind, ModelCallFailed
+from workflow_service.clients.openrouter import ChargeKind, ModelCallFailed, TokenUsage
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.simulator import Behaviour, BehaviourKind, Simulator
 
@@ -60,6 +60,19 @@ STEP = {"type": "json_schema", "json_schema": {"name": "icp", "schema": {"type":
         (Behaviour(kind=BehaviourKind.TRUNCATED), ErrorClass.MALFORMED_RESPONSE, UNKNOWN, True),
         (Behaviour(kind=BehaviourKind.HTML), ErrorClass.MALFORMED_RESPONSE, UNKNOWN, True),
         (Behaviour(kind=BehaviourKind.NO_CHOICES), ErrorClass.MALFORMED_RESPONSE, USED, True),
+        (Behaviour(kind=BehaviourKind.OUTPUT_LIMIT), ErrorClass.OUTPUT_LIMIT_REACHED, USED, True),
+        (
+            Behaviour(kind=BehaviourKind.STATUS, status=404, error="model 'x' not found"),
+            ErrorClass.UNKNOWN_MODEL,
+            NOT_CHARGED,
+            False,
+        ),
+        (
+            Behaviour(kind=BehaviourKind.ERROR_IN_CHOICE, error={"code": "rate_limit_exceeded"}),
+            ErrorClass.RATE_LIMITED,
+            UNKNOWN,
+            True,
+        ),
     ],
     ids=lambda value: str(value.kind) if isinstance(value, Behaviour) else "",
 )
@@ -100,6 +113,35 @@ async def test_good_answers_that_lie() -> None:
     assert other.provider_cost_nano_usd < 12_000_000  # as the model that served, without sonar's fee
     assert dear.provider_cost_nano_usd == 500_000_000
     assert not prose.text.startswith("{")
+
+
+async def test_good_answers_in_other_forms() -> None:
+    """Parts, reasoning, other names for the counts, nothing at all, by the control interface."""
+    usage = {"input_tokens": 4, "output_tokens": 5, "cache_read_input_tokens": 6}
+    script = [
+        {"kind": "content_parts"},
+        {"kind": "reasoning_content"},
+        {"kind": "bare_usage", "usage": usage},
+        {"kind": "nothing"},
+        {"kind": "missing_usage", "record": {"native_tokens_prompt": 7, "total_cost": "0.5"}},
+        {"kind": "missing_usage", "has_record": False},
+    ]
+    request = replace(REQUEST, response_format=STEP)
+    async with Simulator() as simulator, calling(simulator.base_url) as client:
+        whole = await client.complete(request)
+        async with httpx.AsyncClient() as http:
+            await http.post(f"{simulator.control_url}/script", json={"behaviours": script})
+        parts, reasoned, bare, nothing, recorded, unrecorded = [
+            await client.complete(request) for _ in range(6)
+        ]
+        assert parts.text == reasoned.text == bare.text == whole.text != ""
+        assert bare.usage == TokenUsage(10, 5, 6)
+        assert (nothing.text, nothing.usage, nothing.provider_cost_nano_usd) == ("", TokenUsage(0, 0), 0)
+        record = await client.generation(str(recorded.generation_id))
+        assert record is not None
+        assert record.usage is not None
+        assert (record.usage.input_tokens, record.provider_cost_nano_usd) == (7, 500_000_000)
+        assert await client.generation(str(unrecorded.generation_id)) is None
 
 
 async def test_the_script_is_kept_in_order_and_to_its_calls() -> None:

@@ -8,7 +8,7 @@ were received, without their prompts).
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any, Final
 from uuid import uuid4
@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from workflow_service.simulator.behaviours import Behaviour, BehaviourKind, Script
 from workflow_service.simulator.content import answer
+from workflow_service.simulator.documents import Call, completion, error_of, generation_record, reshape
 from workflow_service.simulator.prices import ModelPrice, token_count
 
 _RECORDS_MAX: Final = 10_000
@@ -92,23 +93,6 @@ class _ScriptRequest(BaseModel):
     behaviours: list[Behaviour]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call that was received, and its outcome. `billed_nano_usd` is what the provider charges."""
-
-    model: str
-    step: str | None
-    max_tokens: int
-    behaviour: str | None
-    status: int
-    """0 if the connection was cut before a status was sent, or hangs."""
-    generation_id: str | None = None
-    served_model: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-    billed_nano_usd: int = 0
-
-
 class SimulatorApi:
     def __init__(self, prices: Mapping[str, ModelPrice]) -> None:
         self.script = Script()
@@ -177,7 +161,9 @@ class SimulatorApi:
         text = answer(chat.step, chat.messages[-1].content, chat.answer_schema)
         if kind is BehaviourKind.UNPARSABLE:
             text = "Certainly! Here is what you asked for, as a table rather than as JSON."
-        finish_reason = "stop"
+        if kind is BehaviourKind.NOTHING:
+            text = ""
+        finish_reason = "length" if kind is BehaviourKind.OUTPUT_LIMIT else "stop"
         if token_count(text) > chat.max_tokens:
             text = text.encode()[: 4 * chat.max_tokens].decode(errors="ignore")
             finish_reason = "length"
@@ -189,15 +175,17 @@ class SimulatorApi:
             call,
             generation_id=f"gen-{uuid4().hex}",
             served_model=served_model,
-            input_tokens=chat.input_tokens,
-            output_tokens=token_count(text),
+            input_tokens=0 if kind is BehaviourKind.NOTHING else chat.input_tokens,
+            output_tokens=chat.max_tokens if kind is BehaviourKind.OUTPUT_LIMIT else token_count(text),
         )
         billed = price.cost_nano_usd(input_tokens=call.input_tokens, output_tokens=call.output_tokens)
         if behaviour is not None and kind is BehaviourKind.COST:
             billed = int(behaviour.cost_usd * 10**9)
+        if kind is BehaviourKind.NOTHING:
+            billed = 0
         call = replace(call, billed_nano_usd=billed)
-        document = _completion(call, text, finish_reason)
-        self._record(call)
+        document = completion(call, text, finish_reason)
+        self._record(call, behaviour)
         return await self._deliver(request, behaviour, call, document)
 
     async def _deliver(
@@ -216,7 +204,7 @@ class SimulatorApi:
             request.state.transport.abort()
             return Response()
         self._note(call)
-        error = {"code": behaviour.status, "message": behaviour.message}
+        reshape(document, behaviour)
         whole = json.dumps(document)
         match kind:
             case BehaviourKind.SLOW:
@@ -230,22 +218,8 @@ class SimulatorApi:
                 return Response(whole[: len(whole) // 2], 200, headers, "application/json")
             case BehaviourKind.HTML:
                 return HTMLResponse("<!doctype html><title>Just a moment...</title>", headers=headers)
-            case BehaviourKind.ERROR_INSIDE:
-                usage = {"usage": document["usage"]} if behaviour.with_usage else {}
-                document = {"id": call.generation_id, "model": call.served_model, "error": error, **usage}
-            case BehaviourKind.ERROR_IN_CHOICE:
-                document["choices"][0] |= {"error": error, "finish_reason": "error"}
-                if not behaviour.with_usage:
-                    del document["usage"]
-            case BehaviourKind.NO_CHOICES:
-                document["choices"] = []
-            case BehaviourKind.MISSING_USAGE:
-                del document["usage"]
-            case BehaviourKind.USAGE:
-                document["usage"] |= behaviour.usage
-            case _:  # the other kinds were applied to the answer before
-                pass
-        return JSONResponse(document, headers=headers)
+            case _:
+                return JSONResponse(document, headers=headers)
 
     async def _drip(self, seconds: float, whole: str) -> AsyncIterator[bytes]:
         """White space, as OpenRouter sends to keep a connection alive, then the answer."""
@@ -269,20 +243,10 @@ class SimulatorApi:
         self.calls.append(call)
         del self.calls[:-_RECORDS_MAX]
 
-    def _record(self, call: Call) -> None:
-        self._records[call.generation_id or ""] = {
-            "id": call.generation_id,
-            "model": call.served_model,
-            "provider_name": "Simulator",
-            "total_cost": _usd(call.billed_nano_usd),
-            "tokens_prompt": call.input_tokens,
-            "tokens_completion": call.output_tokens,
-            "native_tokens_prompt": call.input_tokens,
-            "native_tokens_completion": call.output_tokens,
-            "native_tokens_reasoning": 0,
-            "native_tokens_cached": 0,
-            "streamed": False,
-        }
+    def _record(self, call: Call, behaviour: Behaviour | None) -> None:
+        if behaviour is not None and not behaviour.has_record:
+            return
+        self._records[call.generation_id or ""] = generation_record(call, behaviour)
         if len(self._records) > _RECORDS_MAX:
             del self._records[next(iter(self._records))]
 
@@ -332,7 +296,7 @@ def _scripted_refusal(chat: _ChatRequest, behaviour: Behaviour) -> Response | No
         case BehaviourKind.RATE_LIMITED:
             return _error(429, "Rate limit exceeded", retry_after)
         case BehaviourKind.STATUS:
-            return _error(behaviour.status, behaviour.message)
+            return JSONResponse({"error": error_of(behaviour)}, behaviour.status)
         case BehaviourKind.UNKNOWN_MODEL:
             return _error(400, f"{chat.model} is not a valid model ID")
         case BehaviourKind.OUT_OF_CREDITS:
@@ -348,39 +312,9 @@ def _scripted_refusal(chat: _ChatRequest, behaviour: Behaviour) -> Response | No
             return None
 
 
-def _completion(call: Call, text: str, finish_reason: str) -> dict[str, Any]:
-    return {
-        "id": call.generation_id,
-        "object": "chat.completion",
-        "provider": "Simulator",
-        "model": call.served_model,
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": finish_reason,
-                "native_finish_reason": finish_reason,
-                "message": {"role": "assistant", "content": text},
-            }
-        ],
-        "usage": {
-            "prompt_tokens": call.input_tokens,
-            "completion_tokens": call.output_tokens,
-            "total_tokens": call.input_tokens + call.output_tokens,
-            "cost": _usd(call.billed_nano_usd),
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0},
-        },
-    }
-
-
 async def _half(request: Request, whole: str) -> AsyncIterator[bytes]:
     yield whole.encode()[: len(whole) // 2]
     request.state.transport.close()
-
-
-def _usd(nano_usd: int) -> float:
-    """For JSON: the shortest text of this float is the exact amount, as long as it has at most 15 digits."""
-    return float(Decimal(nano_usd).scaleb(-9))
 
 
 def _unauthorized(request: Request) -> Response | None:

@@ -46,6 +46,16 @@ class BehaviourKind(StrEnum):
     """A good answer without usage."""
     USAGE = "usage"
     """A good answer. `usage` replaces fields of its usage."""
+    BARE_USAGE = "bare_usage"
+    """A good answer whose usage is `usage` and nothing else, as other providers name and count it."""
+    CONTENT_PARTS = "content_parts"
+    """A good answer whose content is a list of parts."""
+    REASONING_CONTENT = "reasoning_content"
+    """A good answer whose text is in `reasoning_content`, with no content."""
+    OUTPUT_LIMIT = "output_limit"
+    """No text: all the output tokens that were allowed went into reasoning, and are billed."""
+    NOTHING = "nothing"
+    """No text, no tokens, and nothing billed."""
     OTHER_MODEL = "other_model"
     """A good answer by `served_model`, billed at the asked model's price if its own is not known."""
     COST = "cost"
@@ -68,13 +78,20 @@ class Behaviour(BaseModel):
     """Only calls of this step, in lower case, as in `response_format`."""
     status: Annotated[int, Field(ge=400, le=599)] = 502
     message: str = "Provider returned error"
+    error: Any = None
+    """The error as another server words it, in place of {"code", "message"}: for the kinds with a status."""
     retry_after: str = "1"
     """The header's value: seconds, or an HTTP-date."""
     seconds: Annotated[float, Field(gt=0)] = 3600.0
     served_model: str = "openai/gpt-4o-mini"
     cost_usd: Annotated[Decimal, Field(allow_inf_nan=False)] = Decimal(1)
     usage: dict[str, Any] = {}
+    """In place of the usage's own fields: of a good answer, and of an error with usage."""
     with_usage: bool = False
+    record: dict[str, Any] = {}
+    """What /generation says of the call in place of its own fields."""
+    has_record: bool = True
+    """False: /generation answers 404."""
 
     def fits(self, *, model: str, step: str | None) -> bool:
         return (self.model is None or self.model == model) and (self.step is None or self.step == step)

@@ -10,8 +10,9 @@ from typing import Any, Final, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from workflow_service.simulator.api import Call, SimulatorApi
+from workflow_service.simulator.api import SimulatorApi
 from workflow_service.simulator.behaviours import Behaviour
+from workflow_service.simulator.documents import Call
 from workflow_service.simulator.prices import PRICES, ModelPrice
 
 # Longer than clients keep idle connections. The client closes first, so no call meets a closing socket.
