@@ -159,12 +159,13 @@ class CallEnder:
             except Refusal as refusal:
                 # The governor refused the figures, or another settlement came first. The call has to be
                 # charged once. An unknown outcome is accepted for a live hold, and returns the entry of a
-                # settled one.
+                # settled one. The provider's cost is known even so.
                 _log.warning("settlement_refused", request_id=str(row.request_id), reason=refusal.reason)
                 return await self._governor.settle(
                     organization_id=row.organization_id,
                     authorization_id=row.authorization_id,
                     usage=None,
+                    provider_cost_nano_usd=response.provider_cost_nano_usd,
                     timeout_seconds=_SETTLE_SECONDS,
                 )
         except Refusal as refusal:
