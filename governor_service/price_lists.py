@@ -1,15 +1,15 @@
-"""Price lists, and the price book of GOVERNOR_DATABASE_URL brought up to them.
+"""Makes price lists, and updates the price book of GOVERNOR_DATABASE_URL from them.
 
     python -m governor_service.price_lists import genai-prices
     python -m governor_service.price_lists import openrouter [--file models.json | --url URL]
 
-show what a seller's present prices would change in the price book, and write that after a yes (or --yes): new
-versions, from now on, for the models whose prices differ, all or none. --json shows it to programs, and asks
-nothing.
+show how a seller's present prices differ from the price book. After a yes (or with --yes) they add a version
+for each model whose price differs, in force from now on: all or none. --json prints the differences as JSON
+and does not ask.
 
     python -m governor_service.price_lists shipped > governor_service/listings/shipped.json
 
-makes the list that an empty price book begins with anew, from the installed `genai-prices`.
+makes the list that fills an empty price book, from the installed `genai-prices`.
 """
 
 import asyncio
@@ -89,17 +89,17 @@ def _parser() -> CommandLine:
         formatter_class=RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    shipped = commands.add_parser("shipped", help="print the shipped price list, made anew")
+    shipped = commands.add_parser("shipped", help="make the shipped price list and print it")
     shipped.add_argument(
         "--as-of",
         type=date.fromisoformat,
         default=datetime.now(UTC).date(),
         help="the day whose prices count (YYYY-MM-DD, default: today)",
     )
-    importing = commands.add_parser("import", help="bring the price book up to a seller's prices")
+    importing = commands.add_parser("import", help="update the price book from a seller's prices")
     importing.add_argument("seller", choices=["genai-prices", "openrouter"])
     source = importing.add_mutually_exclusive_group()
-    source.add_argument("--file", type=Path, help="openrouter: an answer of GET /models that was saved")
+    source.add_argument("--file", type=Path, help="openrouter: a saved answer of GET /models")
     source.add_argument("--url", help="openrouter: where to get it (default: $OPENROUTER_BASE_URL/models)")
     importing.add_argument("--yes", action="store_true", help="write without asking")
     importing.add_argument("--json", action="store_true", help="show the differences as JSON")
@@ -142,7 +142,7 @@ async def _import(arguments: Namespace) -> None:
 async def _listings(arguments: Namespace, settings: PriceListSettings) -> list[Listing]:
     if arguments.seller == "genai-prices":
         if arguments.file or arguments.url:
-            raise ValueError("--file and --url are for openrouter: genai-prices is read as it is installed")
+            raise ValueError("--file and --url are for openrouter: genai-prices is an installed package")
         return genai_prices_listings.listings(datetime.now(UTC).date())
     if arguments.file:
         return openrouter_listings.listings(
@@ -163,14 +163,14 @@ def _user() -> str:
 
 
 def _confirmed() -> bool:
-    """Nobody there to ask is no."""
+    """Without a terminal the answer is no."""
     return sys.stdin.isatty() and input("Write these versions? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _show(differences: PriceDifferences) -> None:
     console = Console()
     if not console.is_terminal:
-        console.width = 160  # a table that is piped is not folded to the 80 columns of nobody's screen
+        console.width = 160  # in a pipe or file the table is not wrapped at 80 columns
     if differences.changes:
         table = Table("model", *_COLUMNS.values(), title="USD per million tokens, and per request")
         for change in differences.changes:
@@ -180,13 +180,13 @@ def _show(differences: PriceDifferences) -> None:
     new = sum(change.before is None for change in differences.changes)
     console.print(
         f"{new} new, {len(differences.changes) - new} changed, {len(differences.unchanged)} unchanged; "
-        f"{len(differences.not_listed)} in the price book alone, which keep their price"
+        f"{len(differences.not_listed)} not listed, which keep their price"
     )
 
 
 def _cells(change: PriceChange) -> Iterator[str]:
-    """A component that differs with both figures: red where it gets dearer, yellow where it gets cheaper,
-    since then holds get smaller."""
+    """A changed component shows both prices: red if it rises, yellow if it falls, since holds then get
+    smaller."""
     after = dict(change.after.components())
     before = dict(change.before.components()) if change.before else after
     for name in _COLUMNS:

@@ -1,4 +1,4 @@
-"""What the governor's requests may hold at most. The protos say so, too, and a test compares."""
+"""Bounds on the size of the governor's requests. The protos state them too, and a test compares the two."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from service_chassis.rpc.paging import Paging
 
 
 class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
-    """What may be spent, and by whom."""
+    """Limits, tiers and freezes."""
 
     def __init__(self, database: Database, *, denies_unknown: bool) -> None:
         self._database = database

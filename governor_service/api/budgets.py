@@ -14,7 +14,7 @@ from service_chassis.rpc.fields import Fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitToSet:
-    """A budget and its new limit; None: none of its own."""
+    """A budget and its new limit. None removes the limit that was set for it."""
 
     organization_id: UUID
     name: BudgetName
@@ -23,7 +23,7 @@ class LimitToSet:
 
     @property
     def content_hash(self) -> bytes:
-        """Tells a replay of `request_id` from its reuse."""
+        """Distinguishes a replay of `request_id` from its reuse."""
         return content_hash(budget=self.name.key, limit_nano_usd=self.limit_nano_usd)
 
 
@@ -47,7 +47,7 @@ def limit_to_set(request: budget_service_pb2.SetBudgetRequest) -> LimitToSet:
 def budget_name(
     fields: Fields, request: budget_service_pb2.GetBudgetRequest | budget_service_pb2.SetBudgetRequest
 ) -> BudgetName:
-    """Which budget. Where the period is unset, it is the scope's first."""
+    """The budget that the request names. Without a period, the scope's first period counts."""
     scope = budget_scope(fields, request.scope) or BudgetScope.ORGANIZATION
     if not request.scope:
         fields.invalid("scope", "is required")
@@ -56,20 +56,20 @@ def budget_name(
         "period", request.period, budget_pb2.BudgetPeriod, "BUDGET_PERIOD_", BudgetPeriod
     )
     time = fields.timestamp("period_start", request, "period_start")
-    # What the others may be depends on the scope.
+    # Which values the other fields may have depends on the scope.
     if not fields.is_bad("scope"):
         match scope:
             case BudgetScope.ORGANIZATION:
                 if subject:
-                    fields.invalid("subject", "is empty for an organization's budget")
+                    fields.invalid("subject", "must be empty for an organization's budget")
             case BudgetScope.WORKFLOW:
                 subject = str(fields.required_uuid("subject", subject))
             case BudgetScope.LABEL:
                 parse.label(fields, "subject", subject)
         if period is not None and period not in PERIODS[scope]:
-            fields.invalid("period", f"is {' or '.join(PERIODS[scope])} for a budget of this scope")
+            fields.invalid("period", f"must be {' or '.join(PERIODS[scope])} for a budget of this scope")
         elif time is not None and not (period or PERIODS[scope][0]).begins_anew:
-            fields.invalid("period_start", "is unset for a lifetime")
+            fields.invalid("period_start", "must be unset for a lifetime")
     period = period or PERIODS[scope][0]
     return BudgetName(
         scope=scope, subject=subject, period=period, start=period.start_of(time) if time else None
@@ -77,5 +77,5 @@ def budget_name(
 
 
 def budget_scope(fields: Fields, value: budget_pb2.BudgetScope.ValueType) -> BudgetScope | None:
-    """None: unset."""
+    """None if it is unset."""
     return fields.optional_enum("scope", value, budget_pb2.BudgetScope, "BUDGET_SCOPE_", BudgetScope)

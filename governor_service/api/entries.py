@@ -10,7 +10,7 @@ from service_chassis.rpc.fields import Fields
 
 
 def entry_filter(fields: Fields, request: ledger_pb2.ListEntriesRequest) -> EntryFilter:
-    """Which entries to list."""
+    """The filter of ListEntries."""
     return EntryFilter(
         organization_id=fields.required_uuid("organization_id", request.organization_id),
         workflow_id=fields.optional_uuid("workflow_id", request.workflow_id),

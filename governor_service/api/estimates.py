@@ -12,14 +12,14 @@ _INT64_MAX = 2**63 - 1
 
 
 def usage_estimate(value: Estimate) -> pricing_service_pb2.EstimateCostResponse:
-    """Of a given usage: nothing was charged. No usage within its bounds comes near what an int64 takes."""
+    """The estimate for a given usage: nothing was charged. A usage within its bounds always fits an int64."""
     return pricing_service_pb2.EstimateCostResponse(cost_nano_usd=value.cost_nano_usd, models=_models(value))
 
 
 def month_estimate(value: Estimate) -> pricing_service_pb2.EstimateCostResponse:
-    """Of a past period. VALUE_TOO_LARGE where its usage comes to more than an int64 takes."""
+    """The estimate for a past month. Refuses with VALUE_TOO_LARGE a cost that does not fit an int64."""
     if value.cost_nano_usd > _INT64_MAX:
-        raise too_large("at_time", f"the usage comes to {value.cost_nano_usd} nano-USD at the prices of then")
+        raise too_large("at_time", f"the usage costs {value.cost_nano_usd} nano-USD at the prices of at_time")
     return pricing_service_pb2.EstimateCostResponse(
         cost_nano_usd=value.cost_nano_usd,
         charged_nano_usd=render.saturated(value.charged_nano_usd),

@@ -10,7 +10,7 @@ from service_chassis.rpc.fields import Fields
 
 
 def freeze_target(fields: Fields, request: budget_service_pb2.SetFreezeRequest) -> FreezeTarget:
-    """What to freeze, or to lift the freeze of."""
+    """What the request freezes or unfreezes."""
     match request.WhichOneof("target"):
         case "organization_id":
             return FreezeTarget(
@@ -20,14 +20,14 @@ def freeze_target(fields: Fields, request: budget_service_pb2.SetFreezeRequest) 
             return FreezeTarget(model=parse.model(fields, "model", request.model))
         case "everything":
             if not request.everything:
-                fields.invalid("everything", "is true or unset")
+                fields.invalid("everything", "must be true or unset")
         case _:
             fields.invalid("target", "organization_id, model or everything is required")
     return FreezeTarget()
 
 
 def freeze_content_hash(target: FreezeTarget, *, frozen: bool, reason: str) -> bytes:
-    """Tells a replay of a `request_id` from its reuse. `allow_unpriced` changes nothing of what is frozen."""
+    """Distinguishes a replay of a `request_id` from its reuse. `allow_unpriced` does not count."""
     return content_hash(
         organization_id=target.organization_id, model=target.model, frozen=frozen, reason=reason
     )

@@ -22,12 +22,12 @@ from service_chassis.rpc.paging import Paging
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# Until callers authenticate, nobody knows who they are.
+# The author of everything, until callers authenticate.
 ANONYMOUS = "anonymous"
 
 
 class GovernorServicer(governor_grpc.GovernorServiceServicer):
-    """Around each model call."""
+    """What a caller does before and after each model call."""
 
     def __init__(self, holds: HoldStore, database: Database) -> None:
         self._holds = holds

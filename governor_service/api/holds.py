@@ -1,6 +1,6 @@
 """Requests about holds → domain.
 
-Each function checks all that a message alone can be checked for; one Refusal names each bad field.
+Each function makes every check that needs only the message. One Refusal names all bad fields.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def hold_request(request: governor_pb2.AuthorizeRequest) -> HoldRequest:
 
 
 def budget_check(request: governor_pb2.CheckBudgetRequest) -> PlannedCall:
-    """The call of a hold that is not placed. What else Authorize would refuse is refused here, too."""
+    """The call to check. Also refuses the other fields that Authorize would refuse."""
     with Fields() as fields:
         _hold_duration(fields, request)
         _on_expiry(fields, request)
@@ -105,7 +105,7 @@ def _on_expiry(
 
 
 def settle_request(request: governor_pb2.SettleRequest, *, author: str) -> SettleRequest:
-    """What a call used, or that nobody knows."""
+    """What a call used, or that its outcome is unknown."""
     with Fields() as fields:
         outcome = request.WhichOneof("outcome")
         if outcome is None:
@@ -141,7 +141,7 @@ def hold_target(
             request_id=request_id,
         )
     if not request.authorization_id:
-        fields.invalid("authorization_id", "is required, or request_id")
+        fields.invalid("authorization_id", "is required unless request_id is given")
     return HoldTarget(
         organization_id=organization_id,
         authorization_id=fields.required_uuid("authorization_id", request.authorization_id),
@@ -150,7 +150,7 @@ def hold_target(
 
 
 def extension(request: governor_pb2.ExtendRequest) -> Extension:
-    """A hold and its later end."""
+    """A hold and its new expire_time."""
     with Fields() as fields:
         return Extension(
             organization_id=fields.required_uuid("organization_id", request.organization_id),
@@ -162,7 +162,7 @@ def extension(request: governor_pb2.ExtendRequest) -> Extension:
 def authorization_filter(
     fields: Fields, request: governor_pb2.ListAuthorizationsRequest
 ) -> AuthorizationFilter:
-    """Which holds to list."""
+    """The filter of ListAuthorizations."""
     return AuthorizationFilter(
         organization_id=fields.required_uuid("organization_id", request.organization_id),
         state=fields.optional_enum(

@@ -61,7 +61,7 @@ class LedgerServicer(ledger_grpc.LedgerServiceServicer):
         with Fields() as fields:
             organization_id = fields.required_uuid("organization_id", request.organization_id)
             month = parse.month(fields, "period_start", request, "period_start")
-            # A position has its month, so that a list of "this month" stays in it.
+            # A page token contains its month: a list of "this month" stays in that month after it has ended.
             paging = Paging(fields, request, (date, int, UUID), scope=[organization_id, month])
         found = await read_reports.list_top_workflows(
             self._database,

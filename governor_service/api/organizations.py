@@ -22,7 +22,7 @@ from service_chassis.rpc.fields import Fields
 def organization_change(
     fields: Fields, request: budget_service_pb2.SetOrganizationRequest
 ) -> OrganizationChange:
-    """What the mask names; without a mask, what is set. What the mask leaves out is not looked at."""
+    """The fields that the mask names; without a mask, those that are set. Other fields are not checked."""
     sent = request.organization
     named = _fields_to_set(fields, request)
     tier = workflow_limit = monthly_quota = None
@@ -52,12 +52,12 @@ def _fields_to_set(
     if "*" in paths:
         return settable
     if not set(paths) <= set(settable):
-        fields.invalid("update_mask", f"names {', '.join(settable)} or *, and nothing else")
+        fields.invalid("update_mask", f"may name only {', '.join(settable)} or *")
     return [field for field in settable if field in paths]
 
 
 def tier_terms(fields: Fields, sent: budget_service_pb2.Tier) -> TierTerms:
-    """All of a tier."""
+    """A whole tier."""
     threshold = None
     if sent.HasField("downgrade_threshold_percent"):
         threshold = fields.integer(
@@ -79,7 +79,7 @@ def tier_terms(fields: Fields, sent: budget_service_pb2.Tier) -> TierTerms:
 
 
 def _allowed_models(fields: Fields, sent: Sequence[str]) -> tuple[str, ...]:
-    """Canonical and distinct."""
+    """Canonical ids, each once."""
     return tuple(
         dict.fromkeys(
             [parse.model(fields, f"tier.allowed_models[{place}]", model) for place, model in enumerate(sent)]

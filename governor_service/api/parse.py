@@ -1,6 +1,6 @@
-"""What several requests have: models, usage, months, labels, reasons.
+"""Fields that several requests have: models, usage, months, labels, reasons.
 
-Each function notes in `fields` what is wrong, by the field's path.
+Each function records a bad value in `fields`, under the field's path.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _canonical(path: str, value: str) -> str:
 
 
 def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[str, ...]:
-    """Canonical and distinct, in order of preference."""
+    """Canonical ids, each once, in order of preference."""
     if not values:
         fields.invalid(path, "needs at least one model")
     if len(values) > CANDIDATES_MAX:
@@ -73,7 +73,7 @@ def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[str, .
 
 
 def usage(fields: Fields, path: str, sent: entry_pb2.Usage) -> Usage:
-    """Parts never exceed their totals."""
+    """Counts within their bounds, and parts that do not exceed their totals."""
     input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens = [
         fields.integer(f"{path}.{name}", getattr(sent, name), minimum=0, maximum=TOKENS_MAX)
         for name in _TOKENS
@@ -86,7 +86,7 @@ def usage(fields: Fields, path: str, sent: entry_pb2.Usage) -> Usage:
     if reasoning_tokens > output_tokens:
         fields.invalid(f"{path}.reasoning_tokens", "is above output_tokens")
     if not fields.all_good:
-        return Usage(input_tokens=0, output_tokens=0)  # it takes no bad figures
+        return Usage(input_tokens=0, output_tokens=0)  # Usage refuses bad counts
     return Usage(
         input_tokens=input_tokens,
         cached_input_tokens=cached_input_tokens,
@@ -100,7 +100,7 @@ def usage(fields: Fields, path: str, sent: entry_pb2.Usage) -> Usage:
 def provider_cost(
     fields: Fields, request: governor_pb2.SettleRequest | governor_pb2.RecordUsageRequest
 ) -> int | None:
-    """What the provider says that it charged; None where it says nothing."""
+    """The cost that the provider reported, in nano-USD; None if it reported none."""
     if not request.HasField("provider_cost_nano_usd"):
         return None
     return fields.integer(
@@ -115,7 +115,7 @@ def month(fields: Fields, path: str, message: Message, field: str) -> date | Non
 
 
 def label(fields: Fields, path: str, value: str) -> tuple[str, str]:
-    """`key=value`, as the labels of a hold would have it."""
+    """The key and value of a `key=value` text, with the bounds of a hold's labels."""
     key, equals, text = value.partition("=")
     if not equals or not key:
         fields.invalid(path, "is not key=value")
@@ -137,7 +137,7 @@ def change_request(
     author: str,
     content_hash: bytes,
 ) -> ChangeRequest:
-    """Who asks for a change, and what tells whether it is asked for again."""
+    """The author of a change, with its `request_id` and the hash of its content."""
     return ChangeRequest(
         author=author,
         request_id=fields.optional_uuid("request_id", request.request_id),

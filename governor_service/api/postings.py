@@ -10,7 +10,7 @@ from service_chassis.rpc.fields import Fields
 
 
 def record_request(request: governor_pb2.RecordUsageRequest, *, author: str) -> RecordRequest:
-    """Usage that had no hold. Whether `occurred_time` is near enough, the database's clock decides."""
+    """Usage that had no hold. The database checks `occurred_time` against its clock."""
     with Fields() as fields:
         if not request.HasField("usage"):
             fields.invalid("usage", "is required")

@@ -14,7 +14,7 @@ from service_chassis.rpc.fields import Fields
 
 
 def listing(fields: Fields, request: pricing_service_pb2.CreatePriceRequest) -> Listing:
-    """A price to enter, of the canonical model."""
+    """The price to add to the price book, for the canonical model."""
 
     def component(name: str) -> int:
         maximum = REQUEST_NANO_USD_MAX if name == "request_nano_usd" else PRICE_NANO_USD_PER_MTOK_MAX
@@ -38,21 +38,21 @@ def listing(fields: Fields, request: pricing_service_pb2.CreatePriceRequest) -> 
             source=parse.reason(fields, "source", request.source, required=False).strip() or "CreatePrice",
         )
     except ValueError as error:
-        # The bounds of each component have been checked: what is left is that everything is free.
+        # The bounds of each component have been checked. The only error left is that everything is free.
         raise invalid_field("input_nano_usd_per_mtok", str(error)) from None
 
 
 def effective_time(fields: Fields, request: pricing_service_pb2.CreatePriceRequest) -> datetime | None:
-    """From when a price counts; None: from now on."""
+    """When the price takes effect; None: now."""
     time = fields.timestamp("effective_time", request, "effective_time")
-    # asyncpg writes the last microsecond that Python knows as infinity, which is no time.
+    # asyncpg sends the latest time that Python knows as infinity.
     if time == datetime.max.replace(tzinfo=UTC):
-        fields.invalid("effective_time", "is the end of time")
+        fields.invalid("effective_time", "is too late")
     return time
 
 
 def price_content_hash(listing: Listing, effective_time: datetime | None) -> bytes:
-    """Tells a replay of a `request_id` from its reuse."""
+    """Distinguishes a replay of a `request_id` from its reuse."""
     return content_hash(
         model=listing.model,
         **dict(listing.components()),

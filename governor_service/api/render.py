@@ -31,7 +31,7 @@ def _numbers(enum: _Enum, prefix: str) -> dict[str, Any]:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# The enums' numbers by their names without prefix: Value() looks a name up in Python, each time.
+# Tables, because an enum's Value() is slow: it runs in Python at each call.
 _SCOPES = _numbers(budget_pb2.BudgetScope, "BUDGET_SCOPE_")
 _STATES = _numbers(authorization_pb2.AuthorizationState, "AUTHORIZATION_STATE_")
 _EXPIRY_ACTIONS = _numbers(authorization_pb2.ExpiryAction, "EXPIRY_ACTION_")
@@ -40,12 +40,12 @@ _FLAGS = _numbers(entry_pb2.EntryFlag, "ENTRY_FLAG_")
 
 
 def saturated(value: int) -> int:
-    """A sum without a bound as an int64 takes it: what is beyond stands at its end."""
+    """An unbounded sum as an int64. A value outside of the range becomes the nearest end of the range."""
     return max(-(2**63), min(value, 2**63 - 1))
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
-    """None stays unset. Exact to the microsecond, as PostgreSQL keeps it."""
+    """None leaves the field unset. Exact to the microsecond, like PostgreSQL's times."""
     if time is None:
         return None
     since = time - _EPOCH
@@ -56,7 +56,7 @@ _budget_start = lru_cache(maxsize=1024)(timestamp)
 
 
 def lone_budget(value: BudgetStatus) -> budget_pb2.BudgetStatus:
-    """A budget that is looked at by itself binds, if it has a limit."""
+    """A budget that is returned alone. It is marked as binding if it has a limit."""
     return _budget(value, is_binding=value.limit_nano_usd is not None)
 
 
@@ -75,7 +75,7 @@ def _budget(value: BudgetStatus, *, is_binding: bool) -> budget_pb2.BudgetStatus
 
 
 def budgets(values: Sequence[BudgetStatus]) -> list[budget_pb2.BudgetStatus]:
-    """With the one that would deny first marked."""
+    """Marks as binding the budget that would deny first."""
     first = binding(values)
     return [_budget(value, is_binding=value is first) for value in values]
 

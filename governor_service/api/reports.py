@@ -20,7 +20,7 @@ from service_chassis.rpc.fields import Fields
 
 
 def label_key(fields: Fields, value: str) -> str | None:
-    """The key that labels are split by; None: there is no split."""
+    """The label key to split the cost by; None: no split."""
     if not value:
         return None
     fields.labels("label_key", {value: ""})

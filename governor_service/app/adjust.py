@@ -1,4 +1,4 @@
-"""Adjust: an entry is corrected by a new one."""
+"""Adjust: corrects an entry by posting a new one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from service_chassis.refusal import Refusal, invalid_field
 
 
 async def adjust(database: Database, request: AdjustRequest) -> LedgerEntry:
-    """Brings an entry, with all of its adjustments, to what it should have cost; once for its request_id.
+    """Posts what an entry and its adjustments lack to the corrected cost, once for each request_id.
 
-    Where nothing changes, nothing is posted: the entry that made it so is returned.
+    If they lack nothing, nothing is posted, and the entry or its newest adjustment is returned.
     """
 
     async def work(connection: Connection) -> LedgerEntry:

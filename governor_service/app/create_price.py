@@ -1,4 +1,4 @@
-"""Enters versions of prices. What was in force stays (functions/75_create_price.sql)."""
+"""CreatePrice: adds a version of a price. Earlier versions stay (functions/75_create_price.sql)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def create_price(
     request_id: UUID | None,
     content_hash: bytes,
 ) -> Price:
-    """A version that begins at a time (None: now), entered once for a request_id.
+    """Adds a version that takes effect at a time (None: now), once for each request_id.
 
     Refuses with INVALID_FIELD on effective_time, or REQUEST_ID_REUSED.
     """
@@ -47,7 +47,7 @@ async def enter_version(
     request_id: UUID | None = None,
     content_hash: bytes | None = None,
 ) -> Price:
-    """As `create_price`, within a transaction, for those who enter several together."""
+    """Like `create_price`, but within the caller's transaction, which may add several versions."""
     outcome, price_id = await prices.create_price(
         connection,
         listing,
@@ -70,8 +70,8 @@ def _refusal(outcome: str) -> Refusal:
         case "ALREADY_IN_FORCE":
             return invalid_field(
                 "effective_time",
-                "has passed, and the model had a price then: a version begins now or later, or before the "
-                "model's first",
+                "has passed, and the model had a price then: choose now, a later time, or a time before the "
+                "model's first version",
             )
         case _:
             return errors.request_id_reused()

@@ -1,4 +1,4 @@
-"""EstimateCost: what usage would cost, charged to nobody."""
+"""EstimateCost: what usage would cost, without charging it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service_chassis.postgres.database import Database
 
 
 async def estimate_usage(database: Database, model: str, usage: Usage, at_time: datetime | None) -> Estimate:
-    """At the model's price as of a time (None: now). Refuses with MODEL_NOT_PRICED."""
+    """The cost at the model's price as of a time (None: now). Refuses with MODEL_NOT_PRICED."""
     price = await get_price_of_model(database, model, at_time)
     part = ModelEstimate(
         model=model, cost_nano_usd=rated_cost_nano_usd(price, usage), charged_nano_usd=None, price=price
@@ -24,6 +24,6 @@ async def estimate_usage(database: Database, model: str, usage: Usage, at_time: 
 async def estimate_month(
     database: Database, organization_id: UUID, month: date, at_time: datetime | None
 ) -> Estimate:
-    """A month's usage at the prices of a time (None: now), beside what was charged for it."""
+    """The cost of a month's usage at the prices of a time (None: now), and what was charged for it."""
     async with database.read() as connection:
         return Estimate(await estimates.month_at_prices(connection, organization_id, month, at_time))

@@ -1,4 +1,4 @@
-"""SetFreeze: nothing new is authorized until it is lifted."""
+"""SetFreeze: no new hold is placed until the freeze is lifted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ async def set_freeze(
     reason: str,
     allow_unpriced: bool,
 ) -> Freeze:
-    """Freezes or lifts. Holds that stand are settled, voided and replayed as before.
+    """Freezes the target, or lifts its freeze. Existing holds can still be settled, voided and replayed.
 
-    A model without a price is MODEL_NOT_PRICED unless `allow_unpriced`: its name may be mistyped.
+    Refuses a model without a price with MODEL_NOT_PRICED, since its name may be mistyped, unless
+    `allow_unpriced`.
     """
 
     async def work(connection: Connection) -> tuple[SetOutcome, Freeze | None]:

@@ -1,4 +1,4 @@
-"""Brings the price book up to what a seller lists: the differences first, then versions for them alone."""
+"""Updates the price book from a seller's list: finds the prices that differ and adds versions for these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODELS_MAX = 1_000_000
 
 @dataclass(frozen=True)
 class PriceChange:
-    """What a model costs now (None: it has no price), and what it will."""
+    """A model's price now (None: it has none), and the new one."""
 
     before: Price | None
     after: Listing
@@ -33,7 +33,7 @@ class PriceDifferences:
 
 
 async def price_differences(database: Database, listings: Sequence[Listing]) -> PriceDifferences:
-    """Between the prices in force now and what is listed. Versions that begin later are not looked at."""
+    """Compares the prices in force now with the listings. Versions that take effect later do not count."""
     async with database.read() as connection:
         found = await prices.prices_at_time(
             connection, None, model_prefix="", after_model="", limit=_MODELS_MAX
@@ -53,8 +53,8 @@ async def price_differences(database: Database, listings: Sequence[Listing]) -> 
 
 
 async def write_changes(database: Database, changes: Sequence[PriceChange], *, author: str) -> list[Price]:
-    """Enters a version for each change, all or none. Refuses with STATE_CONFLICT if one of the
-    prices is no longer what it was when the changes were taken."""
+    """Adds a version for each change, all or none. Refuses with STATE_CONFLICT if one of these prices has
+    changed since the comparison."""
 
     async def work(connection: Connection) -> list[Price]:
         await prices.lock_price_book(connection)

@@ -14,9 +14,10 @@ from service_chassis.postgres.database import Connection, Database
 async def get_budget(
     database: Database, organization_id: UUID, name: BudgetName, *, either_period: bool
 ) -> BudgetStatus:
-    """The budget as it stands; of a period that begins anew, without a start the present one.
+    """The present figures of a budget. A name without a start means the present period.
 
-    `either_period`: if there is no such budget, that of the scope's next period.
+    `either_period`: if there is no such budget, the scope's other periods are tried. Refuses with
+    BUDGET_NOT_FOUND.
     """
     others = PERIODS[name.scope] if either_period else ()
     names = [
@@ -36,7 +37,7 @@ async def get_budget(
 async def list_budgets(
     database: Database, organization_id: UUID, scope: BudgetScope | None, *, after_key: str, limit: int
 ) -> list[BudgetStatus]:
-    """At most `limit` of the budgets that were ever used or set, by key; `scope` None: of any."""
+    """At most `limit` budgets that were ever used or given a limit, by key. `scope` None: any scope."""
     async with database.read() as connection:
         return await budgets.list_budgets(
             connection, organization_id, scope, after_key=after_key, limit=limit
@@ -53,7 +54,7 @@ async def set_budget(
     request_id: UUID | None,
     content_hash: bytes,
 ) -> BudgetStatus:
-    """Sets a limit, or (None) takes it away, and returns the budget that it governs now."""
+    """Sets a limit (None: removes it) and returns the budget that the limit applies to now."""
 
     async def work(connection: Connection) -> BudgetStatus:
         accepted = await budgets.set_limit(

@@ -13,7 +13,7 @@ from service_chassis.refusal import Refusal
 async def list_prices(
     database: Database, at_time: datetime | None, *, model_prefix: str, after_model: str, limit: int
 ) -> list[Price]:
-    """At most `limit` prices, that of each model as of a time (None: now), by model, after a model."""
+    """At most `limit` models' prices as of a time (None: now), by model, after a model."""
     async with database.read() as connection:
         return await prices_at_time(
             connection, at_time, model_prefix=model_prefix, after_model=after_model, limit=limit

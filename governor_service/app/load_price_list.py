@@ -7,14 +7,14 @@ from governor_service.store.prices import insert_prices_if_empty
 from service_chassis.postgres.database import Database
 
 EFFECTIVE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-"""Early enough for any usage that is recorded afterwards."""
+"""Earlier than any usage that may be recorded."""
 
 
 async def load_price_list(database: Database, name: str) -> int:
-    """Fills the price book with one of `listings.NAMES`, and returns how many prices that were.
+    """Fills an empty price book from one of `listings.NAMES` and returns the number of prices.
 
-    A book that holds anything is left alone. Of several instances that start at once, one fills it, and the
-    others wait.
+    A price book with prices is not changed. If several instances start at once, one fills the price book, and
+    the others wait for it.
     """
     listings = read_price_list(name)
     return await database.write(

@@ -1,4 +1,4 @@
-"""GetOrganization and SetOrganization: whose tier, with which overrides."""
+"""GetOrganization and SetOrganization: the tier and overrides of an organization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from service_chassis.postgres.database import Connection, Database
 async def get_organization(
     database: Database, organization_id: UUID, *, denies_unknown: bool
 ) -> Organization:
-    """One that nobody has set up has the default tier, or is ORGANIZATION_UNKNOWN where such are denied."""
+    """Before it is set up, an organization has the default tier. Then `denies_unknown` refuses it with
+    ORGANIZATION_UNKNOWN."""
     async with database.read() as connection:
         organization = await organizations.find(connection, organization_id, denies_unknown=denies_unknown)
     if organization is None:
@@ -24,7 +25,7 @@ async def get_organization(
 async def set_organization(
     database: Database, change: OrganizationChange, request: ChangeRequest
 ) -> Organization:
-    """Changes what the change names, and with that sets the organization up."""
+    """Changes the fields that `change` names. The organization then counts as set up."""
 
     async def work(connection: Connection) -> tuple[SetOutcome, Organization | None]:
         return await organizations.set_organization(connection, change, request)

@@ -11,7 +11,7 @@ from service_chassis.refusal import Refusal, invalid_field
 
 
 async def record_usage(database: Database, request: RecordRequest) -> LedgerEntry:
-    """Posts what usage cost that happened already: whatever the limits say, and once for its request_id."""
+    """Posts the cost of past usage, even beyond a limit, once for each request_id."""
 
     async def work(connection: Connection) -> LedgerEntry:
         answer = await postings.record_usage(connection, request)
@@ -21,7 +21,7 @@ async def record_usage(database: Database, request: RecordRequest) -> LedgerEntr
             ):
                 return entry
             case _:
-                # Raised in here it rolls back: what is refused leaves nothing.
+                # Raised within the transaction, which it rolls back.
                 raise _refusal(request, answer.outcome)
 
     return await database.write(work)

@@ -1,4 +1,4 @@
-"""ListTiers and SetTier: what a subscription gives."""
+"""ListTiers and SetTier: subscription levels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def list_tiers(database: Database, *, after_tier: str, limit: int) -> list
 
 
 async def set_tier(database: Database, terms: TierTerms, request: ChangeRequest) -> Tier:
-    """Makes a tier or replaces all of it; every decision after this counts by it."""
+    """Creates a tier or replaces all of it. It applies from the next decision on."""
 
     async def work(connection: Connection) -> tuple[SetOutcome, Tier | None]:
         return await tiers.set_tier(connection, terms, request)

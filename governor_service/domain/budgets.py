@@ -22,7 +22,7 @@ class BudgetScope(StrEnum):
 
     @property
     def key_prefixes(self) -> tuple[str, ...]:
-        """What the keys of its budgets begin with."""
+        """The prefixes of its budgets' keys."""
         match self:
             case BudgetScope.ORGANIZATION:
                 return tuple(f"{period.lower()}/" for period in PERIODS[self])
@@ -31,7 +31,7 @@ class BudgetScope(StrEnum):
 
 
 class BudgetPeriod(StrEnum):
-    """How often a budget begins anew."""
+    """How often a budget begins again at zero."""
 
     MONTH = "MONTH"
     LIFETIME = "LIFETIME"
@@ -47,7 +47,7 @@ class BudgetPeriod(StrEnum):
         return self.read_start(self.write_start(time.astimezone(UTC)))
 
     def write_start(self, start: datetime) -> str:
-        """As a budget's key has it."""
+        """The start as a budget's key writes it."""
         return start.strftime(_STARTS[self])
 
     def read_start(self, text: str) -> datetime:
@@ -59,20 +59,20 @@ PERIODS: Final[Mapping[BudgetScope, tuple[BudgetPeriod, ...]]] = {
     BudgetScope.WORKFLOW: (BudgetPeriod.LIFETIME,),
     BudgetScope.LABEL: (BudgetPeriod.MONTH, BudgetPeriod.LIFETIME),
 }
-"""The kinds of budgets that there are. A scope's first period is meant where a caller names none."""
+"""The kinds of budgets. A scope's first period is its default."""
 
 _STARTS: Final = {BudgetPeriod.MONTH: "%Y-%m"}
 """How keys write the start of a period. A period that is not here never begins anew."""
 
 _STANDING: Final = "standing"
-"""In the place of a start: the limit of every period."""
+"""Written in place of a start, in the key of a limit that applies to every period."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetName:
-    """Which of an organization's budgets.
+    """The name of one of an organization's budgets, or of a standing limit.
 
-    `start` is when its period begins; None for a lifetime, and for the limit of every period.
+    `start` is when its period begins; None for a lifetime, and for a limit that applies to every period.
     """
 
     scope: BudgetScope
@@ -82,21 +82,21 @@ class BudgetName:
 
     @property
     def exists_without_limit(self) -> bool:
-        """Whether calls are on it before a limit is set: an organization's month, a workflow's lifetime."""
+        """Whether it exists without a limit: true for an organization's month and for a workflow."""
         return self.scope is not BudgetScope.LABEL and self.period is PERIODS[self.scope][0]
 
     @property
     def standing(self) -> BudgetName:
-        """The limit of every period of this kind."""
+        """The limit that applies to every period of this budget."""
         return replace(self, start=None)
 
     def at(self, now: datetime) -> BudgetName:
-        """Of a standing limit, the budget that it governs now."""
+        """For a standing limit, the budget that it applies to now; any other budget unchanged."""
         return self if self.start else replace(self, start=self.period.start_of(now))
 
     @property
     def key(self) -> str:
-        """As the database names it: `budget_key` in migrations/governor."""
+        """The budget's key in the database: the domain `budget_key` in migrations/governor."""
         period = self.period.lower()
         if self.period.begins_anew:
             period += f"/{self.period.write_start(self.start) if self.start else _STANDING}"
@@ -138,12 +138,12 @@ class BudgetStatus:
 
     @property
     def available_nano_usd(self) -> int:
-        """What a hold may still take; 0 where there is no limit to take it from."""
+        """The amount that a hold may still take; 0 if there is no limit."""
         return max(0, self._headroom_nano_usd or 0)
 
     @property
     def _headroom_nano_usd(self) -> int | None:
-        """Below 0 where a limit was lowered or overage was posted; None without a limit."""
+        """Negative after a limit was lowered or overage was posted; None without a limit."""
         if self.limit_nano_usd is None:
             return None
         return self.limit_nano_usd - self.spent_nano_usd - self.held_nano_usd

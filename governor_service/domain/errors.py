@@ -1,4 +1,4 @@
-"""Why the governor refuses, in words for the caller. Reasons are those of infin8.governor.v1.ErrorReason."""
+"""The governor's refusals. Their reasons are those of infin8.governor.v1.ErrorReason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from service_chassis.refusal import QuotaViolation, Refusal, too_large
 
 
 def authorization_not_found() -> Refusal:
-    """The same words whether it does not exist or belongs to another organization."""
+    """The text does not reveal whether it belongs to another organization."""
     return Refusal("AUTHORIZATION_NOT_FOUND", "the organization has no such authorization")
 
 
 def authorization_not_pending(ended: Ended) -> Refusal:
-    """The hold has ended: nobody may spend on it, and nothing ends it again."""
+    """The hold has already ended."""
     metadata = {"state": ended.state.value, "authorization_id": str(ended.authorization_id)}
     if ended.entry_id is not None:
         metadata["entry_id"] = str(ended.entry_id)
@@ -31,30 +31,30 @@ def budget_not_found() -> Refusal:
 
 
 def entry_not_found() -> Refusal:
-    """The same words whether it does not exist or belongs to another organization."""
+    """The text does not reveal whether it belongs to another organization."""
     return Refusal("ENTRY_NOT_FOUND", "the organization has no such entry")
 
 
 def request_id_reused() -> Refusal:
-    """The id stands for another request."""
+    """The id was used for another request."""
     return Refusal("REQUEST_ID_REUSED", "request_id was used before, with other content")
 
 
 def model_not_priced(model: str) -> Refusal:
-    """Unknown is not free."""
+    """A model without a price is not free: it is refused."""
     return Refusal("MODEL_NOT_PRICED", f"the price book has no price for {model}", metadata={"model": model})
 
 
 def model_not_allowed(model: str) -> Refusal:
-    """The tier leaves it out."""
+    """It is not among the tier's allowed_models."""
     return Refusal(
         "MODEL_NOT_ALLOWED", f"the organization's tier does not allow {model}", metadata={"model": model}
     )
 
 
 def model_frozen(model: str) -> Refusal:
-    """Somebody froze it, for a reason that the history of freezes tells."""
-    return Refusal("FROZEN", f"{model} is frozen until that is lifted", metadata={"model": model})
+    """The history of freezes has the reason and the author."""
+    return Refusal("FROZEN", f"{model} is frozen until its freeze is lifted", metadata={"model": model})
 
 
 def organization_frozen() -> Refusal:
@@ -63,27 +63,27 @@ def organization_frozen() -> Refusal:
 
 
 def organization_unknown() -> Refusal:
-    """Nobody has set it up, and the governor is told to deny such."""
+    """Nobody has set it up, and GOVERNOR_UNKNOWN_ORGANIZATIONS is `deny`."""
     return Refusal("ORGANIZATION_UNKNOWN", "nobody has set this organization up")
 
 
 def tier_not_found(tier: str) -> Refusal:
-    """Tiers are made by SetTier."""
+    """SetTier creates tiers."""
     return Refusal("TIER_NOT_FOUND", f"there is no tier {tier}")
 
 
 def cost_too_large() -> Refusal:
-    """Of usage that costs more than one entry takes."""
-    return too_large("usage", f"costs more than one entry takes, {ENTRY_COST_NANO_USD_MAX} nano-USD")
+    """The usage costs more than one entry may."""
+    return too_large("usage", f"costs more than one entry may, {ENTRY_COST_NANO_USD_MAX} nano-USD")
 
 
 def total_too_large(field: str) -> Refusal:
-    """Of what would take a budget beyond its bound."""
+    """The amount would take a budget beyond its bound."""
     return too_large(field, f"would take a budget above {BUDGET_TOTAL_NANO_USD_MAX} nano-USD, its bound")
 
 
 def hold_too_large(requested_nano_usd: int) -> Refusal:
-    """Of a hold that no limit denies, but the bound of an entry or of a budget's total does."""
+    """No limit denies the hold, but it exceeds the bound of an entry or of a budget's total."""
     if requested_nano_usd > ENTRY_COST_NANO_USD_MAX:
         return too_large(
             "input_tokens_max",
@@ -94,7 +94,7 @@ def hold_too_large(requested_nano_usd: int) -> Refusal:
 
 
 def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) -> Refusal:
-    """Each budget that denied, the tightest first; metadata tells of that one."""
+    """Lists each budget that denied, the tightest first. The metadata describes the tightest."""
     denying = sorted(
         (budget for budget in budgets if budget.denies(requested_nano_usd)),
         key=lambda budget: budget.available_nano_usd,

@@ -1,4 +1,4 @@
-"""What usage comes to, without charging it."""
+"""What usage would cost, without charging it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ModelEstimate:
     model: str
     cost_nano_usd: int
     charged_nano_usd: int | None
-    """What was really charged; None where nothing was, since the usage is made up."""
+    """What was charged for a past month's usage; None for a given usage, which was never charged."""
     price: Price | None
     """None: the model had no price then, and its cost is left out."""
 

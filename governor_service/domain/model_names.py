@@ -1,18 +1,18 @@
-"""One name for each model: `vendor/model`, in lower case, without what does not change its price.
+"""One name for each model: `vendor/model`, in lower case, without parts that do not change its price.
 
-Providers report the model that served a call under many names. Taken off are
+Providers report the model that served a call under many names. These parts are removed:
 
-- what follows `@`: the provider that hosts it (`openai/gpt-4o-mini@azure`);
-- what follows `:`: the variant (`:free`, `:online`, `:nitro`, `:thinking`, …). A free variant costs nothing
-  at the provider, and here what the model costs: a name makes nothing free;
+- the provider that hosts it, after `@` (`openai/gpt-4o-mini@azure`);
+- the variant, after `:` (`:free`, `:online`, `:nitro`, `:thinking`, …). The governor charges a free variant
+  like the model itself, although the provider charges nothing: no name makes a call free;
 - a full date at the end, `-20251222` or `-2024-07-18`: a snapshot of the model.
 
-Kept are shorter figures (`-0324`, `-2507`, `-08-2024`), although some are dates: listings price such models
-apart from the name without them (`deepseek/deepseek-r1-0528`, `qwen/qwen3-30b-a3b-instruct-2507`,
-`cohere/command-r-08-2024`), and others are no dates at all (`perplexity/r1-1776`).
+Shorter numbers are kept (`-0324`, `-2507`, `-08-2024`). Some are dates, but listings have separate prices for
+such models (`deepseek/deepseek-r1-0528`, `qwen/qwen3-30b-a3b-instruct-2507`, `cohere/command-r-08-2024`).
+Others are not dates (`perplexity/r1-1776`).
 
-A name without a vendor gets one where its family belongs to a single vendor (`gpt-4o-mini`). Any other stays
-as it is, and is unpriced: `glm-4-32b` may be `z-ai/` or `thudm/`.
+A name without a vendor gets one if its family belongs to a single vendor (`gpt-4o-mini`). Any other name
+stays as it is, and is unpriced: `glm-4-32b` may be `z-ai/` or `thudm/`.
 """
 
 import re
@@ -35,7 +35,7 @@ _PRICEABLE = re.compile(r"(?!.*[@:A-Z])[!-~]{1,200}")
 
 @dataclass(frozen=True)
 class Resolution:
-    """A canonical name, and what was done to get there, in order, for people to read."""
+    """A canonical name, and the steps that led to it, in order, for people to read."""
 
     model: str
     steps: tuple[str, ...]

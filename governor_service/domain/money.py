@@ -9,9 +9,9 @@ ENTRY_COST_NANO_USD_MAX = 10**15
 
 
 BUDGET_TOTAL_NANO_USD_MAX = 9 * 10**18
-"""The most that a budget may come to, spent and held together: nine billion USD, just below int64's."""
+"""The most that spent + held of a budget may be: nine billion USD, just below the largest int64."""
 
 
 def nano_usd(usd: Decimal) -> int:
-    """A decimal amount of USD in nano-USD. What is finer than a nano-dollar counts as a whole one."""
+    """A decimal amount of USD in nano-USD. Rounds a fraction of a nano-USD up."""
     return int((usd * NANO_USD_PER_USD).to_integral_value(rounding=ROUND_CEILING))

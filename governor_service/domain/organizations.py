@@ -1,4 +1,4 @@
-"""Who may spend how much and what on: organizations, their tiers, and freezes."""
+"""Organizations, their tiers, and freezes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SetOutcome(StrEnum):
 
 
 class OrganizationField(StrEnum):
-    """What can be set of an organization."""
+    """The fields that SetOrganization can set."""
 
     TIER = "tier"
     WORKFLOW_LIMIT = "workflow_limit_nano_usd"
@@ -34,7 +34,7 @@ class OrganizationField(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRequest:
-    """Who asks for a change; `content_hash` tells a replay of `request_id` from its reuse."""
+    """Who asks for a change. `content_hash` distinguishes a replay of `request_id` from its reuse."""
 
     author: str
     request_id: UUID | None
@@ -43,9 +43,9 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """Its tier and overrides; a limit that is None is the tier's.
+    """An organization's tier and overrides. If a limit is None, the tier's limit applies.
 
-    `create_time` None: it has never been seen. `author` and `update_time` None: nobody has changed them.
+    `create_time` None: it has never been seen. `author` and `update_time` None: nobody has changed it.
     """
 
     organization_id: UUID
@@ -59,7 +59,7 @@ class Organization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganizationChange:
-    """Sets those values that `fields` names; None takes one away: the default tier, or the tier's limit."""
+    """New values of the `fields`. None removes one: then the default tier, or the tier's limit, applies."""
 
     organization_id: UUID
     fields: Sequence[OrganizationField]
@@ -69,7 +69,7 @@ class OrganizationChange:
 
     @property
     def content_hash(self) -> bytes:
-        """Tells a replay of a `request_id` from its reuse."""
+        """Distinguishes a replay of a `request_id` from its reuse."""
         return content_hash(
             fields="\n".join(self.fields),
             tier=self.tier or (DEFAULT_TIER if OrganizationField.TIER in self.fields else None),
@@ -80,9 +80,9 @@ class OrganizationChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierTerms:
-    """A subscription level. A limit that is None is none; no `allowed_models` are all that have a price.
+    """A subscription level. A limit of None is no limit. Empty `allowed_models` allow every priced model.
 
-    Past `downgrade_threshold_percent` of the monthly quota (None: never) the cheapest candidate comes first.
+    Above `downgrade_threshold_percent` of the monthly limit (None: never) the cheapest candidate comes first.
     """
 
     tier: str
@@ -94,7 +94,7 @@ class TierTerms:
 
     @property
     def content_hash(self) -> bytes:
-        """Tells a replay of a `request_id` from its reuse. The order of the models means nothing."""
+        """Distinguishes a replay of a `request_id` from its reuse. The order of models does not count."""
         return content_hash(
             tier=self.tier,
             workflow_limit_nano_usd=self.workflow_limit_nano_usd,
@@ -107,7 +107,7 @@ class TierTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A tier's terms, and who set them when."""
+    """A tier's terms, and who set them and when."""
 
     terms: TierTerms
     update_time: datetime

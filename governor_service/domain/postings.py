@@ -1,4 +1,4 @@
-"""Entries that no hold leads to: usage recorded afterwards, and corrections."""
+"""Entries that do not settle a hold: usage without a hold, and corrections."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class RecordRequest:
 
     @property
     def content_hash(self) -> bytes:
-        """Tells a replay of `request_id` from its reuse."""
+        """Distinguishes a replay of `request_id` from its reuse."""
         return content_hash(
             workflow_id=self.workflow_id,
             served_model=self.served_model,
@@ -80,7 +80,7 @@ class AdjustRequest:
 
     @property
     def content_hash(self) -> bytes:
-        """Tells a replay of `request_id` from its reuse."""
+        """Distinguishes a replay of `request_id` from its reuse."""
         return content_hash(
             entry_id=self.entry_id,
             corrected_cost_nano_usd=self.corrected_cost_nano_usd,

@@ -1,7 +1,7 @@
-"""What a model costs, what a usage of it comes to, and how much of it a given amount pays for.
+"""Prices: what a usage costs, how much a call can cost at most, and how many tokens an amount pays for.
 
-The database decides, with the functions of the same names in `migrations/governor/functions/20_rating.sql`;
-these are their model, and a test compares the two.
+Decisions are made by the functions of the same names in `migrations/governor/functions/20_rating.sql`. The
+functions here are a model of them, and a test compares the two.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Rates:
         return ((field.name, getattr(self, field.name)) for field in fields(Rates))
 
     def costs_the_same_as(self, other: "Rates") -> bool:
-        """Whether every usage costs the same: a component that is None is what its parent is."""
+        """Whether every usage costs the same: a component that is None equals its parent."""
         return self._filled() == other._filled()
 
     def _filled(self) -> tuple[int, ...]:
@@ -120,8 +120,10 @@ class Usage:
 
 
 def rated_cost_nano_usd(price: Rates, usage: Usage) -> int:
-    """Each token at the price of its kind, divided by a million once, rounded up once, and the price of each
-    request (0 count as 1)."""
+    """Each token costs the price of its kind, and each request (0 count as 1) the request price.
+
+    The sum over all tokens is divided by a million and rounded up once.
+    """
     plain_input_tokens = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
     plain_output_tokens = usage.output_tokens - usage.reasoning_tokens
     tokens_times_price = (
@@ -156,7 +158,7 @@ def output_tokens_that_fit(
     requests_max: int,
     output_tokens_max: int,
 ) -> int | None:
-    """The greatest number of output tokens, up to `output_tokens_max`, whose hold fits what is available.
+    """The greatest number of output tokens, up to `output_tokens_max`, whose hold fits the available amount.
 
     None if not even the input fits.
     """

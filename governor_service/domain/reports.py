@@ -1,4 +1,4 @@
-"""What was spent, summed up: read from totals that move with the ledger."""
+"""Reports of what was spent, read from totals that each ledger entry updates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DayCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelCost:
-    """What was labelled `key=value`, of a month's cost."""
+    """The part of a month's cost that is labelled `key=value`."""
 
     key: str
     value: str
@@ -32,8 +32,8 @@ class LabelCost:
 class MonthlyCost:
     """What a month has cost an organization.
 
-    Models and labels come dearest first, days in their order. `labels` are those of the key that was asked
-    for; what bears no label of that key is in none of them. `month` is its first day.
+    Models and labels come dearest first, days in their order. `labels` are those of the requested
+    key; an entry without this key is in none of them. `month` is the month's first day.
     """
 
     organization_id: UUID
@@ -44,12 +44,12 @@ class MonthlyCost:
 
     @property
     def cost_nano_usd(self) -> int:
-        """In all."""
+        """The total."""
         return sum(day.cost_nano_usd for day in self.days)
 
     @property
     def entries(self) -> int:
-        """In all."""
+        """The total."""
         return sum(day.entries for day in self.days)
 
 
@@ -64,7 +64,7 @@ class WorkflowMonthlyCost:
 
 @dataclass(frozen=True, slots=True)
 class TopWorkflowsPage:
-    """Where a page of a month's workflows begins: after this cost and workflow."""
+    """The position after which a page of a month's workflows begins."""
 
     month: date
     cost_nano_usd: int

@@ -1,7 +1,7 @@
 """Price lists that a price book can begin with: `shipped.json`, the real prices, and `document.json`, the
 figures of the document that the governor was built from, for tests.
 
-Each list is a JSON object with one price to a line. A component that is left out costs what its parent does.
+Each list is a JSON object with one price to a line. A component that is missing costs what its parent costs.
 """
 
 import json
@@ -16,14 +16,14 @@ NAMES = ("shipped", "document")
 
 @dataclass(frozen=True, kw_only=True)
 class Listing(Rates):
-    """What a model costs, and where that is known from."""
+    """A model's price, and its source."""
 
     model: str
     source: str
 
 
 def read_price_list(name: str) -> list[Listing]:
-    """The listings of one of NAMES. Raises ValueError if a line holds no price within the bounds."""
+    """The listings of one of NAMES. Raises ValueError if a line is not a price within the bounds."""
     text = files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
     return [Listing(**line) for line in json.loads(text)["prices"]]
 

@@ -9,7 +9,7 @@ Components = dict[str, int]
 
 
 def dearest(several: Iterable[Mapping[str, int]]) -> Components:
-    """The dearest of each component."""
+    """The highest value of each component."""
     found: Components = {}
     for components in several:
         for name, value in components.items():
@@ -18,15 +18,15 @@ def dearest(several: Iterable[Mapping[str, int]]) -> Components:
 
 
 def that_count(name: str, ids: Sequence[str]) -> list[str]:
-    """Of one seller's ids with the same canonical name: the one that is canonical; if none is, all but those
-    that end in `:batch`, half price, for calls that nobody waits for."""
+    """Chooses among one seller's ids with the same canonical name: the canonical id or, if there is none, all
+    that do not end in `:batch` (half price, for deferred calls)."""
     return [model_id for model_id in ids if model_id.lower() == name] or [
         model_id for model_id in ids if not model_id.endswith(":batch")
     ]
 
 
 def by_canonical_name(ids: Iterable[str]) -> dict[str, list[str]]:
-    """Ids that stand for the same model, together."""
+    """Groups the ids by the model that they mean."""
     found: dict[str, list[str]] = {}
     for model_id in ids:
         found.setdefault(canonical_model(model_id).model, []).append(model_id)

@@ -1,16 +1,16 @@
-"""Listings from the package `genai-prices`: what models cost that OpenRouter serves.
+"""Listings from the package `genai-prices`: prices of the models that OpenRouter serves.
 
-For each model, each component is the dearest of what OpenRouter lists and what the vendor itself lists.
-OpenRouter's listing alone is not enough: the one of `perplexity/sonar` lacks the fee for each request, which
-is several times what the tokens cost.
+Each component of a price is the higher of what OpenRouter lists and what the vendor itself lists.
+OpenRouter's listing alone is not enough: for `perplexity/sonar` it lacks the fee for each request, which is
+several times the cost of the tokens.
 
-- Tiers (by the length of the prompt), times of day and lifetimes of a cache are booked at the dearest.
-- Where several ids of one seller have the same canonical name, the id that is canonical counts; if none is,
+- If a price depends on the prompt's length, the time of day or the cache's lifetime, the highest counts.
+- If several ids of one seller have the same canonical name, the canonical id counts; if none is canonical,
   the dearest of them.
-- `:batch` listings do not count: half price, for calls that nobody waits for.
-- A model without a price for input or for output, or with one at zero, stays unpriced.
-- Searches, images and audio are not counted: the provider reports what they cost, and the greater figure is
-  charged.
+- `:batch` listings do not count: they are half price, for deferred calls.
+- A model whose price for input or output is missing or zero stays unpriced.
+- Searches, images and audio are not rated: the provider's reported cost includes them, and the greater of it
+  and the rated cost is charged.
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ _COMPONENTS = {
 
 
 def listings(as_of: date) -> list[Listing]:
-    """The prices in force on a day, by the package as it is installed."""
+    """The prices in force on a day, according to the installed package."""
     providers = {provider.id: provider for provider in get_snapshot().providers}
     openrouter = _counted(providers["openrouter"].models, prefix="")
     found = (
@@ -79,7 +79,7 @@ def _counted(models: Iterable[ModelInfo], prefix: str) -> dict[str, list[ModelIn
 
 def _vendor_models(name: str, providers: dict[str, Provider]) -> list[ModelInfo]:
     """What the vendor lists under this name. Vendors write 4-5 where OpenRouter writes 4.5. The package's own
-    matching is too wide for this: it takes `mistral-medium-3` for 3.5, each distillation for its original."""
+    matching is too loose: it matches `mistral-medium-3` with 3.5, and a distilled model with its original."""
     vendor = name.split("/")[0]
     provider = providers.get(_PROVIDER_OF_VENDOR.get(vendor, vendor))
     if provider is None:
@@ -93,7 +93,7 @@ def _vendor_models(name: str, providers: dict[str, Provider]) -> list[ModelInfo]
 
 
 def _components(model: ModelInfo, as_of: date) -> Components:
-    """What is listed for a model, at the dearest hour of the day."""
+    """The components that are listed for a model, each at its dearest hour of the day."""
     midnight = datetime.combine(as_of, time(tzinfo=UTC))
     hours = (model.get_prices(midnight + timedelta(hours=hour)) for hour in range(24))
     return dearest(dict([component]) for price in hours for component in _priced(price))

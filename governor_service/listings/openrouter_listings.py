@@ -3,13 +3,12 @@
 Its shape is `{"data": [{"id", "pricing": {"prompt", "completion", "request", "input_cache_read", …}}]}`, with
 decimal strings of USD: for one token, or for one request. See https://openrouter.ai/docs/models.
 
-- Where several ids have the same canonical name, the id that is canonical counts; if none is, the dearest.
-- A model without a price for input or for output, or with one at zero, stays unpriced; so does one whose
-  price is -1: a router, which costs what it routes to.
-- A cache or reasoning price of 0 is taken for none, since that is how the API says that there is none: what
-  has no price of its own costs what its parent costs.
-- Searches, images and audio are not counted: the provider reports what they cost, and the greater figure is
-  charged.
+- If several ids have the same canonical name, the canonical id counts; if none is canonical, the dearest.
+- A model whose price for input or output is missing or zero stays unpriced. So does one whose price is -1: a
+  router, whose cost depends on the model that it chooses.
+- A cache or reasoning price of 0 means that there is none, and the component costs what its parent costs.
+- Searches, images and audio are not rated: the provider's reported cost includes them, and the greater of it
+  and the rated cost is charged.
 - The price is that of the cheapest provider. Calls that are sent with `max_price` cost no more.
 """
 
@@ -36,7 +35,7 @@ _COMPONENTS = {
 
 
 def listings(answer: str | bytes, *, source: str) -> list[Listing]:
-    """The models that have a price, by canonical name. ValueError for what is not such an answer."""
+    """The models that have a price, by canonical name. Raises ValueError for another kind of answer."""
     components_of = {model_id: _components(pricing) for model_id, pricing in _pricings(answer).items()}
     found = []
     for name, ids in sorted(by_canonical_name(components_of).items()):
@@ -55,7 +54,7 @@ def listings(answer: str | bytes, *, source: str) -> list[Listing]:
 
 def _pricings(answer: str | bytes) -> dict[str, Mapping[str, Any]]:
     """Each listed id with its pricing."""
-    # Numbers are strings; should one not be, no float comes of it.
+    # Prices are strings. If one is a JSON number after all, it does not become a float.
     body = json.loads(answer, parse_float=Decimal)
     models = body.get("data") if isinstance(body, dict) else None
     if not isinstance(models, list):
@@ -70,7 +69,7 @@ def _pricings(answer: str | bytes) -> dict[str, Mapping[str, Any]]:
 
 
 def _components(pricing: Mapping[str, Any]) -> Components:
-    """In nano-USD, rounded up. Without those that are not listed, or listed at zero or below."""
+    """In nano-USD, rounded up. Omits components that are not listed, or not above zero."""
     components: Components = {}
     for key, component in _COMPONENTS.items():
         try:

@@ -15,7 +15,7 @@ QUERIES = load_queries(__package__, "budgets.sql")
 
 
 async def now(connection: Connection) -> datetime:
-    """By the database's clock."""
+    """The time by the database's clock."""
     time: datetime = await connection.fetchval(QUERIES["now"])
     return time
 
@@ -29,7 +29,7 @@ async def has_limit(connection: Connection, organization_id: UUID, names: Sequen
 
 
 async def find(connection: Connection, organization_id: UUID, name: BudgetName) -> BudgetStatus:
-    """The budget as it stands, also if nothing has ever been held or spent on it."""
+    """The budget's present figures, even if nothing has ever been held or spent on it."""
     row = await connection.fetchrow(QUERIES["find_budget"], organization_id, name.key)
     assert row is not None
     (status,) = records.budgets(row)
@@ -39,7 +39,7 @@ async def find(connection: Connection, organization_id: UUID, name: BudgetName) 
 async def list_budgets(
     connection: Connection, organization_id: UUID, scope: BudgetScope | None, *, after_key: str, limit: int
 ) -> list[BudgetStatus]:
-    """At most `limit` budgets after a key, by key: each that was ever used or set. None: of any scope."""
+    """At most `limit` budgets that were ever used or given a limit, after a key, by key. None: any scope."""
     row = await connection.fetchrow(
         QUERIES["list_budgets"], organization_id, scope.key_prefixes if scope else ("",), after_key, limit
     )
@@ -57,7 +57,7 @@ async def set_limit(
     request_id: UUID | None,
     content_hash: bytes,
 ) -> bool:
-    """Sets the limit, or (None) takes it away. False: nothing changed, the request_id has other content."""
+    """Sets the limit (None: removes it). False: nothing changed, the request_id has other content."""
     outcome: str = await connection.fetchval(
         QUERIES["set_budget"], organization_id, request_id, content_hash, name.key, limit_nano_usd, author
     )

@@ -1,13 +1,13 @@
 -- name: find_budget
--- One budget as it stands; also one whose account has not been made yet.
+-- The present figures of one budget, even if it has no account yet.
 SELECT
     ARRAY[$2::text] AS budget_keys, f.limits_nano_usd, f.spent_nano_usd AS budgets_spent_nano_usd,
     f.held_nano_usd AS budgets_held_nano_usd, f.unguarded_nano_usd AS budgets_unguarded_nano_usd
 FROM budget_figures($1, terms_of($1, p_denies_unknown => false), ARRAY[$2::text]) AS f;
 
 -- name: list_budgets
--- Those of an organization's budgets, as they stand, whose keys begin with one of $2 and come after $3, by key: each
--- that was ever used or set. A standing limit governs the budget of the present period.
+-- The present figures of an organization's budgets that were ever used or given a limit, by key: those whose key begins
+-- with one of $2 and comes after $3. A standing limit is listed as the budget of the present period.
 WITH
 known AS (
     (
@@ -39,7 +39,7 @@ CROSS JOIN LATERAL budget_figures($1, terms_of($1, p_denies_unknown => false), s
 SELECT EXISTS (SELECT FROM budget_limits WHERE organization_id = $1 AND budget_key = ANY ($2::text[]));
 
 -- name: now
--- The time, by the one clock.
+-- The time by the database's clock.
 SELECT governor_now();
 
 -- name: set_budget

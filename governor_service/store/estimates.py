@@ -16,7 +16,7 @@ QUERIES = load_queries(__package__, "estimates.sql")
 async def month_at_prices(
     connection: Connection, organization_id: UUID, month: date, at_time: datetime | None
 ) -> list[ModelEstimate]:
-    """By served model, the dearest in truth first. `at_time` None: the prices of now."""
+    """By served model, the one that was charged most first. `at_time` None: now."""
     rows = await connection.fetch(QUERIES["month_at_prices"], organization_id, f"{month:%Y-%m}", at_time)
     return [
         ModelEstimate(

@@ -1,9 +1,9 @@
 -- name: month_at_prices
 -- What a month of an organization was charged by served model, and what its usage costs at the prices of a time ($3,
--- NULL: now): each entry rated by itself, as it would have been. NULL price: the model had none then. Entries are
--- found by the workflows that the month's totals name, so that no other month's are read.
--- An outcome that stayed unknown has no usage, and neither has a correction; one that became known has it in the
--- adjustment that said so (which was posted by a settlement: it bears no hash of a request of its own).
+-- NULL: now). Each entry is rated separately, as a settlement rates it. price_id NULL: the model had no price then.
+-- Entries are found through the workflows of the month's totals, so that other workflows are not read.
+-- An UNKNOWN entry has no usage, and neither has a correction by Adjust. If an unknown outcome became known later, its
+-- usage is in the ADJUSTMENT that the later settlement posted: that entry has no request_hash.
 WITH totals AS MATERIALIZED (
     SELECT w.workflow_id, w.model, w.cost_nano_usd
     FROM workflow_costs AS w

@@ -14,7 +14,7 @@ QUERIES = load_queries(__package__, "freezes.sql")
 async def set_freeze(
     connection: Connection, target: FreezeTarget, request: ChangeRequest, *, frozen: bool, reason: str
 ) -> tuple[SetOutcome, Freeze | None]:
-    """What the request did, also if it has been undone since; None where it was refused."""
+    """The freeze as the request set it, even if it has changed since; None if the request was refused."""
     row = await connection.fetchrow(
         QUERIES["set_freeze"],
         target.organization_id,

@@ -1,5 +1,5 @@
 -- name: set_freeze
--- Freezes something or lifts that; see migrations/governor/functions/74_set_freeze.sql.
+-- Freezes something or lifts its freeze; see migrations/governor/functions/74_set_freeze.sql.
 SELECT outcome, answer
 FROM set_freeze(
     p_organization_id => coalesce($1::uuid, every_organization()), p_request_id => $2, p_content_hash => $3,

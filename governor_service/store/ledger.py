@@ -1,4 +1,4 @@
-"""The ledger, read."""
+"""Reads the ledger."""
 
 from __future__ import annotations
 

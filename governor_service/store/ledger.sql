@@ -1,5 +1,5 @@
 -- name: list_entries
--- An organization's entries after a sequence, narrowed by whatever is given.
+-- An organization's entries after a sequence ($2) that match every filter; a filter ($3 to $10) of NULL matches all.
 SELECT to_jsonb(e) AS entry
 FROM ai_usage_ledger AS e
 WHERE e.organization_id = $1 AND e.sequence > $2 AND e.sequence > 0

@@ -13,7 +13,7 @@ QUERIES = load_queries(__package__, "organizations.sql")
 
 
 async def find(connection: Connection, organization_id: UUID, *, denies_unknown: bool) -> Organization | None:
-    """None for one that nobody has set up, where such are denied."""
+    """None if `denies_unknown` and nobody has set the organization up."""
     row = await connection.fetchrow(QUERIES["find_organization"], organization_id, denies_unknown)
     return Organization(organization_id=organization_id, **row) if row else None
 
@@ -21,7 +21,7 @@ async def find(connection: Connection, organization_id: UUID, *, denies_unknown:
 async def set_organization(
     connection: Connection, change: OrganizationChange, request: ChangeRequest
 ) -> tuple[SetOutcome, Organization | None]:
-    """The organization as the request left it, whatever came after; None where the request was refused."""
+    """The organization as the request set it, even if it has changed since; None if that was refused."""
     row = await connection.fetchrow(
         QUERIES["set_organization"],
         change.organization_id,

@@ -1,6 +1,6 @@
 -- name: find_organization
--- An organization's tier and overrides, those of the default tier where it has never been seen; no row for one that
--- nobody has set up, where such organizations are denied ($2).
+-- An organization's tier and overrides; the default tier if it has never been seen. No row if nobody has set it up and
+-- such organizations are denied ($2).
 SELECT
     coalesce(o.tier, 'default') AS tier, o.workflow_limit_nano_usd, o.monthly_quota_nano_usd,
     o.create_time, o.update_time, o.author

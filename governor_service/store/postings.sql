@@ -8,7 +8,7 @@ FROM record_usage(
     p_provider_cost_nano_usd => $12, p_labels => $13, p_occurred_time => $14, p_author => $15);
 
 -- name: adjust_entry
--- Corrects an entry by another; see migrations/governor/functions/61_adjust.sql.
+-- Corrects an entry by posting another; see migrations/governor/functions/61_adjust.sql.
 SELECT outcome, entry
 FROM adjust_entry(
     p_organization_id => $1, p_request_id => $2, p_idempotency_key => $3, p_request_hash => $4, p_entry_id => $5,

@@ -22,7 +22,7 @@ async def price_at_time(connection: Connection[Record], model: str, at_time: dat
 
 
 async def price_by_id(connection: Connection[Record], price_id: UUID) -> Price | None:
-    """One version, whatever the time."""
+    """One version of a price; None if there is none with this id."""
     row = await connection.fetchrow(_QUERIES["price_by_id"], price_id)
     return Price(**row) if row else None
 
@@ -54,7 +54,7 @@ async def create_price(
     request_id: UUID | None,
     content_hash: bytes | None,
 ) -> tuple[str, UUID | None]:
-    """Enters a version that begins then (None: now). The outcome, and the version's id where it stands."""
+    """Adds a version that takes effect at a time (None: now). The outcome, and the version's id if any."""
     row = await connection.fetchrow(
         _QUERIES["create_price"],
         request_id,
@@ -77,8 +77,10 @@ async def create_price(
 async def insert_prices_if_empty(
     connection: Connection[Record], listings: Sequence[Listing], *, effective_time: datetime, author: str
 ) -> int:
-    """Fills an empty price book and returns how many prices it put in. It is done within a transaction, which
-    waits for other writers first and sees what they did."""
+    """Fills an empty price book and returns the number of prices.
+
+    Runs within a transaction: it first waits for other writers and sees the prices that they have added.
+    """
     await lock_price_book(connection)
     tag = await connection.execute(
         _QUERIES["insert_prices_if_empty"],
@@ -97,13 +99,13 @@ async def insert_prices_if_empty(
 
 
 class KnownPrices:
-    """Prices by their ids. A version never changes: what was read once stays true."""
+    """A cache of prices by id. Nothing in it expires, since a version never changes."""
 
     def __init__(self) -> None:
         self._prices: dict[UUID, Price] = {}
 
     async def read(self, connection: Connection[Record], price_ids: Iterable[UUID]) -> None:
-        """Makes these known. KeyError for an id that the price book does not have."""
+        """Reads the prices that are not in the cache. Raises KeyError for an id that the price book lacks."""
         for price_id in price_ids:
             if price_id not in self._prices:
                 price = await price_by_id(connection, price_id)
@@ -112,5 +114,5 @@ class KnownPrices:
                 self._prices[price_id] = price
 
     def __getitem__(self, price_id: UUID) -> Price:
-        """One that was read before."""
+        """A price that was read before."""
         return self._prices[price_id]

@@ -8,7 +8,7 @@ FROM price_at($1, coalesce($2::timestamptz, governor_now()))
 WHERE price_id IS NOT NULL
 
 -- name: price_by_id
--- One version, whatever the time.
+-- One version by its id.
 SELECT price_id, model, effective_time,
     input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
     output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
@@ -17,7 +17,7 @@ FROM prices
 WHERE price_id = $1
 
 -- name: prices_at_time
--- Each model's price as of a time (NULL: now), by model: those that begin with $2 and come after $3, at most $4.
+-- Models' prices as of a time ($1, NULL: now), by model: at most $4 models that begin with $2 and come after $3.
 SELECT DISTINCT ON (model) price_id, model, effective_time,
     input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
     output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
@@ -32,7 +32,7 @@ LIMIT $4
 SELECT lock_price_book()
 
 -- name: create_price
--- Enters a version; see migrations/governor/functions/75_create_price.sql.
+-- Adds a version; see migrations/governor/functions/75_create_price.sql.
 SELECT outcome, price_id
 FROM create_price(
     p_request_id => $1, p_content_hash => $2, p_model => $3, p_effective_time => $4,
@@ -41,7 +41,7 @@ FROM create_price(
     p_source => $11, p_author => $12)
 
 -- name: insert_prices_if_empty
--- Fills an empty price book with listings, all from one time on; leaves a book that holds anything alone.
+-- Fills an empty price book with listings that all take effect at $1. Changes nothing if there is any price.
 INSERT INTO prices (
     effective_time, author, model, source,
     input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,

@@ -1,4 +1,4 @@
-"""What the database's JSON rows are in the domain. Keys are the columns' names."""
+"""Converts the database's JSON rows to the domain's objects. Keys are column names."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def entry(row: Record) -> LedgerEntry:
 
 
 def budgets(row: asyncpg.Record) -> tuple[BudgetStatus, ...]:
-    """The budgets of an answer, which come as parallel arrays; none where it has no keys."""
+    """The budgets of an answer, from its parallel arrays; empty if it has no keys."""
     return tuple(
         budget(*figures)
         for figures in zip(
@@ -114,7 +114,7 @@ def budgets(row: asyncpg.Record) -> tuple[BudgetStatus, ...]:
 def budget(
     key: str, limit_nano_usd: int | None, spent_nano_usd: int, held_nano_usd: int, unguarded_nano_usd: int
 ) -> BudgetStatus:
-    """A budget by its key, as it stands."""
+    """The budget of a key, with its figures."""
     return BudgetStatus(
         name=BudgetName.of_key(key),
         limit_nano_usd=limit_nano_usd,
@@ -126,7 +126,7 @@ def budget(
 
 @lru_cache(maxsize=1_024)
 def month(text: str) -> date:
-    """2026-11, by its first day."""
+    """The first day of a month that is written as 2026-11."""
     return date.fromisoformat(f"{text}-01")
 
 

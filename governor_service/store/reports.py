@@ -1,4 +1,4 @@
-"""Reports, from the totals that move with the ledger."""
+"""Reports, from the totals that each ledger entry updates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def workflow_cost(connection: Connection, organization_id: UUID, workflow_
 async def monthly_cost(
     connection: Connection, organization_id: UUID, month: date | None, label_key: str | None
 ) -> MonthlyCost:
-    """Zero for a month without entries. `month` None: this one."""
+    """Zero for a month without entries. `month` None: this month."""
     row = await connection.fetchrow(QUERIES["monthly_cost"], organization_id, _text(month), label_key)
     assert row is not None
     return MonthlyCost(
@@ -58,7 +58,7 @@ async def top_workflows(
     after: TopWorkflowsPage | None,
     limit: int,
 ) -> TopWorkflows:
-    """At most `limit` workflows. `month` None: this one, or that of `after`."""
+    """At most `limit` workflows. `month` None: this month. The month of `after`, if given, counts instead."""
     rows = await connection.fetch(
         QUERIES["top_workflows"],
         organization_id,
@@ -82,7 +82,7 @@ async def top_workflows(
 
 
 async def margin(connection: Connection, organization_id: UUID | None, month: date | None) -> Margin:
-    """Of one organization, or (None) of all. `month` None: this one."""
+    """Of one organization, or (None) of all. `month` None: this month."""
     row = await connection.fetchrow(QUERIES["margin"], organization_id, _text(month))
     assert row is not None
     return Margin(
@@ -94,5 +94,5 @@ async def margin(connection: Connection, organization_id: UUID | None, month: da
 
 
 def _text(month: date | None) -> str | None:
-    # Not by strftime, which does not pad the year.
+    # strftime does not pad the year.
     return month.isoformat()[:7] if month else None

@@ -1,5 +1,5 @@
 -- name: monthly_cost
--- A month ($2, NULL: this one) of an organization by model, by day and by the values of a label key, from one snapshot.
+-- A month ($2, NULL: now) of an organization by model, by day and by the values of a label key, from one snapshot.
 WITH asked AS (
     SELECT coalesce($2::text, month_of(governor_now())) AS month
 ), daily AS (
@@ -38,7 +38,7 @@ SELECT
 FROM asked;
 
 -- name: top_workflows
--- The dearest workflows of a month ($2, NULL: this one) after a cost and a workflow ($3, $4; NULL: from the first).
+-- The dearest workflows of a month ($2, NULL: now) after a cost and a workflow ($3, $4; NULL: from the first).
 WITH asked AS (
     SELECT coalesce($2::text, month_of(governor_now())) AS month
 )
@@ -58,7 +58,7 @@ LEFT JOIN LATERAL (
 ORDER BY t.cost_nano_usd DESC, t.workflow_id;
 
 -- name: margin
--- What organizations ($1, NULL: all) pay for a month ($2, NULL: this one), and what it cost.
+-- What organizations ($1, NULL: all) pay for a month ($2, NULL: now), and what the month cost.
 WITH asked AS (
     SELECT coalesce($2::text, month_of(governor_now())) AS month
 )

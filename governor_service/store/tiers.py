@@ -22,7 +22,7 @@ async def list_tiers(connection: Connection, *, after_tier: str, limit: int) -> 
 async def set_tier(
     connection: Connection, terms: TierTerms, request: ChangeRequest
 ) -> tuple[SetOutcome, Tier | None]:
-    """The tier as the request left it, also if it has been changed since; None where it was refused."""
+    """The tier as the request set it, even if it has changed since; None if the request was refused."""
     row = await connection.fetchrow(
         QUERIES["set_tier"],
         request.request_id,

@@ -1,5 +1,5 @@
--- Checks the invariants on a live database: psql -f verify.sql. Each row is a violation, and none is the good answer.
--- It is one statement, so that all of it sees one snapshot, and it takes no lock.
+-- Checks the invariants on a live database: psql -f verify.sql. Each row is a violation;
+-- without rows, all invariants hold. It is one statement, so that every check sees the same snapshot. It takes no lock.
 WITH entry AS (
     -- Each entry, with its hold and the budgets that it moved.
     SELECT e, a, p, coalesce(e.budget_keys, a.budget_keys) AS budget_keys
@@ -36,7 +36,7 @@ WITH entry AS (
     SELECT organization_id, budget_key, limit_nano_usd FROM budget_limit_changes
     UNION SELECT organization_id, budget_key, limit_nano_usd FROM budget_limits
 ), highest AS (
-    -- The highest limit that a budget can ever have had; NULL: it can have had none at all.
+    -- The highest limit that a budget may ever have had; NULL: at some time it may have had no limit.
     SELECT account.*, CASE WHEN NOT of_tiers.is_unlimited AND NOT coalesce(own.is_unlimited, false)
         THEN greatest(of_tiers.limit_nano_usd, of_overrides.limit_nano_usd, own.limit_nano_usd)
     END AS limit_nano_usd
@@ -58,7 +58,7 @@ WITH entry AS (
         WHERE o.organization_id = account.organization_id
     ) AS of_overrides
     CROSS JOIN LATERAL (
-        -- Where there is no default, a limit that was taken away left none.
+        -- A budget without a default limit had no limit after its own was removed.
         SELECT
             bool_or(l.limit_nano_usd IS NULL) AND NOT has_default_limit(account.budget_key) AS is_unlimited,
             max(l.limit_nano_usd) AS limit_nano_usd
@@ -75,7 +75,7 @@ SELECT 'I1' AS invariant, h.organization_id, h.budget_key::text AS subject, form
 FROM highest AS h
 WHERE h.spent_nano_usd + h.held_nano_usd > h.limit_nano_usd + h.unguarded_nano_usd
 
--- What no hold covered is a part of what was spent, and no budget is beyond its bound.
+-- unguarded is a part of spent, and no budget exceeds its bound.
 UNION ALL
 SELECT 'I1', organization_id, budget_key, format(
     'spent %s, held %s, unguarded %s', b.spent_nano_usd, b.held_nano_usd, b.unguarded_nano_usd)

@@ -47,7 +47,7 @@ CREATE TABLE organizations (
     create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Somebody has set its tier, an override or a limit. Otherwise the row exists only to be locked.
     is_set_up boolean NOT NULL DEFAULT false,
-    -- Of the newest change of its tier and overrides. NULL: there was none.
+    -- Who made the newest change of its tier and overrides, and when. NULL: there was none.
     author text,
     update_time timestamptz,
     CHECK ((author IS NULL) = (update_time IS NULL)),

@@ -109,7 +109,7 @@ CREATE TABLE ai_usage_ledger (
     -- The UTC day that it counts in, always one of its month: the day on which it was posted or, without a hold, on
     -- which the usage occurred. An entry that is posted after the month's end counts in the month's last day, one that
     -- is posted before its beginning in the first.
-    -- One flat expression: every INSERT would plan and inline functions of ours.
+    -- One flat expression, since every INSERT would have to plan and inline functions of ours.
     day date NOT NULL GENERATED ALWAYS AS (greatest(
         make_date(left(month, 4)::integer, right(month, 2)::integer, 1),
         least(

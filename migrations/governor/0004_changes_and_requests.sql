@@ -1,5 +1,5 @@
--- The history of what was set, by whom and when; and the request_ids that set it. Nothing of the history is ever
--- changed or deleted.
+-- The history of limits, tiers, organizations and freezes, with author and time; and the request_ids of the changes.
+-- The history is append-only.
 
 CREATE TABLE budget_limit_changes (
     organization_id uuid NOT NULL,
@@ -54,8 +54,8 @@ CREATE TABLE freeze_changes (
     PRIMARY KEY (organization_id, change_id)
 );
 
--- The request_ids of the methods whose effect keeps no other trace of them. The request_ids of changes that belong to
--- no organization (tiers, freezes of a model for everybody) stand under the nil UUID.
+-- The request_ids of the methods that do not store them with their effect. Changes that belong to no organization
+-- (tiers, freezes of a model for everybody) have the nil UUID as their organization.
 CREATE TABLE request_ids (
     organization_id uuid NOT NULL,
     method text NOT NULL,

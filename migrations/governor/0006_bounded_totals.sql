@@ -1,17 +1,17 @@
 -- Totals that cannot overflow.
 
--- A budget's totals have a stated bound, nine billion USD, well below what a bigint takes. What would go beyond it is
--- refused (largest_total_nano_usd).
+-- A budget's totals have a stated bound, nine billion USD, which fits a bigint. An amount that would
+-- exceed it is refused (largest_total_nano_usd).
 ALTER DOMAIN amount_nano_usd DROP CONSTRAINT amount_nano_usd_check;
 ALTER DOMAIN amount_nano_usd ADD CONSTRAINT amount_nano_usd_check CHECK (VALUE BETWEEN 0 AND 9000000000000000000);
 
--- The totals of reports are sums of parts, and a part may be larger than its whole, since others may be negative: a
--- charge of one day that is corrected on the next. They have no bound.
+-- The totals of reports have no bound. A total of one day may be larger than that of its month, since other days may be
+-- negative: a charge of one day may be corrected on the next.
 ALTER TABLE daily_costs ALTER COLUMN cost_nano_usd TYPE numeric;
 ALTER TABLE workflow_costs ALTER COLUMN cost_nano_usd TYPE numeric;
 ALTER TABLE label_costs ALTER COLUMN cost_nano_usd TYPE numeric;
 
--- An adjustment that lowers a cost takes its overage back: overage may be negative, like cost.
+-- An adjustment that lowers a cost also lowers its overage: overage may be negative, like cost.
 ALTER TABLE ai_usage_ledger DROP CONSTRAINT ai_usage_ledger_check;
 ALTER TABLE ai_usage_ledger ALTER COLUMN overage_nano_usd TYPE entry_nano_usd;
 ALTER TABLE ai_usage_ledger ADD CONSTRAINT ai_usage_ledger_check CHECK (

@@ -1,4 +1,4 @@
--- Brings a database of the earlier seventeen files to what the files up to this one make of an empty database:
+-- Gives a database of the earlier seventeen files the schema that an empty database gets from the files up to this one:
 -- through: 0005_roll_ups.sql
 --
 -- The runner applies it, instead of those files, where exactly these are recorded:

@@ -1,8 +1,9 @@
--- Workflows: where each stands, how it got there, and what its steps have made.
+-- Workflows: their states, their history, and the results of their steps.
 --
--- A transition is an UPDATE of intent_workflows whose WHERE clause names the state it starts from; the row count says
--- who won. The database holds the matrix too, and refuses whatever is not in it, whoever asks. A transaction that moves
--- a workflow, or settles one of its calls, locks its row of intent_workflows before it touches the workflow's others.
+-- A transition is an UPDATE of intent_workflows whose WHERE clause names the state that it starts from; the row count
+-- shows whether it succeeded. The database has the matrix of legal transitions too, and refuses every other one. A
+-- transaction that moves a workflow, or settles one of its calls, locks the workflow's row of intent_workflows before
+-- it touches other rows of the workflow.
 
 -- The matrix. The service fills it when it starts, from TRANSITIONS in workflow_service/domain/states.py, and only adds
 -- to it: the history refers to transitions of earlier versions.
@@ -18,7 +19,8 @@ CREATE TABLE intent_workflows (
     organization_id uuid NOT NULL,
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     display_name text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 200),
-    -- guard_workflow() lets a workflow begin in CREATED and move along legal_transitions: so this is one of their states.
+    -- guard_workflow() lets a workflow begin in CREATED and follow legal_transitions: so this is always one of their
+    -- states.
     state text NOT NULL DEFAULT 'CREATED',
     version bigint NOT NULL DEFAULT 1 CHECK (version >= 1),
     profile jsonb NOT NULL CHECK (jsonb_typeof(profile) = 'object'),
@@ -36,7 +38,7 @@ CREATE TABLE intent_workflows (
     )),
     error_reason text CHECK (length(error_reason) <= 1024),
     error_message text CHECK (length(error_message) <= 1024),
-    -- How many leases were given out: the fencing number of the newest.
+    -- How many leases were granted; also the fencing number of the newest.
     lease_epoch bigint NOT NULL DEFAULT 0 CHECK (lease_epoch >= 0),
     lease_token uuid,
     lease_expire_time timestamptz,
@@ -81,7 +83,7 @@ CREATE TABLE workflow_transitions (
     to_state text NOT NULL,
     actor text NOT NULL CHECK (length(actor) BETWEEN 1 AND 200),
     reason text NOT NULL CHECK (length(reason) <= 2048),
-    -- Of the lease that it began or ended; then its token, too, by which a repeated ending is known.
+    -- The lease that it began or ended. Its token identifies a repeated call that ends this lease.
     epoch bigint CHECK (epoch > 0),
     lease_token uuid,
     total_ai_cost_nano_usd bigint NOT NULL CHECK (total_ai_cost_nano_usd >= 0),
@@ -175,17 +177,17 @@ CREATE TABLE step_results (
     FOREIGN KEY (organization_id, workflow_id) REFERENCES intent_workflows (organization_id, id)
 );
 
--- What was asked for under a request_id, and what it was answered. A row is written with the effect that it names, so
--- that a call which failed leaves none.
+-- What each request_id was used for, and its answer. A row is written in the transaction of its effect, so that a call
+-- that failed leaves none.
 CREATE TABLE request_ids (
     organization_id uuid NOT NULL,
     method text NOT NULL,
     request_id uuid NOT NULL,
     content_hash bytea NOT NULL CHECK (length(content_hash) = 32),
     workflow_id uuid NOT NULL,
-    -- Of the lease that it claimed, where it claimed one.
+    -- The epoch of the lease that it claimed, if any.
     epoch bigint CHECK (epoch > 0),
-    -- NULL while a run is on its way.
+    -- NULL while a run is in progress.
     answer jsonb,
     create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
 

@@ -7,19 +7,19 @@
 --       │                      ▼  │
 --       └─ denied ─────────▶ VOIDED (a hold that may exist is VOIDING first)
 --
--- Each move is a compare-and-set, committed before the next act, so that whoever finds a row after a crash knows
--- what may have happened: up to AUTHORIZED nothing was sent; DISPATCHED may have cost money; RESPONDED holds all
--- that will ever be known, the answer with it. `epoch` is that of the lease whose holder owns the row.
+-- Each move is a compare-and-set that is committed before the next action, so that after a crash a row shows what
+-- may have happened: up to AUTHORIZED nothing was sent; a DISPATCHED call may have cost money; a RESPONDED row has the
+-- answer and the usage. `epoch` is the epoch of the lease whose holder owns the row.
 CREATE TABLE model_invocations (
     organization_id uuid NOT NULL,
     workflow_id uuid NOT NULL,
     -- A step of Step in workflow_service/domain/states.py.
     step text NOT NULL CHECK (step <> ''),
-    -- What of the step it serves; empty where the step is one call.
+    -- The part of the step that the call is for; empty if the step is one call.
     item text NOT NULL CHECK (length(item) <= 200),
-    -- The ordinal of the call for its step and item; it never starts again, however often the step is run.
+    -- The ordinal of the call for its step and item; it goes on counting when the step runs again.
     attempt integer NOT NULL CHECK (attempt > 0),
-    -- Derived from workflow, step, item and attempt: the governor knows the hold by it.
+    -- Derived from workflow, step, item and attempt; it identifies the hold at the governor.
     request_id uuid NOT NULL,
     epoch bigint NOT NULL CHECK (epoch > 0),
     state text NOT NULL CHECK (
@@ -34,7 +34,7 @@ CREATE TABLE model_invocations (
 
     served_model text CHECK (length(served_model) <= 200),
     generation_id text CHECK (length(generation_id) <= 200),
-    -- Kept where it parses, so that it is used again and not paid for again.
+    -- Kept if it parses, so that it can be used again without paying again.
     answer text,
     input_tokens bigint CHECK (input_tokens >= 0),
     cached_input_tokens bigint CHECK (cached_input_tokens BETWEEN 0 AND input_tokens),
@@ -46,7 +46,7 @@ CREATE TABLE model_invocations (
 
     entry_id uuid,
     cost_nano_usd bigint CHECK (cost_nano_usd >= 0),
-    -- What the governor said with the settlement: the workflow's spend so far.
+    -- The workflow's spend so far, as the governor reported it with the settlement.
     workflow_spent_nano_usd bigint CHECK (workflow_spent_nano_usd >= 0),
     error_class text CHECK (error_class IN (
         'RATE_LIMITED', 'PROVIDER_ERROR', 'TIMEOUT', 'CONNECTION_FAILED', 'INVALID_REQUEST',
@@ -109,7 +109,7 @@ COMMENT ON TABLE model_invocations IS 'One row for each model call that was ever
 CREATE INDEX model_invocations_in_order
     ON model_invocations (organization_id, workflow_id, create_time, request_id);
 
--- Recovery looks for what was left open.
+-- Recovery looks for open calls.
 CREATE INDEX model_invocations_open
     ON model_invocations (organization_id, workflow_id, step)
     WHERE state NOT IN ('SETTLED', 'VOIDED');

@@ -1,4 +1,4 @@
--- Brings a database of the earlier three files to what the files up to this one make of an empty database:
+-- Gives a database of the earlier three files the schema that an empty database gets from the files up to this one:
 -- through: 0002_invocations.sql
 --
 -- The runner applies it, instead of those files, where exactly these are recorded:
@@ -7,7 +7,8 @@
 -- folded: 0003_total_cost.sql db28c5399998709ea1e60fefd91a39cd1b84a3b9827da42afdc648f69e11e606
 
 -- Functions have moved to the folder `functions`. All of them belong to triggers, which stay until they are replaced in
--- place. The states and steps are in the code alone now, and steps without tables of their own have one together.
+-- place. Only the code names states and steps now. Steps without
+-- tables of their own share one.
 ALTER TABLE intent_workflows DROP CONSTRAINT workflow_state_check;
 ALTER TABLE model_invocations DROP CONSTRAINT model_invocations_step_check;
 ALTER TABLE model_invocations ADD CONSTRAINT model_invocations_step_check CHECK (step <> '');

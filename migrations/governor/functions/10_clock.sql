@@ -1,6 +1,6 @@
 -- Time: the one clock, UTC months and days, and the state of a hold at a time.
 
--- The one clock. A session may set governor.clock_offset (an interval) to live at another time, as tests do.
+-- The one clock. Tests move it for their session by setting governor.clock_offset (an interval).
 CREATE OR REPLACE FUNCTION governor_now() RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $$
     SELECT clock_timestamp() + coalesce(nullif(current_setting('governor.clock_offset', true), '')::interval, '0')

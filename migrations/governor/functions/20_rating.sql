@@ -12,7 +12,7 @@ $$;
 
 -- The three functions below are single expressions, so that the planner inlines them. They multiply in numeric, since a
 -- product of bigints overflows. They scale by × 0.000001 instead of ÷ 1000000: numeric multiplication is exact, while
--- numeric division rounds quotients of more than sixteen digits, and ceil() would then round a rounded figure.
+-- numeric division rounds quotients of more than sixteen digits, and ceil() would then round a second time.
 
 -- What a usage costs: ceil((Σ tokens × price per million) / 10⁶) + requests × request price. Cached and cache-write
 -- tokens are part of p_input_tokens and reasoning tokens are part of p_output_tokens: they are subtracted first.

@@ -1,12 +1,13 @@
--- Budgets: which of them a call is placed on, the limit in force on each, and where they stand.
+-- Budgets: which of them a call is placed on, the limit in force on each, and their figures.
 
--- The periods that a time falls in, of each kind that begins anew, as keys write them. The month is the first.
+-- The periods that contain a time, one of each recurring kind, as keys write them. The month is the first.
 CREATE OR REPLACE FUNCTION periods_at(p_time timestamptz) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT ARRAY['month/' || month_of(p_time)]
 $$;
 
--- The key of the limit for every period of a budget's kind. Where the period never begins anew, the key itself.
+-- The key of a budget's standing limit, which applies to every period. For a budget without recurring periods: its own
+-- key.
 CREATE OR REPLACE FUNCTION standing_key(p_budget_key text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT regexp_replace(p_budget_key, '^((?:label/)?month/)[0-9-]+', '\1standing')
@@ -54,13 +55,13 @@ LANGUAGE sql STABLE AS $$
         || ARRAY[p_periods[1], 'workflow/' || p_workflow_id]
 $$;
 
--- Whether a budget has a limit without anybody setting one: an organization's month and a workflow have.
+-- Whether a budget has a default limit: an organization's month and a workflow have one.
 CREATE OR REPLACE FUNCTION has_default_limit(p_budget_key text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT starts_with(p_budget_key, 'month/') OR starts_with(p_budget_key, 'workflow/')
 $$;
 
--- The limit of a budget that has none of its own: what the organization's override or its tier says.
+-- The limit of a budget that has none of its own: the organization's override or its tier's limit.
 CREATE OR REPLACE FUNCTION default_limit(
     p_budget_key text, p_monthly_quota_nano_usd bigint, p_workflow_limit_nano_usd bigint
 ) RETURNS bigint
@@ -118,7 +119,7 @@ BEGIN
 END
 $$;
 
--- Where budgets stand, in the order of their keys: zeros for a budget that has no row yet.
+-- The figures of budgets, in the order of their keys; zeros for a budget that has no row yet.
 CREATE OR REPLACE FUNCTION budget_figures(
     p_organization_id uuid, p_terms organization_terms, p_budget_keys text[],
     OUT limits_nano_usd bigint[], OUT spent_nano_usd bigint[], OUT held_nano_usd bigint[],
@@ -131,7 +132,7 @@ DECLARE
 BEGIN
     limits_nano_usd := limits_in_force(p_organization_id, p_terms, p_budget_keys);
     lacks_account := false;
-    -- One look-up by key for each: to start a join of so few rows costs more than the look-ups.
+    -- One look-up by key for each budget: starting a join costs more than a few look-ups.
     FOR i IN 1 .. cardinality(p_budget_keys) LOOP
         SELECT * INTO v_budget FROM budgets AS b
         WHERE b.organization_id = p_organization_id AND b.budget_key = p_budget_keys[i];
@@ -143,7 +144,7 @@ BEGIN
 END
 $$;
 
--- Whether an amount more would take one of these budgets beyond its bound.
+-- Whether adding an amount would take one of these budgets beyond its bound.
 CREATE OR REPLACE FUNCTION exceeds_total(p_organization_id uuid, p_budget_keys text[], p_nano_usd numeric)
 RETURNS boolean
 LANGUAGE sql STABLE AS $$
@@ -154,7 +155,7 @@ LANGUAGE sql STABLE AS $$
     )
 $$;
 
--- Raises an error where fewer budgets were moved than had to be: a hold has lost one of its budgets.
+-- Raises an error if fewer budgets were updated than had to be: the row of one of a hold's budgets is missing.
 CREATE OR REPLACE FUNCTION all_were_moved(p_moved bigint, p_budgets bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN

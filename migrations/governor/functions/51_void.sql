@@ -2,7 +2,7 @@
 --
 -- p_request_id is the id that the hold was, or is being, authorized with. If it is given and there is no such hold yet,
 -- a VOIDED one is written, so that an Authorize that is still on its way finds it ended.
--- Answers VOIDED, UNCHANGED (it had been released before), AUTHORIZATION_NOT_PENDING (settled), or
+-- Answers VOIDED, UNCHANGED (the hold was voided or expired before), AUTHORIZATION_NOT_PENDING (it is settled), or
 -- AUTHORIZATION_NOT_FOUND (only without a request_id).
 CREATE OR REPLACE FUNCTION void_hold(p_organization_id uuid, p_authorization_id uuid, p_request_id uuid, p_reason text)
 RETURNS text

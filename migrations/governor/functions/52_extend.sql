@@ -1,5 +1,6 @@
--- Extend: sets a later expire_time on a live hold, at most p_longest from now. Answers EXTENDED, AUTHORIZATION_NOT_FOUND,
--- AUTHORIZATION_NOT_PENDING, NOT_LATER (than it is, or than now) or TOO_LATE.
+-- Extend: sets a later expire_time on a live hold, at most p_longest from now. Answers EXTENDED,
+-- AUTHORIZATION_NOT_FOUND, AUTHORIZATION_NOT_PENDING, NOT_LATER (before the present expire_time, or not in the future)
+-- or TOO_LATE.
 CREATE OR REPLACE FUNCTION extend_hold(
     p_organization_id uuid, p_authorization_id uuid, p_expire_time timestamptz, p_longest interval
 ) RETURNS text

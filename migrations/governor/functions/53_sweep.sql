@@ -6,7 +6,7 @@ LANGUAGE sql STABLE AS $$
     SELECT due.organization_id
     FROM (
         SELECT a.organization_id FROM authorizations AS a
-        -- A subquery: a volatile expression cannot use an index, and every live hold would be read.
+        -- A subquery, since a volatile expression cannot use an index: every live hold would be read.
         WHERE a.state = 'PENDING' AND a.expire_time <= (SELECT governor_now() - p_retention)
         ORDER BY a.expire_time
         LIMIT p_limit * 100
@@ -15,7 +15,7 @@ LANGUAGE sql STABLE AS $$
     LIMIT p_limit
 $$;
 
--- Ends holds of one organization whose retention time is over, at most p_limit: as their on_expiry says, each is
+-- Ends holds of one organization whose retention time is over, at most p_limit. Depending on its on_expiry, each is
 -- released or settled as unknown. Any number of sweepers may run at once: a sweeper skips an organization that is
 -- locked.
 CREATE OR REPLACE FUNCTION sweep_holds(

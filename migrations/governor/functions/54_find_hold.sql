@@ -10,7 +10,7 @@ SELECT
 FROM authorizations AS a
 LEFT JOIN prices AS p ON p.price_id = a.price_id;
 
--- A hold with its price and its budgets as they stand.
+-- A hold with its price and the present figures of its budgets.
 CREATE OR REPLACE FUNCTION find_hold(p_organization_id uuid, p_authorization_id uuid)
 RETURNS TABLE (
     hold jsonb,

@@ -1,12 +1,12 @@
 -- RecordUsage: charges usage that had no hold. It posts one entry and adds its cost to the budgets of its month, its
--- workflow and its labels, as spent and as unguarded, even beyond a limit. p_served_model is canonical, p_occurred_time
--- NULL means now.
+-- workflow and its labels, as spent and as unguarded, even beyond a limit. p_served_model is canonical;
+-- p_occurred_time NULL means now.
 -- Answers, with the entry where there is one:
 --   RECORDED, REPLAYED
---   REQUEST_ID_REUSED        the key stands for other content, or for a hold;
+--   REQUEST_ID_REUSED        the key was used for other content or for a hold;
 --   OCCURRED_IN_FUTURE, OCCURRED_TOO_LONG_AGO
---   MODEL_NOT_PRICED         neither the price book nor the provider says what it cost: it is never zero;
---   COST_TOO_LARGE           above what one entry takes;
+--   MODEL_NOT_PRICED         neither the price book nor the provider has a cost: no usage is free by accident;
+--   COST_TOO_LARGE           the cost exceeds the bound of an entry;
 --   TOTAL_TOO_LARGE          a budget would go beyond its bound.
 CREATE OR REPLACE FUNCTION record_usage(
     p_organization_id uuid, p_idempotency_key uuid, p_request_hash bytea,
@@ -37,7 +37,7 @@ BEGIN
         outcome := CASE WHEN v_known.request_hash = p_request_hash THEN 'REPLAYED' ELSE 'REQUEST_ID_REUSED' END;
         entry := to_jsonb(v_known);
         RETURN;
-    -- The settlement of that hold will need the key for its own entry.
+    -- The settlement of this hold needs the key for its own entry.
     ELSIF EXISTS (
         SELECT FROM authorizations AS a
         WHERE a.organization_id = p_organization_id AND a.authorization_id = p_idempotency_key

@@ -1,12 +1,12 @@
--- Adjust: corrects an entry by a new one, so that the entry and all of its adjustments add up to
--- p_corrected_cost_nano_usd. It posts to the budgets that the entry was posted to; adjusted_so_far (50_settle.sql) says
--- which part of it is unguarded.
+-- Adjust: corrects an entry by posting a new one, so that the entry and all of its adjustments add up to
+-- p_corrected_cost_nano_usd. It posts to the budgets that the entry was posted to; adjusted_so_far
+-- (50_settle.sql) gives the entry's present cost and its unguarded part.
 -- Answers, with the entry where there is one:
 --   ADJUSTED, REPLAYED       the adjustment;
---   UNCHANGED                nothing had to be posted: the entry that made it so, also for a replay of the request;
---   REQUEST_ID_REUSED        the key stands for other content;
+--   UNCHANGED                nothing had to be posted: the entry or its newest adjustment, the same for a replay;
+--   REQUEST_ID_REUSED        the key was used for other content;
 --   ENTRY_NOT_FOUND          the organization has no such entry;
---   ENTRY_IS_ADJUSTMENT      the entry that it adjusts has to be corrected instead;
+--   ENTRY_IS_ADJUSTMENT      the entry is itself an adjustment: correct the one that it adjusts;
 --   TOTAL_TOO_LARGE          a budget would go beyond its bound.
 CREATE OR REPLACE FUNCTION adjust_entry(
     p_organization_id uuid, p_request_id uuid, p_idempotency_key uuid, p_request_hash bytea,

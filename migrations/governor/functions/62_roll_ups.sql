@@ -1,4 +1,4 @@
--- The totals behind the reports: a trigger moves them once for all the entries of a statement.
+-- The totals that reports are read from. A trigger updates them once for all the entries of a statement.
 CREATE OR REPLACE FUNCTION add_to_totals() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN

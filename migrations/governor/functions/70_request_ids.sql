@@ -1,6 +1,6 @@
--- Claims a request_id for what the caller is about to do; NULL claims nothing. Sets `outcome` to NULL (go on), REPLAYED
--- (with what was answered), or REQUEST_ID_REUSED. Another transaction that claims the same id waits for the end of this
--- one.
+-- Claims a request_id for a change that the caller is about to make; NULL claims nothing. Sets `outcome` to NULL (make
+-- the change), REPLAYED (with the first answer), or REQUEST_ID_REUSED. Another transaction that claims the same id
+-- waits until this one ends.
 CREATE OR REPLACE FUNCTION claim_request_id(
     p_organization_id uuid, p_method text, p_request_id uuid, p_content_hash bytea,
     OUT outcome text, OUT answer jsonb

@@ -1,5 +1,5 @@
--- SetTier: makes a tier, or replaces all of it. It counts from the next decision on. Answers SET, REPLAYED or
--- REQUEST_ID_REUSED, and the tier as it was answered the first time.
+-- SetTier: creates a tier, or replaces all of it. It applies from the next decision on. Answers SET or REPLAYED, with
+-- the tier as this request set it, or REQUEST_ID_REUSED.
 CREATE OR REPLACE FUNCTION set_tier(
     p_request_id uuid, p_content_hash bytea,
     p_tier text, p_workflow_limit_nano_usd bigint, p_monthly_quota_nano_usd bigint, p_allowed_models text[],

@@ -1,6 +1,6 @@
--- SetOrganization: sets those of an organization's tier and overrides that p_fields names; NULL removes one (the tier is
--- then the default tier). Whatever it sets, the organization counts as set up. Answers SET, REPLAYED or
--- REQUEST_ID_REUSED, and the organization as it was answered the first time; or TIER_NOT_FOUND, which changes nothing.
+-- SetOrganization: sets the fields in p_fields, out of an organization's tier and overrides. NULL removes a value (the
+-- tier is then the default tier). The organization then counts as set up. Answers SET or REPLAYED, with the
+-- organization as this request set it, or REQUEST_ID_REUSED or TIER_NOT_FOUND, which change nothing.
 CREATE OR REPLACE FUNCTION set_organization(
     p_organization_id uuid, p_request_id uuid, p_content_hash bytea, p_fields text[],
     p_tier text, p_workflow_limit_nano_usd bigint, p_monthly_quota_nano_usd bigint, p_author text,
@@ -13,7 +13,7 @@ DECLARE
     v_claim record;
     v_organization organizations;
 BEGIN
-    -- Tiers are never deleted, so that this holds without a lock.
+    -- Tiers are never deleted, so that this check needs no lock.
     PERFORM FROM tiers AS t WHERE t.tier = coalesce(p_tier, 'default');
     IF NOT FOUND THEN
         outcome := 'TIER_NOT_FOUND';

@@ -1,5 +1,5 @@
 -- SetFreeze: freezes a model ('' for every model) of an organization (every_organization() for all of them), or lifts
--- the freeze. Answers SET, REPLAYED or REQUEST_ID_REUSED, and the change as it was answered the first time.
+-- the freeze. Answers SET or REPLAYED, with the change that this request made, or REQUEST_ID_REUSED.
 -- The freeze of one organization is set under its lock: once it has committed, no hold is placed. A freeze for all
 -- organizations takes no such lock: a hold that is being decided at that instant may still be placed.
 CREATE OR REPLACE FUNCTION set_freeze(

@@ -1,7 +1,7 @@
 -- CreatePrice: new versions in the price book.
 --
 -- A version begins now, in the future, or at a past time when its model had no price yet. A version that was in force
--- stays in force for its time: whatever was rated as of a time would be rated with the same version again.
+-- at a past time stays in force for that time: rating the same usage again gives the same cost.
 
 -- One writer at a time: every transaction that writes to the price book takes this lock first and keeps it until it
 -- ends. Decisions about money never wait for it: they read the versions that are committed.
@@ -10,11 +10,11 @@ LANGUAGE sql VOLATILE AS $$
     SELECT pg_advisory_xact_lock(hashtextextended('governor.prices', 0))
 $$;
 
--- Enters a version of a canonical model's price. p_effective_time NULL: now. p_request_id NULL: it cannot be replayed.
+-- Adds a version of a canonical model's price. p_effective_time NULL: now. p_request_id NULL: it cannot be replayed.
 -- Answers
 --   CREATED, REPLAYED        and the version;
---   REQUEST_ID_REUSED        the id stands for other content;
---   SAME_INSTANT             the model has a version that begins then;
+--   REQUEST_ID_REUSED        the id was used for other content;
+--   SAME_INSTANT             another version of the model begins at that time;
 --   ALREADY_IN_FORCE         the time has passed, and the model had a price then.
 CREATE OR REPLACE FUNCTION create_price(
     p_request_id uuid, p_content_hash bytea,

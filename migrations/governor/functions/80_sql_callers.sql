@@ -1,8 +1,8 @@
--- The four functions for those who call the governor from SQL. They take part in the same budgets, locks and ledger as
--- the RPCs. Amounts are exact numeric USD; a fraction of a nano-dollar counts as a whole one.
+-- The four functions for SQL clients. They use the same budgets, locks and ledger as the RPCs. Amounts are exact
+-- numeric USD; a fraction of a nano-USD is rounded up.
 
--- The canonical name of a model id. governor_service/domain/model_names.py does the same for names in ASCII and explains
--- each rule; only such names have a price.
+-- The canonical name of a model id. governor_service/domain/model_names.py does the same for names in ASCII and
+-- explains each rule; only such names have a price.
 CREATE OR REPLACE FUNCTION canonical_model(p_model_id text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
@@ -30,7 +30,7 @@ BEGIN
 END
 $$;
 
--- An amount of USD as a charge in nano-USD. Refuses NULL, NaN, what is negative and what one entry does not take.
+-- An amount of USD as a charge in nano-USD. Refuses NULL, NaN, and amounts below 0 or above an entry's bound.
 CREATE OR REPLACE FUNCTION charge_nano_usd(p_parameter text, p_usd numeric) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
@@ -52,13 +52,14 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Whether a workflow's cost, with what is held for calls in flight and p_additional_cost, stays within p_max_cost. It
--- only reads and holds nothing, unlike Authorize. If several organizations know the workflow, all of them count.
+-- only reads and holds nothing, unlike Authorize. If several organizations have budgets of this workflow, their sum
+-- counts.
 CREATE OR REPLACE FUNCTION check_workflow_cost_limit(
     p_workflow_id uuid, p_additional_cost numeric, p_max_cost numeric DEFAULT 1.00
 ) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    -- NaN is above every number, and every number below NaN.
+    -- NaN is greater than every number, so that it has to be excluded by name.
     IF p_workflow_id IS NULL OR (p_additional_cost >= 0 AND 'NaN' NOT IN (p_additional_cost, p_max_cost)) IS NOT TRUE
     THEN
         RAISE EXCEPTION 'p_workflow_id and amounts of USD, p_additional_cost not below 0, must be given'
@@ -71,9 +72,9 @@ BEGIN
 END
 $$;
 
--- Posts what a call cost and returns the workflow's new total in USD. p_cost stands as the provider's cost: the greater
+-- Posts what a call cost and returns the workflow's new total in USD. p_cost counts as the provider's cost: the greater
 -- of it and the rated cost is charged, and a model without a price costs p_cost. The same key with the same content
--- charges nothing more, and returns the total as it is by now; with other content it is an error.
+-- charges nothing more, and returns the present total; with other content it is an error.
 CREATE OR REPLACE FUNCTION record_usage_and_increment(
     p_workflow_id uuid, p_organization_id uuid, p_model text, p_prompt_tokens int, p_completion_tokens int,
     p_cost numeric, p_idempotency_key uuid DEFAULT gen_random_uuid()
@@ -116,8 +117,8 @@ BEGIN
 END
 $$;
 
--- Adds a cost to a workflow that exactly one organization knows, by an entry of its own that names no model, and
--- returns the workflow's new total in USD.
+-- Adds a cost to a workflow by an entry without a model, and returns the workflow's new total in USD. Exactly one
+-- organization must have a budget of this workflow.
 CREATE OR REPLACE FUNCTION increment_workflow_cost(p_workflow_id uuid, p_additional_cost numeric) RETURNS numeric
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -158,7 +159,7 @@ LANGUAGE sql VOLATILE AS $$
     ), 0) * 0.000000001
 $$;
 
--- For people who look with \df+.
+-- What psql's \df+ shows.
 COMMENT ON FUNCTION check_workflow_cost_limit IS
     'Whether spent + held + p_additional_cost <= p_max_cost, in USD. Reads only; only Authorize binds.';
 COMMENT ON FUNCTION record_usage_and_increment IS

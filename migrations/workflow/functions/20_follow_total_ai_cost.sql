@@ -1,8 +1,8 @@
--- A workflow's total follows its journal: it moves in the transaction in which a model call's cost is written down, so
--- that a call which settles after its step has failed, or after the workflow was cancelled, is in it too.
+-- A workflow's total follows its journal: it is updated in the transaction that records a model call's cost. So it
+-- includes calls that settle after their step has failed or after the workflow was cancelled.
 --
--- The figure is the governor's own total where it told one. Parallel calls write theirs down in any order and what is
--- spent only grows, so the greatest stands; a correction alone may lower it.
+-- The total is the one that the governor reported, if it reported one. Parallel calls record theirs in any order, and
+-- spending only grows, so the greatest counts; only a correction may lower it.
 CREATE OR REPLACE FUNCTION follow_total_ai_cost() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,6 +1,6 @@
 -- All triggers. They come last, since the tables stay locked from here to the end of the transaction.
 --
--- CREATE OR REPLACE makes a trigger an ordinary one, which a replica does not fire: ENABLE ALWAYS has to follow.
+-- CREATE OR REPLACE resets a trigger to the mode in which replicas do not fire it, so that ENABLE ALWAYS has to follow.
 
 CREATE OR REPLACE TRIGGER guard_workflow BEFORE INSERT OR UPDATE ON intent_workflows
 FOR EACH ROW EXECUTE FUNCTION guard_workflow();
