@@ -1,7 +1,7 @@
 """Prints the test folders that changed files concern: `python -m tests.affected [BASE]`.
 
-BASE is a commit, HEAD by default. A file that no rule knows concerns all tests. The rules follow the imports
-between packages: a change in a service concerns the tests of that service and of those that call it.
+BASE is a commit, HEAD by default. A file that matches no rule concerns all tests. The rules follow the
+imports between packages: a change in a service concerns the tests of that service and of its callers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 GOVERNOR = ("governor", "budgets", "ledger", "pricing", "property", "client", "executor")
 WORKFLOW = ("workflow", "executor", "models", "acceptance")
 
-# The first rule whose prefix fits counts.
+# The first rule whose prefix matches is used.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("tests/conftest.py", ("",)),
     ("tests/governor/conftest.py", ("governor", "budgets", "ledger", "pricing", "client", "executor")),
@@ -36,7 +36,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def affected(files: Iterable[str]) -> list[str]:
-    """The folders and files for pytest, sorted; `tests` alone stands for all of them."""
+    """The folders and files for pytest, sorted; `tests` alone means all tests."""
     found: set[str] = set()
     for file in files:
         found |= {f"tests/{folder}".rstrip("/") for folder in _folders(file)}
@@ -44,7 +44,7 @@ def affected(files: Iterable[str]) -> list[str]:
 
 
 def changed(base: str) -> list[str]:
-    """Tracked files that differ from `base`, and new ones that are not ignored."""
+    """Tracked files that differ from `base`, and new files that are not ignored."""
     commands = (
         ("git", "diff", "--name-only", "--no-renames", base),
         ("git", "ls-files", "--others", "--exclude-standard"),

@@ -1,4 +1,4 @@
-"""Requests out of their descriptors, in which every field is bad."""
+"""Requests generated from their descriptors, in which every field is bad."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-# Values that no field of the type accepts, whatever it is for.
+# Values that are invalid for every field of the type, whatever its purpose.
 _BAD = {
     FieldDescriptor.CPPTYPE_STRING: "\0",
     FieldDescriptor.CPPTYPE_INT32: -1,
@@ -20,8 +20,9 @@ _BAD = {
 
 
 def bad_requests(method: MethodDescriptor) -> Iterator[tuple[Any, set[str]]]:
-    """Requests that set every field (between them, every member of a oneof) to what it does not accept, each
-    with the paths of these fields. Booleans and field masks take anything and are left out."""
+    """Requests in which every field has an invalid value, each with the paths of these fields. Together they
+    set every member of each oneof. Booleans and field masks accept any value and are left out.
+    """
     choices = max((len(oneof.fields) for oneof in _oneofs(method.input_type)), default=1)
     for choice in range(choices):
         request = GetMessageClass(method.input_type)()
@@ -60,7 +61,7 @@ def _spoil(message: Message, prefix: str, paths: set[str], choice: int) -> None:
             setattr(message, field.name, _BAD[field.cpp_type])
             paths.add(path)
         elif oneof and len(oneof.fields) > 1:
-            setattr(message, field.name, False)  # chosen, and then not
+            setattr(message, field.name, False)  # the oneof member is set, but false
             paths.add(path)
 
 

@@ -4,17 +4,17 @@ How to choose what a test runs on:
 
 - `governor`, and `client` of the workflow service, use databases that the tests of a worker process share.
   Each test gets an organization of its own, which no other test uses. Most tests need no more.
-- A test that changes or counts what belongs to all organizations is marked `own_world`: prices, tiers,
-  freezes of a model or of everything, what a sweeper does, the schema, SQL that names no organization.
+- Mark a test `own_world` if it changes or counts things that belong to all organizations: prices, tiers,
+  freezes of a model or of everything, a sweeper's work, the schema, SQL that names no organization.
   The same fixtures then give it a database and a service of its own.
 - `governor_dsn` and `workflow_dsn` are databases of the test's own, for a test that starts its services
   itself: with other settings, another clock or several processes. It needs no mark.
-- The data lies in memory (/dev/shm) where there is room. fsync and synchronous_commit stay on, and a killed
-  process loses nothing; only the time that a disk takes is missing. A test about commits, crashes or groups
-  of commits is marked `on_disk`: it has its own world, on a server whose data is on disk.
+- The data is in memory (/dev/shm) where there is room. fsync and synchronous_commit stay on, and a killed
+  process loses nothing; only the time of a real disk is saved. Mark a test `on_disk` if it is about commits,
+  crashes or group commit: it gets its own world, on a server whose data is on disk.
 - `own_postgres` (tests/chassis) is a server of the test's own, to be killed or frozen.
 
-A test that changes what is shared fails, and the tests after it get a new shared database.
+A test that changes shared things fails, and the tests after it get a new shared database.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from tests.shared_world import PREFIX, Administrator, SharedGovernor, remove_aba
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory that only its owner can write to is made in it
 MEMORY_NEEDED_BYTES = 2 << 30
 
-# The tests connect thousands of times, so the passwords are hashed once and not 4,096 times. Queries are not
-# compiled: PostgreSQL takes a table that was never analyzed for a large one and would compile each of them.
+# The tests connect thousands of times, so passwords are hashed with 1 iteration, not 4,096. The planner takes
+# a table that was never analyzed for a large one, so it would compile every query: jit is off.
 SETTINGS = {"scram_iterations": "1", "jit": "off", "max_wal_size": "256MB"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says how the same order comes again, which `-q` keeps silent about."""
+    """Prints how to run the tests in the same order again, which `-q` leaves out."""
     seed = getattr(config.option, "randomly_seed", None)
     if seed is not None:
         terminalreporter.write_line(f"random order: ARGS='--randomly-seed={seed}' repeats it")
@@ -49,9 +49,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @contextmanager
 def directory(*, on_disk: bool = False) -> Iterator[Path]:
-    """In memory where there is room, unless it is to be on disk.
+    """A new directory, in memory where there is room, unless `on_disk`.
 
-    Like tmp_path's, but open to the account that PostgreSQL runs as when the tests run as root.
+    Like tmp_path, but readable for PostgreSQL's account when the tests run as root.
     """
     in_memory = not on_disk and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED_BYTES
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY if in_memory else None))
@@ -59,7 +59,7 @@ def directory(*, on_disk: bool = False) -> Iterator[Path]:
     try:
         yield made
     finally:
-        shutil.rmtree(made, ignore_errors=True)  # a process that was killed may not have ended yet
+        shutil.rmtree(made, ignore_errors=True)  # a killed process may not have ended yet
 
 
 @contextmanager
@@ -73,21 +73,21 @@ def _administered(data_dir: Path) -> Iterator[Administrator]:
 
 @pytest.fixture
 def scratch_dir() -> Iterator[Path]:
-    """For the data of servers that a test starts itself; in memory where there is room."""
+    """A directory for the data of servers that a test starts itself; in memory where there is room."""
     with directory() as made:
         yield made
 
 
 @pytest.fixture
 def scratch_dir_on_disk() -> Iterator[Path]:
-    """The same, on disk."""
+    """Like `scratch_dir`, but on disk."""
     with directory(on_disk=True) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def administrator() -> Iterator[Administrator]:
-    """Of the server of this worker process, in memory where there is room."""
+    """The administrator of this worker process's server, with data in memory where there is room."""
     if MEMORY.is_dir():
         remove_abandoned(MEMORY)
     with directory() as made, _administered(made) as administrator:
@@ -96,7 +96,7 @@ def administrator() -> Iterator[Administrator]:
 
 @pytest.fixture(scope="session")
 def administrator_on_disk() -> Iterator[Administrator]:
-    """Of the server of this worker process whose data is on disk."""
+    """The administrator of this worker process's server with data on disk."""
     with directory(on_disk=True) as made, _administered(made) as administrator:
         yield administrator
 
@@ -121,21 +121,21 @@ def workflow_template(administrator: Administrator) -> str:
 
 @pytest.fixture
 def governor_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A governor's database of this test's own, by its role `governor`."""
+    """A governor's database for this test alone, as its role `governor`."""
     with _administrator_for(request).cloned("governor") as dsn:
         yield dsn
 
 
 @pytest.fixture
 def workflow_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A workflow service's database of this test's own, by its role `workflow`."""
+    """A workflow service's database for this test alone, as its role `workflow`."""
     with _administrator_for(request).cloned("workflow") as dsn:
         yield dsn
 
 
 @pytest.fixture(scope="session")
 def shared_governor(administrator: Administrator) -> Iterator[SharedGovernor]:
-    """The governor of the tests that organizations keep apart."""
+    """The governor shared by tests that use organizations of their own."""
     governor = SharedGovernor(administrator)
     yield governor
     governor.stop()
@@ -143,7 +143,7 @@ def shared_governor(administrator: Administrator) -> Iterator[SharedGovernor]:
 
 @pytest.fixture
 def governor_world(request: pytest.FixtureRequest) -> Iterator[tuple[str, str | None]]:
-    """The DSN of the governor's database; and the address of the shared governor, or None in an own world."""
+    """The DSN of the governor's database, and the address of the shared governor or None in an own world."""
     if has_own_world(request):
         yield request.getfixturevalue("governor_dsn"), None
         return
@@ -155,7 +155,7 @@ def governor_world(request: pytest.FixtureRequest) -> Iterator[tuple[str, str | 
 
 @pytest.fixture(scope="session")
 def shared_workflow_dsn(administrator: Administrator) -> Iterator[str]:
-    """The workflow service's database of the tests that organizations keep apart."""
+    """The workflow service's database shared by tests that use organizations of their own."""
     with administrator.cloned("workflow") as dsn:
         yield dsn
 
@@ -168,7 +168,7 @@ def workflow_world(request: pytest.FixtureRequest) -> str:
 
 
 def has_own_world(request: pytest.FixtureRequest) -> bool:
-    """Whether the test that asks gets a database and services of its own."""
+    """Whether the requesting test has a database and services of its own."""
     asks = {"governor_dsn", "workflow_dsn"} & set(request.fixturenames)
     marks = [request.node.get_closest_marker(name) for name in ("own_world", "on_disk")]
     return bool(asks) or any(marks)
@@ -176,7 +176,7 @@ def has_own_world(request: pytest.FixtureRequest) -> bool:
 
 @asynccontextmanager
 async def cloned(postgres: EmbeddedPostgres, template: str, role: str) -> AsyncIterator[str]:
-    """A copy of the template that is gone afterwards, whoever is still connected to it."""
+    """A copy of the template, dropped afterwards even if sessions are still connected to it."""
     name = f"{role}_{uuid4().hex}"
     administrator = await asyncpg.connect(postgres.dsn("postgres"))
     try:

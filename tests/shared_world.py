@@ -1,4 +1,4 @@
-"""What the tests of a worker process share: a PostgreSQL, and a governor in a process of its own."""
+"""The PostgreSQL that the tests of a worker process share, and their governor in its own process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PREFIX = "infin8-tests-"
 
 _STOP_SECONDS = 30.0
 
-# What belongs to all organizations: settings, and the schema by the versions of its rows.
+# State that belongs to all organizations: settings, and the schema by the versions of its rows.
 _SHARED_STATE = """
 SELECT json_build_array(
     (SELECT json_agg(p ORDER BY p.price_id) FROM prices AS p),
@@ -46,9 +46,9 @@ SELECT json_build_array(
 
 
 class Administrator:
-    """Starts one PostgreSQL, and makes and drops its databases.
+    """Starts one PostgreSQL, and creates and drops its databases.
 
-    Its event loop is in a thread of its own, beside whatever loop a test runs.
+    Its event loop is in its own thread, since a test may run another loop.
     """
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
@@ -78,7 +78,7 @@ class Administrator:
 
     @contextmanager
     def cloned(self, service: str) -> Iterator[str]:
-        """A database with that service's schema, by its DSN; it is dropped at the end, whoever uses it."""
+        """The DSN of a new database with that service's schema, dropped at the end even if it is in use."""
         name = f"{service}_{uuid4().hex}"
         template = self.template(service)
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {service} STRATEGY file_copy")
@@ -92,7 +92,7 @@ class Administrator:
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(self.postgres.dsn("postgres"))
-        # initdb has hashed it without our settings.
+        # initdb has hashed the password with other settings.
         password = urlsplit(self.postgres.dsn("postgres")).password
         await connection.execute(f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'")
         return connection
@@ -110,7 +110,7 @@ class Administrator:
 
 
 class SharedGovernor:
-    """A governor with the document's prices, in a process of its own. It does not sweep."""
+    """A governor with the document's prices, in its own process. It does not sweep."""
 
     def __init__(self, administrator: Administrator) -> None:
         self._administrator = administrator
@@ -121,7 +121,7 @@ class SharedGovernor:
         self.target = ""
 
     def ensure_running(self) -> None:
-        """Starts it on a new database, unless it runs."""
+        """Starts the governor on a new database, unless it is running."""
         if self._process is not None and self._process.poll() is None:
             return
         self.stop()
@@ -148,17 +148,19 @@ class SharedGovernor:
         self._state = self._shared_state()
 
     def assert_unchanged(self) -> None:
-        """Fails, and gives it up, if it ended or if what all tests share was changed."""
+        """Fails, and drops this governor, if it ended or if shared state was changed."""
         assert self._process is not None
         try:
             assert self._process.poll() is None, "the shared governor ended"
-            assert self._shared_state() == self._state, "this changes what all share: mark the test own_world"
+            assert self._shared_state() == self._state, (
+                "this changes state that all tests share: mark the test own_world"
+            )
         except BaseException:
             self.stop()
             raise
 
     def execute(self, statement: str) -> None:
-        """As the governor's role."""
+        """Executes a statement as the governor's role."""
         self._administrator.run(self._on_database(statement))
 
     def kill(self) -> None:
@@ -194,9 +196,9 @@ class SharedGovernor:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Ends servers whose tests were killed, and removes their data, which may lie in memory."""
+    """Ends servers whose tests were killed, and removes their data, which may be in memory."""
     for users in parent.glob(f"{PREFIX}*/postgres.users"):
-        with suppress(OSError), users.open() as lock:  # held by each process that uses the server
+        with suppress(OSError), users.open() as lock:  # each process that uses the server holds this lock
             flock(lock, LOCK_EX | LOCK_NB)
             server = Postmaster.of(users.parent / "postgres")
             if server is not None:

@@ -1,4 +1,4 @@
-"""A client as others would write it: the generated stubs and nothing else of ours."""
+"""A client as others would write it: it uses the generated stubs and nothing else of the project."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Client:
 
 
 def client_of(pair: ServedPair, organization_id: str | None = None) -> Client:
-    """Its channels are closed with it."""
+    """A client of the pair for one organization; by default for a new one."""
     return Client(
         grpc.insecure_channel(pair.governor),
         grpc.insecure_channel(pair.workflow),

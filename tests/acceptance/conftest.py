@@ -1,4 +1,4 @@
-"""One real pair for the tests that only call it."""
+"""One real pair, shared by the tests that only call it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real pair as processes, started and looked at from outside."""
+"""The real pair, started as processes and observed from outside."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OURS = ("GOVERNOR_", "WORKFLOW_", "OPENROUTER_", "MAKE", "MFLAGS", "ARGS", "DAT
 
 
 class ServedPair:
-    """A `serve` in a session of its own. `mark` is in the environment of each of its processes."""
+    """A `serve` process in its own session. `mark` is in the environment of each of its processes."""
 
     def __init__(self, command: Sequence[str], data_dir: Path, log: Path, **popen: Any) -> None:
         self.data_dir = data_dir
@@ -49,7 +49,7 @@ class ServedPair:
         self.workflow = ""
 
     def wait_until_ready(self) -> None:
-        """Reads the one line: `ready governor=HOST:PORT workflow=HOST:PORT`."""
+        """Reads the ready line: `ready governor=HOST:PORT workflow=HOST:PORT`."""
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
         line = ""
@@ -69,7 +69,7 @@ class ServedPair:
         return self._log.read_text()
 
     def processes(self) -> dict[int, str]:
-        """Every living process of the pair, PostgreSQL's among them, by its command line."""
+        """Command lines of all live processes of the pair, PostgreSQL's included, by pid."""
         return {
             pid: command
             for pid, command, environment in _all_processes()
@@ -84,13 +84,13 @@ class ServedPair:
         self.process.send_signal(number)
 
     def wait_until_gone(self) -> int:
-        """Returns the exit status once not one process is left."""
+        """Returns the exit status after the last process has ended."""
         status = self.process.wait(END_SECONDS)
         eventually(lambda: not self.processes(), END_SECONDS)
         return status
 
     def end(self) -> None:
-        """Whatever a test has done or failed to do, nothing stays."""
+        """Ends every process of the pair, whatever the test has done."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -110,7 +110,7 @@ def served_pair(
     command: Sequence[str] = (sys.executable, "-m", "pair", "serve"),
     **popen: Any,
 ) -> Iterator[ServedPair]:
-    """A pair that is ready, on free ports; `popen` goes to its process."""
+    """A pair that is ready, on free ports; `popen` holds options for its process."""
     pair = ServedPair(command, data_dir, data_dir.with_name(f"{data_dir.name}.log"), **popen)
     try:
         pair.wait_until_ready()
@@ -120,13 +120,13 @@ def served_pair(
 
 
 def pair_environment(data_dir: Path) -> dict[str, str]:
-    """Ours, without what would lead the pair to another database, provider or make."""
+    """The tests' environment, without the variables that would select another database, provider or make."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return {**ours, "DATA_DIR": str(data_dir)}
 
 
 def eventually(holds: Callable[[], bool], seconds: float) -> None:
-    """Asks until it holds; AssertionError when time is up."""
+    """Polls until `holds` returns true; AssertionError when the time is up."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not so within {seconds:g} s"

@@ -1,4 +1,4 @@
-"""However the pair ends, nothing of it stays, and the next one finds everything that was acknowledged."""
+"""However the pair ends, no process remains, and the next pair finds everything that was acknowledged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from infin8.workflow.v1 import workflow_pb2
 from tests.acceptance.clients import client_of
 from tests.acceptance.served_pair import END_SECONDS, ServedPair, eventually, served_pair
 
-# `-o`: the environment that runs the tests is taken as it is.
+# `-o`: make does not reinstall the environment that runs the tests.
 _MAKE = ("make", "-o", ".venv/.installed", "serve")
 _PYTHON = (sys.executable, "-m", "pair", "serve")
 
-_LIVE_AT_LEAST = 5  # the pair, postgres' owner and server, simulator, governor, workflow service
+_LIVE_AT_LEAST = 5  # the pair, PostgreSQL's owner and server, simulator, governor, workflow service
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ _LIVE_AT_LEAST = 5  # the pair, postgres' owner and server, simulator, governor,
 def test_a_second_serve_finds_everything(
     scratch_dir: Path, command: tuple[str, ...], number: signal.Signals, status: int
 ) -> None:
-    """After the signal no process is left; the workflow, its ledger and its budget are as they were."""
+    """After the signal no process remains, and the next pair has the same workflow, ledger and budget."""
     data_dir = scratch_dir / f"ends-{command[0].rpartition('/')[2]}-{number.name}"
     with served_pair(data_dir, command, preexec_fn=_catch_sigint) as pair:
         assert len(pair.processes()) >= _LIVE_AT_LEAST
@@ -56,7 +56,7 @@ def test_a_second_serve_finds_everything(
 
 
 def test_a_pair_killed_at_work_keeps_its_books(scratch_dir_on_disk: Path) -> None:
-    """`kill -9` in the middle of a run: nothing is left, and spent is still the sum of the entries."""
+    """After `kill -9` in the middle of a run no process remains, and spent equals the sum of the entries."""
     data_dir = scratch_dir_on_disk / "ends-at-work"
     with served_pair(data_dir) as pair:
         client = client_of(pair)
@@ -76,7 +76,7 @@ def test_a_pair_killed_at_work_keeps_its_books(scratch_dir_on_disk: Path) -> Non
 
 @pytest.mark.parametrize("name", ["governor", "workflow", "simulator", "postgres"])
 def test_a_process_that_dies_takes_the_pair_with_it(scratch_dir: Path, name: str) -> None:
-    """The pair stops as a whole, says which process it was, and exits with 1."""
+    """When one process dies, the whole pair stops, names that process, and exits with 1."""
     modules = {
         "governor": "service_chassis.processes.child governor_service",
         "workflow": "service_chassis.processes.child workflow_service ",
@@ -92,7 +92,7 @@ def test_a_process_that_dies_takes_the_pair_with_it(scratch_dir: Path, name: str
 
 
 def test_a_killed_postgresql_comes_back(scratch_dir: Path) -> None:
-    """`kill -9` of the server: it is started again and the services answer, with what they had."""
+    """After `kill -9` the server is started again, and the services answer with the data they had."""
     with served_pair(scratch_dir / "postgres-killed") as pair:
         client = client_of(pair)
         workflow = client.create()
@@ -113,10 +113,10 @@ def test_a_killed_postgresql_comes_back(scratch_dir: Path) -> None:
 
 
 def send(pair: ServedPair, words: str, number: signal.Signals) -> None:
-    """Signals the one process of the pair whose command line has these words."""
+    """Signals the one process of the pair whose command line contains `words`."""
     os.kill(pair.pid_of(words), number)
 
 
 def _catch_sigint() -> None:
-    """As in a terminal. A shell without job control starts what is in the background with SIGINT ignored."""
+    """SIGINT works as in a terminal; a shell without job control starts background processes ignoring it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

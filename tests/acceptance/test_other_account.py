@@ -1,4 +1,4 @@
-"""The pair as an ordinary user, where the tests are run by root. Otherwise every test is that already."""
+"""The pair runs as an ordinary user. Only needed where the tests run as root."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.acceptance.served_pair import REPOSITORY, served_pair
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="these tests run as an ordinary user already")
 def test_an_ordinary_user_serves(scratch_dir: Path) -> None:
-    """Nothing but its data directory is written to, and PostgreSQL runs as that user."""
+    """The pair writes to its data directory only, and PostgreSQL runs as that user."""
     nobody = pwd.getpwnam("nobody")
     account: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
     try:
         subprocess.run([sys.executable, "-c", "import pair"], cwd=REPOSITORY, check=True, **account)
     except (PermissionError, subprocess.CalledProcessError):
-        pytest.skip("an ordinary user cannot get at this Python")
+        pytest.skip("an ordinary user cannot run this Python")
     data_dir = scratch_dir / "nobody"
     data_dir.mkdir()
     os.chown(data_dir, nobody.pw_uid, nobody.pw_gid)

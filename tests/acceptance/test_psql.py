@@ -1,4 +1,4 @@
-"""`make psql` reaches the pair's databases, beside a pair that is serving and without one."""
+"""`make psql` reaches the pair's databases, whether or not a pair is serving."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _psql(data_dir: Path, *command: str, **variables: str) -> subprocess.Complet
 
 @pytest.mark.parametrize("database", ["governor", "workflow"])
 def test_beside_a_pair_that_serves(pair: ServedPair, database: str) -> None:
-    """As the role that owns the database; ARGS goes to psql; the pair goes on."""
+    """psql connects as the role that owns the database and gets ARGS, and the pair keeps running."""
     make = ("make", "-o", ".venv/.installed", "psql")
     done = _psql(pair.data_dir, *make, f"DATABASE={database}", f'ARGS=-At -c "{_WHO}"')
     assert done.returncode == 0, done.stderr
@@ -40,8 +40,8 @@ def test_beside_a_pair_that_serves(pair: ServedPair, database: str) -> None:
     assert pair.pid_of("bin/postgres")
 
 
-def test_by_itself(scratch_dir: Path) -> None:
-    """It starts the server for the length of the session, and stops it."""
+def test_without_a_running_pair(scratch_dir: Path) -> None:
+    """Without a running pair, the command starts the server for one session and stops it afterwards."""
     data_dir = scratch_dir / "psql_alone"
     sent = ("-At", "-c", "select pg_postmaster_start_time()")
     command = (sys.executable, "-m", "pair.psql", "postgres", *sent)
@@ -51,8 +51,8 @@ def test_by_itself(scratch_dir: Path) -> None:
     assert not (data_dir / "postgres" / "postmaster.pid").exists()
 
 
-def test_psql_tells_how_it_ended(pair: ServedPair) -> None:
-    """Its messages and its exit status are the command's."""
+def test_psql_messages_and_status_are_passed_on(pair: ServedPair) -> None:
+    """psql's messages and exit status are passed on."""
     done = _psql(pair.data_dir, sys.executable, "-m", "pair.psql", "governor", "-c", "select no_such_thing")
     assert done.returncode == 1
     assert "no_such_thing" in done.stderr
@@ -60,7 +60,7 @@ def test_psql_tells_how_it_ended(pair: ServedPair) -> None:
 
 
 def test_a_database_of_your_own(scratch_dir: Path, governor_dsn: str) -> None:
-    """GOVERNOR_DATABASE_URL is what is opened; its password is not among psql's arguments."""
+    """The command opens GOVERNOR_DATABASE_URL, and its password is not among psql's arguments."""
     data_dir = scratch_dir / "psql_unused"
     shell = "\\! tr '\\0' ' ' < /proc/$PPID/cmdline"
     sent = ("-At", "-c", "select current_database()", "-c", shell)

@@ -1,4 +1,4 @@
-"""`make run` shows one workflow and its money, beside a pair that is serving on the same data."""
+"""`make run` shows one workflow and its costs, while a pair serves the same data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _run(
 
 
 def test_make_run_shows_what_happened(pair: ServedPair) -> None:
-    """Exit 0; states, calls, ledger, budgets, articles; plain text in a pipe; the simulator is named."""
+    """It exits with 0 and shows states, calls, ledger, budgets and articles as plain text in a pipe."""
     done = _run(pair, "make", "-o", ".venv/.installed", "run")
     assert done.returncode == 0, done.stderr
     shown = done.stdout
@@ -46,11 +46,11 @@ def test_make_run_shows_what_happened(pair: ServedPair) -> None:
     assert len(costs) > 1
     assert sum(costs) == Decimal(total)
     assert len(re.findall(r"^    /.*\.md$", shown, re.MULTILINE)) > 0
-    assert pair.process.poll() is None, "the pair that was serving goes on"
+    assert pair.process.poll() is None, "the serving pair keeps running"
 
 
 def test_the_same_as_json(pair: ServedPair) -> None:
-    """`--json` prints one document, whose sums agree."""
+    """`--json` prints one document whose sums agree."""
     done = _run(pair, *_PYTHON, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -67,7 +67,7 @@ def test_the_same_as_json(pair: ServedPair) -> None:
 
 
 def test_a_run_that_stops_is_a_failure(pair: ServedPair) -> None:
-    """A model that nobody has a price for: not COMPLETED, exit 1, and it says why."""
+    """With a model that has no price the run does not complete; the command says why and exits with 1."""
     done = _run(pair, *_PYTHON, "--json", variables={"WORKFLOW_MODELS": '["nobody/knows-it"]'})
     assert done.returncode == 1
     assert json.loads(done.stdout)["workflow"]["state"] == "WORKFLOW_STATE_ICP_FAILED"

@@ -1,4 +1,4 @@
-"""One workflow goes from CREATED to COMPLETED over gRPC, and its money agrees to the nano-dollar."""
+"""One workflow goes from CREATED to COMPLETED over gRPC, and its costs agree to the nano-dollar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflow_service.domain.states import FAILED, WorkflowState
 
 @pytest.fixture(scope="module")
 def driven(pair: ServedPair) -> tuple[Client, workflow_pb2.Workflow]:
-    """A client, and the workflow that it has driven to its end."""
+    """A client, and a workflow that it has driven to COMPLETED."""
     client = client_of(pair)
     workflow = client.run(client.create())
     assert workflow.state == workflow_pb2.WORKFLOW_STATE_SEED_REVIEW_PENDING, "a person is needed"
@@ -23,7 +23,7 @@ def driven(pair: ServedPair) -> tuple[Client, workflow_pb2.Workflow]:
 
 
 def test_it_passes_every_state_in_order(driven: tuple[Client, workflow_pb2.Workflow]) -> None:
-    """COMPLETED is reached along the matrix, without a failure, one version a transition."""
+    """The workflow reaches COMPLETED along the matrix, without a failure, one version per transition."""
     client, workflow = driven
     transitions = client.workflows.ListTransitions(
         workflow_service_pb2.ListTransitionsRequest(
@@ -68,7 +68,7 @@ def test_its_money_agrees_everywhere(driven: tuple[Client, workflow_pb2.Workflow
 
 
 def test_every_call_has_its_hold_and_its_entry(driven: tuple[Client, workflow_pb2.Workflow]) -> None:
-    """Each call is SETTLED by the entry that it names, at no more than was held for it."""
+    """Each call is SETTLED by the entry that it names, and costs no more than its hold."""
     client, workflow = driven
     entries = {entry.entry_id: entry for entry in client.entries(workflow.workflow_id)}
     invocations = client.workflows.ListInvocations(
@@ -89,7 +89,7 @@ def test_every_call_has_its_hold_and_its_entry(driven: tuple[Client, workflow_pb
 
 
 def test_its_articles_are_where_it_says(driven: tuple[Client, workflow_pb2.Workflow]) -> None:
-    """Each article is a Markdown file at its location, with its title in it."""
+    """Each article is a Markdown file at its location and contains its title."""
     client, workflow = driven
     articles = client.workflows.ListArticles(
         workflow_service_pb2.ListArticlesRequest(

@@ -1,4 +1,4 @@
-"""What a stranger with the usual tools finds on the two ports."""
+"""What common gRPC tools find on the two ports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SERVICES = {
 
 @pytest.mark.parametrize("name", _SERVICES)
 def test_reflection_serves_the_contract(pair: ServedPair, name: str) -> None:
-    """A client without the protos lists the services and gets the descriptor of every RPC's messages."""
+    """A client without the protos can list the services and get the descriptor of every RPC's messages."""
     with grpc.insecure_channel(getattr(pair, name)) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         assert set(_SERVICES[name]) <= set(database.get_services())
@@ -31,7 +31,7 @@ def test_reflection_serves_the_contract(pair: ServedPair, name: str) -> None:
 
 @pytest.mark.parametrize("name", _SERVICES)
 def test_health_is_serving(pair: ServedPair, name: str) -> None:
-    """Overall and for each service."""
+    """Health is SERVING overall and for each service."""
     with grpc.insecure_channel(getattr(pair, name)) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -45,7 +45,7 @@ def test_health_is_serving(pair: ServedPair, name: str) -> None:
 
 @pytest.mark.parametrize("symbol", ["GovernorService.Authorize", "AuthorizeRequest.models", "EntryKind"])
 def test_reflection_finds_what_people_describe(pair: ServedPair, symbol: str) -> None:
-    """`grpcurl describe` asks for methods, fields and enums by their names, not only for services."""
+    """`grpcurl describe` finds methods, fields and enums by name, not only services."""
     with grpc.insecure_channel(pair.governor) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         file = database.FindFileContainingSymbol(f"infin8.governor.v1.{symbol}")

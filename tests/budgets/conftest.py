@@ -1,4 +1,4 @@
-"""The governor of tests/governor, with short ways to set what may be spent."""
+"""The governor of tests/governor, with helpers that set limits."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ HOLD = 2_400_000
 
 @asynccontextmanager
 async def serving(dsn: str, **settings: Any) -> AsyncIterator[Governor]:
-    """One more governor on a database."""
+    """One more governor on the same database."""
     made = GovernorSettings(database_url=dsn, port=0, price_list="document", **settings)
     async with running(made) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield Governor(channel, dsn, organization_id=new_id(), workflow_id=new_id())
 
 
 def at_time(dsn: str, time: str) -> str:
-    """A DSN whose sessions live at another time, from now on."""
+    """A DSN whose sessions' clock shows `time` at this moment and runs on from there."""
     offset = datetime.fromisoformat(time) - datetime.now(UTC)
     return f"{dsn}{'&' if '?' in dsn else '?'}governor.clock_offset={quote(f'{offset.total_seconds()} s')}"
 
 
 async def until_it_waits_for_a_lock(governor: Governor, task: asyncio.Task[Any]) -> None:
-    """Returns once a session of this database really waits; fails if the task ends without."""
+    """Returns when a session of this database waits for a lock; fails if the task ends first."""
     async with asyncio.timeout(10):
         while True:
             assert not task.done()
@@ -106,7 +106,7 @@ async def set_freeze(
 
 
 async def check_budget(governor: Governor, **changes: Any) -> governor_pb2.CheckBudgetResponse:
-    """What `governor.authorize` with these changes would be answered."""
+    """CheckBudget with the request that `governor.authorize` would send for these changes."""
     request = governor.authorize_request(**changes)
     request.ClearField("request_id")
     fields = {descriptor.name: value for descriptor, value in request.ListFields()}

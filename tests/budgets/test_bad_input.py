@@ -1,4 +1,4 @@
-"""Bad input of BudgetService gets a clear error that names the field, and changes nothing."""
+"""BudgetService refuses bad input with an error that names the field, and changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BAD_IDS = ["", "nonsense", "{7d0b8c1e-6f6a-4b52-9a51-0c1f7e1f9a11}", "00000000-0
 
 
 async def invalid(governor: Governor, call: Any, field: str, reason: str | None = None) -> None:
-    """Refused with the field's path, and nothing is there that was not before."""
+    """Asserts a refusal with the field's path, and that no row was added."""
     refused = await refusal(call)
     assert (refused.reason, [violation.field for violation in refused.fields]) == (
         reason or "INVALID_FIELD",
@@ -30,7 +30,7 @@ async def invalid(governor: Governor, call: Any, field: str, reason: str | None 
 
 @pytest.mark.parametrize("value", BAD_IDS)
 async def test_ids(governor: Governor, value: str) -> None:
-    """Canonical UUIDs only; the nil one is nobody's."""
+    """Only canonical UUIDs are accepted, and the nil UUID is refused."""
     governor.organization_id = value
     await invalid(governor, list_budgets(governor), "organization_id")
     await invalid(governor, get_organization(governor), "organization_id")
@@ -62,7 +62,7 @@ async def test_ids(governor: Governor, value: str) -> None:
 async def test_fields_of_set_organization(
     governor: Governor, paths: tuple[str, ...], values: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """Authors come from credentials, so their path is no one's to name."""
+    """A mask cannot name the author, because the author comes from the credentials."""
     await invalid(governor, set_organization(governor, *paths, **values), field, reason)
 
 
@@ -90,7 +90,7 @@ async def test_fields_of_set_organization(
 async def test_fields_of_set_tier(
     governor: Governor, terms: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """Refused before anything is looked up."""
+    """A bad field is refused before anything is looked up."""
     await invalid(governor, set_tier(governor, **({"tier": "pro"} | terms)), field, reason)
 
 
@@ -111,7 +111,7 @@ async def test_fields_of_set_tier(
     ],
 )
 async def test_fields_of_set_freeze(governor: Governor, changes: dict[str, Any], field: str) -> None:
-    """A reason is required, also to lift."""
+    """A reason is required to freeze and to lift a freeze."""
     await invalid(governor, set_freeze(governor, **changes), field)
 
 
@@ -127,12 +127,12 @@ async def test_fields_of_set_freeze(governor: Governor, changes: dict[str, Any],
 async def test_fields_of_list_budgets(
     governor: Governor, changes: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """Every bound of a list."""
+    """Every bound of the list is checked."""
     await invalid(governor, list_budgets(governor, **changes), field, reason)
 
 
 async def test_the_largest_that_is_accepted(governor: Governor) -> None:
-    """What stands at its bound is taken and answered as it is."""
+    """A value at its bound is accepted and returned unchanged."""
     tier = await set_tier(
         governor,
         tier="x" * 200,

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.own_world
 @pytest.mark.parametrize(
     ("monthly_quota_nano_usd", "threshold_percent", "granted"),
     [
-        # One hold stands; the threshold is 2,400,000 exactly, and one nano-dollar below.
+        # One hold is open; the threshold is 2,400,000 exactly, or one nano-dollar below.
         pytest.param(2 * HOLD, 50, SONAR, id="at the threshold"),
         pytest.param(2 * HOLD - 2, 50, MINI, id="one past the threshold"),
         pytest.param(100 * HOLD, 1, SONAR, id="at one percent"),
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.own_world
         pytest.param(2 * HOLD, 100, SONAR, id="half of all"),
     ],
 )
-async def test_past_is_past_and_not_at(
+async def test_downgrade_begins_above_the_threshold(
     governor: Governor, monthly_quota_nano_usd: int, threshold_percent: int, granted: str
 ) -> None:
-    """Spent + held before the hold is compared, in integers, with the limit in force."""
+    """Spent + held before the new hold is compared, in integers, with the threshold of the limit in force."""
     await governor.authorize()
     await set_tier(
         governor,
@@ -41,15 +41,15 @@ async def test_past_is_past_and_not_at(
 
 
 async def test_an_override_moves_the_threshold(governor: Governor) -> None:
-    """The percentage is of the limit in force, whoever set it."""
+    """The percentage applies to the limit in force, also when an override sets that limit."""
     await set_tier(governor, tier="pro", monthly_quota_nano_usd=2 * HOLD, downgrade_threshold_percent=50)
     await set_organization(governor, tier="pro", monthly_quota_nano_usd=100 * HOLD)
     for _ in range(3):
         assert (await governor.authorize(models=[SONAR, MINI])).model == SONAR
 
 
-async def test_who_sends_one_candidate_gets_it_or_nothing(governor: Governor) -> None:
-    """A model that was not asked for is never granted; the cheapest being first anyway is no downgrade."""
+async def test_a_single_candidate_is_never_replaced(governor: Governor) -> None:
+    """A model that was not asked for is never granted; a first candidate that is cheapest is no downgrade."""
     await set_tier(governor, tier="pro", monthly_quota_nano_usd=10 * HOLD, downgrade_threshold_percent=1)
     await set_organization(governor, tier="pro")
     await governor.authorize()
@@ -60,7 +60,7 @@ async def test_who_sends_one_candidate_gets_it_or_nothing(governor: Governor) ->
 
 
 async def test_without_a_limit_there_is_no_threshold(governor: Governor) -> None:
-    """A percentage of nothing is never passed."""
+    """Without a monthly limit there is no downgrade."""
     await set_tier(governor, tier="free", downgrade_threshold_percent=1)
     await set_organization(governor, tier="free")
     await governor.authorize()

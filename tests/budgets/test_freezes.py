@@ -1,4 +1,4 @@
-"""SetFreeze: nothing new is authorized until it is lifted; what is held ends as ever."""
+"""SetFreeze: no new hold is authorized until the freeze is lifted; existing holds end as usual."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def target(governor: Governor, kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["organization", "model", "everything"])
 async def test_frozen_until_it_is_lifted(governor: Governor, kind: str) -> None:
-    """Authorize and CheckBudget answer FROZEN meanwhile, and no hold is placed."""
+    """While the freeze is in force, Authorize and CheckBudget answer FROZEN, and no hold is placed."""
     await governor.authorize()
     frozen = await set_freeze(governor, **target(governor, kind))
     assert (frozen.frozen, frozen.reason, frozen.author) == (True, "a runaway agent", "anonymous")
@@ -54,7 +54,7 @@ async def test_frozen_until_it_is_lifted(governor: Governor, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["organization", "model", "everything"])
 async def test_what_is_held_ends_as_ever(governor: Governor, kind: str) -> None:
-    """Settle, Void and the replay of a hold that stands do not ask whether something is frozen."""
+    """Settle, Void and the replay of an open hold do not check freezes."""
     request = governor.authorize_request()
     first, second = await governor.stub.Authorize(request), await governor.authorize()
     await set_freeze(governor, **target(governor, kind))
@@ -64,8 +64,8 @@ async def test_what_is_held_ends_as_ever(governor: Governor, kind: str) -> None:
     assert (await governor.void(second)).state == authorization_pb2.AUTHORIZATION_STATE_VOIDED
 
 
-async def test_a_freeze_of_one_organization_is_no_others(governor: Governor) -> None:
-    """Also one that the governor has never seen can be frozen, and is not set up by that."""
+async def test_a_freeze_of_one_organization_affects_no_other(governor: Governor) -> None:
+    """An organization that the governor has never seen can be frozen, and the freeze does not set it up."""
     await set_freeze(governor, organization_id=governor.organization_id)
     refused = await refusal(governor.authorize(models=[SONAR, MINI]))
     assert (refused.reason, refused.metadata) == ("FROZEN", {})
@@ -75,7 +75,7 @@ async def test_a_freeze_of_one_organization_is_no_others(governor: Governor) -> 
 
 
 async def test_a_frozen_model_is_passed_over(governor: Governor) -> None:
-    """As one that the tier does not allow: the next candidate is granted, which is no downgrade."""
+    """A frozen model is skipped like one that the tier does not allow, which is no downgrade."""
     await set_freeze(governor, model=SONAR)
     held = await governor.authorize(models=[SONAR, MINI])
     assert (held.model, held.downgraded) == (MINI, False)
@@ -89,11 +89,11 @@ async def test_a_frozen_model_is_passed_over(governor: Governor) -> None:
         ([SONAR, "x-ai/grok-4-fast"], "FROZEN", SONAR),
         (["nobody/nothing", SONAR], "MODEL_NOT_ALLOWED", "nobody/nothing"),
         (["x-ai/grok-4-fast", SONAR], "MODEL_NOT_ALLOWED", "x-ai/grok-4-fast"),
-        # Frozen and, besides, left out by the tier.
+        # Both frozen and not allowed by the tier.
         (["z-ai/glm-5", "x-ai/grok-4-fast"], "FROZEN", "z-ai/glm-5"),
     ],
 )
-async def test_where_none_is_left_the_first_candidate_tells_why(
+async def test_where_none_is_left_the_first_candidate_gives_the_reason(
     governor: Governor, models: list[str], reason: str, model: str
 ) -> None:
     """The tier allows sonar and gpt-4o-mini; sonar and glm-5 are frozen."""
@@ -105,8 +105,8 @@ async def test_where_none_is_left_the_first_candidate_tells_why(
     assert (refused.reason, refused.metadata) == (reason, {"model": model})
 
 
-async def test_freezes_lie_on_top_of_each_other(governor: Governor) -> None:
-    """Each is lifted by itself."""
+async def test_overlapping_freezes_are_lifted_separately(governor: Governor) -> None:
+    """Overlapping freezes are lifted one by one."""
     await set_freeze(governor, everything=True)
     await set_freeze(governor, organization_id=governor.organization_id)
     await set_freeze(governor, False, everything=True)
@@ -116,7 +116,7 @@ async def test_freezes_lie_on_top_of_each_other(governor: Governor) -> None:
 
 
 async def test_a_repeated_freeze_does_not_undo_its_lifting(governor: Governor) -> None:
-    """It answers as the first time; other content under the id is refused."""
+    """A repeated SetFreeze gets the first answer and changes nothing; other content is refused."""
     request_id = new_id()
     first = await set_freeze(governor, everything=True, request_id=request_id)
     await set_freeze(governor, False, everything=True)
@@ -126,8 +126,8 @@ async def test_a_repeated_freeze_does_not_undo_its_lifting(governor: Governor) -
     assert refused.reason == "REQUEST_ID_REUSED"
 
 
-async def test_an_organization_is_frozen_once_it_is_said(governor: Governor) -> None:
-    """A freeze waits for the decision that is under way for its organization, and for no other's."""
+async def test_a_freeze_is_in_force_once_it_is_answered(governor: Governor) -> None:
+    """A freeze waits for a running decision of its own organization, and for no other organization's."""
     await governor.authorize()
     connection = await asyncpg.connect(governor.dsn)
     try:
@@ -143,7 +143,7 @@ async def test_an_organization_is_frozen_once_it_is_said(governor: Governor) -> 
 
 
 async def test_in_a_batch_each_answers_for_itself(governor: Governor) -> None:
-    """One item's frozen organization is no other item's."""
+    """A frozen organization's item is refused; other organizations' items are not affected."""
     frozen = new_id()
     await set_freeze(governor, organization_id=frozen)
     items = [
@@ -157,7 +157,7 @@ async def test_in_a_batch_each_answers_for_itself(governor: Governor) -> None:
 
 
 async def test_a_mistyped_model_is_not_frozen(governor: Governor) -> None:
-    """It would freeze nothing: a model without a price has to be meant. The same counts for lifting."""
+    """A freeze of a model without a price needs `allow_unpriced`; so does lifting it."""
     for frozen in (True, False):
         refused = await refusal(set_freeze(governor, frozen, model="perplexity/sonnar"))
         assert (refused.reason, refused.metadata) == ("MODEL_NOT_PRICED", {"model": "perplexity/sonnar"})
@@ -165,7 +165,7 @@ async def test_a_mistyped_model_is_not_frozen(governor: Governor) -> None:
 
 
 async def test_a_model_without_a_price_may_be_frozen_on_purpose(governor: Governor) -> None:
-    """Before it gets a price."""
+    """With `allow_unpriced` a model can be frozen before it gets a price."""
     frozen = await set_freeze(governor, model="Acme/New:free", allow_unpriced=True)
     assert (frozen.model, frozen.frozen) == ("acme/new", True)
     await governor.price("acme/new", 10**9)
@@ -176,7 +176,7 @@ async def test_a_model_without_a_price_may_be_frozen_on_purpose(governor: Govern
 
 @pytest.mark.parametrize("spelling", ["sonar", "Perplexity/Sonar:online", "perplexity/sonar@azure"])
 async def test_any_spelling_freezes_the_model(governor: Governor, spelling: str) -> None:
-    """For all of its spellings."""
+    """A freeze under any spelling of the model's id applies to all spellings."""
     assert (await set_freeze(governor, model=spelling)).model == SONAR
     for model in (SONAR, "sonar", "perplexity/sonar:free"):
         assert (await refusal(governor.authorize(models=[model]))).reason == "FROZEN"

@@ -1,4 +1,4 @@
-"""Label budgets of both periods, the month's and the workflow's, decided together."""
+"""Label budgets of both periods, month and lifetime, are decided together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = {"team": "growth", "feature": "articles"}
 
 
 async def set_four(governor: Governor, *limits_nano_usd: int) -> None:
-    """Of the team and of the feature, for the lifetime and by month."""
+    """Sets limits for the team and the feature, for the lifetime and by month."""
     names = [("feature=articles", LIFETIME), ("team=growth", LIFETIME), ("feature=articles", MONTH)]
     names.append(("team=growth", MONTH))
     for (subject, period), limit_nano_usd in zip(names, limits_nano_usd, strict=True):
@@ -24,7 +24,7 @@ async def set_four(governor: Governor, *limits_nano_usd: int) -> None:
 
 
 async def test_one_hold_sits_on_all_of_them(governor: Governor) -> None:
-    """Six budgets, in the order of their keys, and settling moves exactly these."""
+    """A hold is on six budgets, in the order of their keys, and settling moves exactly these."""
     await set_four(governor, 10 * HOLD, 10 * HOLD, 10 * HOLD, 10 * HOLD)
     held = await governor.authorize(labels=LABELS)
     assert [(b.subject, b.HasField("period_start"), b.held_nano_usd) for b in held.budgets] == [
@@ -41,8 +41,8 @@ async def test_one_hold_sits_on_all_of_them(governor: Governor) -> None:
 
 
 @pytest.mark.parametrize("tight", range(4))
-async def test_any_of_them_denies_for_all(governor: Governor, tight: int) -> None:
-    """All or none: the others hold nothing."""
+async def test_one_denying_budget_denies_the_whole_hold(governor: Governor, tight: int) -> None:
+    """One tight budget denies the hold, and then no other budget holds anything."""
     limits = [10 * HOLD] * 4
     limits[tight] = HOLD - 1
     await set_four(governor, *limits)
@@ -55,7 +55,7 @@ async def test_any_of_them_denies_for_all(governor: Governor, tight: int) -> Non
 
 @pytest.mark.own_world
 async def test_a_hundred_at_once_with_labels_in_any_order(governor: Governor) -> None:
-    """One lock order whatever the order sent: exactly the seven that the tightest takes, and no deadlock."""
+    """Exactly the seven holds that the tightest budget allows are granted; label order causes no deadlock."""
     await set_four(governor, 10 * HOLD, 9 * HOLD, 8 * HOLD, 7 * HOLD)
     orders = [LABELS, dict(reversed(LABELS.items()))]
     answers = await asyncio.gather(*(attempt(governor, labels=orders[n % 2]) for n in range(100)))
@@ -67,7 +67,7 @@ async def test_a_hundred_at_once_with_labels_in_any_order(governor: Governor) ->
 
 
 async def test_a_limit_for_every_month_is_found_by_the_month(governor: Governor) -> None:
-    """The period that an answer names leads back to the same budget."""
+    """The period in an answer finds the same budget when it is sent back."""
     standing = await set_label_budget(governor, "team=growth", MONTH, HOLD)
     found = await governor.budgets.GetBudget(
         budget_service_pb2.GetBudgetRequest(
@@ -82,7 +82,7 @@ async def test_a_limit_for_every_month_is_found_by_the_month(governor: Governor)
 
 
 async def test_a_hold_ends_on_the_budgets_it_was_placed_on(governor: Governor) -> None:
-    """A budget that is set meanwhile counts from its creation: it neither releases nor spends."""
+    """A budget that is set after the hold neither releases nor spends anything when the hold ends."""
     held = await governor.authorize(labels=LABELS)
     await set_four(governor, *[10 * HOLD] * 4)
     await governor.settle(held, entry_pb2.Usage(input_tokens=1000, output_tokens=100))

@@ -1,4 +1,4 @@
-"""Limits, tiers and freezes change while calls are in flight: I1 holds, and nothing deadlocks."""
+"""Limits, tiers and freezes change while calls are in flight: I1 holds, and there is no deadlock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOW, HIGH = 5 * HOLD, 20 * HOLD
 
 
 async def attempt(governor: Governor, **changes: Any) -> authorization_pb2.Authorization | None:
-    """None where the budgets deny it."""
+    """The authorization, or None if a budget denied it."""
     try:
         return await governor.authorize(**changes)
     except grpc.aio.AioRpcError as error:
@@ -29,7 +29,7 @@ async def attempt(governor: Governor, **changes: Any) -> authorization_pb2.Autho
 
 @pytest.mark.parametrize("last", [LOW, HIGH])
 async def test_raised_and_lowered_with_fifty_on_their_way(governor: Governor, last: int) -> None:
-    """I1: each grant fits the limit of its instant, and all of them the highest that there ever was."""
+    """I1: each grant fits the limit at that instant, and the total fits the highest limit there was."""
     await governor.set_workflow_limit(LOW)
 
     async def move() -> None:
@@ -47,13 +47,13 @@ async def test_raised_and_lowered_with_fifty_on_their_way(governor: Governor, la
     budget = await governor.workflow_budget()
     assert (budget.held_nano_usd, budget.limit_nano_usd) == (len(granted) * HOLD, last)
     assert budget.available_nano_usd == max(0, last - budget.held_nano_usd)
-    # And the limit that stands now is what counts now.
+    # From here on, the last limit decides.
     assert (await attempt(governor) is None) == (budget.available_nano_usd < HOLD)
 
 
 @pytest.mark.own_world
 async def test_everything_changes_at_once(governor: Governor) -> None:
-    """Budgets of months, labels and workflows, tiers, overrides and freezes, over three organizations."""
+    """Limits of months, labels and workflows, tiers, overrides and freezes change for three organizations."""
     organizations = [new_id() for _ in range(3)]
     parts = []
     for organization_id in organizations:

@@ -1,4 +1,4 @@
-"""ListBudgets: each budget that was ever used or set."""
+"""ListBudgets returns each budget that was ever used or set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORGANIZATION, WORKFLOW, LABEL = (
 
 
 async def test_used_or_set(governor: Governor) -> None:
-    """S10: an account without a limit of its own, a limit without an account, and both in one."""
+    """S10: it lists budgets that were used without a limit, set without use, or both."""
     assert list((await list_budgets(governor)).budgets) == []
     await set_label_budget(governor, "team=growth", budget_pb2.BUDGET_PERIOD_LIFETIME, 5 * HOLD)
     await set_label_budget(governor, "team=growth", budget_pb2.BUDGET_PERIOD_MONTH, 4 * HOLD)
@@ -41,7 +41,7 @@ async def test_used_or_set(governor: Governor) -> None:
 
 
 async def test_by_scope(governor: Governor) -> None:
-    """Each budget by itself reads as GetBudget has it; nothing of another organization."""
+    """A filtered list has the budgets as GetBudget returns them, and none of another organization."""
     await governor.authorize()
     await governor.authorize(organization_id=new_id())
     assert list((await list_budgets(governor, scope=WORKFLOW)).budgets) == [await governor.workflow_budget()]
@@ -49,8 +49,8 @@ async def test_by_scope(governor: Governor) -> None:
     assert list((await list_budgets(governor, scope=LABEL)).budgets) == []
 
 
-async def test_a_month_of_its_own_is_listed_beside_this_one(governor: Governor) -> None:
-    """A limit for one month only makes that month's budget known."""
+async def test_a_month_with_its_own_limit_is_listed(governor: Governor) -> None:
+    """A limit for one month only adds that month's budget to the list."""
     march = Timestamp()
     march.FromJsonString("2026-03-17T12:00:00Z")
     await set_budget(governor, scope=ORGANIZATION, limit_nano_usd=3, period_start=march)
@@ -59,7 +59,7 @@ async def test_a_month_of_its_own_is_listed_beside_this_one(governor: Governor) 
 
 
 async def test_a_limit_taken_away_leaves_the_budget(governor: Governor) -> None:
-    """It was set once: it is counted on, without a limit."""
+    """A budget without its limit stays in the list, and usage is still counted."""
     await set_label_budget(governor, "team=growth", budget_pb2.BUDGET_PERIOD_MONTH, 1)
     await set_budget(governor, scope=LABEL, subject="team=growth", period=budget_pb2.BUDGET_PERIOD_MONTH)
     await governor.authorize(labels={"team": "growth"})
@@ -68,7 +68,7 @@ async def test_a_limit_taken_away_leaves_the_budget(governor: Governor) -> None:
 
 
 async def test_a_page_may_end_with_the_longest_label(governor: Governor) -> None:
-    """1 KiB of what JSON escapes: the next page is still found."""
+    """A page may end with the longest label, in characters that JSON escapes; the next page is found."""
     longest = f"{chr(0x1F600) * 64}={chr(0x1F600) * 192}"
     for subject in (longest, f"{chr(0x1F601)}=last"):
         await set_label_budget(governor, subject, budget_pb2.BUDGET_PERIOD_MONTH, 10**9)
@@ -78,7 +78,7 @@ async def test_a_page_may_end_with_the_longest_label(governor: Governor) -> None
 
 
 async def test_pages_hold_each_budget_once(governor: Governor) -> None:
-    """Whatever the size; a token of another list is refused."""
+    """Pages of any size hold each budget once; a token of another list is refused."""
     for n in range(5):
         await set_label_budget(governor, f"team={n}", budget_pb2.BUDGET_PERIOD_MONTH, 10**9)
     await governor.authorize(labels={"team": "3"})

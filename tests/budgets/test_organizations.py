@@ -14,8 +14,8 @@ pytestmark = pytest.mark.own_world
 USD = 10**9
 
 
-async def test_one_that_nobody_has_set_up_has_the_default_tier(governor: Governor) -> None:
-    """No row is made by looking; first sight makes one, and nobody is its author."""
+async def test_an_organization_not_set_up_has_the_default_tier(governor: Governor) -> None:
+    """Reading creates no row; the first Authorize creates one, without an author."""
     organization = await get_organization(governor)
     assert (organization.organization_id, organization.tier) == (governor.organization_id, "default")
     assert not organization.HasField("create_time")
@@ -27,7 +27,7 @@ async def test_one_that_nobody_has_set_up_has_the_default_tier(governor: Governo
 
 
 async def test_an_override_goes_before_the_tier(governor: Governor) -> None:
-    """S13: other limits per subscription, and per organization, in the same decision."""
+    """S13: limits can differ by subscription and by organization, and a decision uses both."""
     await set_tier(governor, tier="pro", workflow_limit_nano_usd=5 * USD, monthly_quota_nano_usd=100 * USD)
     await set_organization(governor, tier="pro")
     month, workflow = (await governor.authorize()).budgets
@@ -40,7 +40,7 @@ async def test_an_override_goes_before_the_tier(governor: Governor) -> None:
 
 
 async def test_only_what_the_mask_names_is_changed(governor: Governor) -> None:
-    """What is named and unset is taken away; what is set and not named is not looked at."""
+    """A field that is named and unset is cleared; a field that is set but not named is ignored."""
     await set_tier(governor, tier="pro")
     await set_organization(governor, tier="pro", workflow_limit_nano_usd=3, monthly_quota_nano_usd=4)
     organization = await set_organization(
@@ -54,14 +54,14 @@ async def test_only_what_the_mask_names_is_changed(governor: Governor) -> None:
 
 
 async def test_a_tier_must_exist(governor: Governor) -> None:
-    """TIER_NOT_FOUND, and the organization is not set up by it."""
+    """An unknown tier is refused with TIER_NOT_FOUND, and the organization is not set up."""
     refused = await refusal(set_organization(governor, tier="nowhere", workflow_limit_nano_usd=3))
     assert refused.reason == "TIER_NOT_FOUND"
     assert await governor.sql("SELECT FROM organizations") == []
 
 
 async def test_every_change_is_kept(governor: Governor) -> None:
-    """What was set, by whom and when; the newest of them is what stands."""
+    """The history keeps values, author and time; its newest change is the one in force."""
     first = await set_organization(governor, workflow_limit_nano_usd=1)
     await asyncio.gather(*(set_organization(governor, workflow_limit_nano_usd=n) for n in range(2, 12)))
     changes = await governor.sql(
@@ -79,13 +79,13 @@ async def test_every_change_is_kept(governor: Governor) -> None:
 @pytest.mark.parametrize("table", ["organization_changes", "tier_changes", "freeze_changes"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET author = 'nobody'", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_history_does_not_change(governor: Governor, table: str, statement: str) -> None:
-    """The database refuses, also its owner."""
+    """The database refuses changes to the history, also by its owner."""
     with pytest.raises(Exception, match="append-only"):
         await governor.sql(statement.format(table))
 
 
 async def test_a_repeated_request_answers_as_the_first_time(governor: Governor) -> None:
-    """Also after a later change, which it does not undo; other content under the id is refused."""
+    """A replay gets the first answer and does not undo a later change; other content is refused."""
     request_id = new_id()
     first = await set_organization(governor, workflow_limit_nano_usd=1, request_id=request_id)
     await set_organization(governor, workflow_limit_nano_usd=2)
@@ -97,7 +97,7 @@ async def test_a_repeated_request_answers_as_the_first_time(governor: Governor) 
 
 
 async def test_an_id_that_failed_may_be_tried_again(governor: Governor) -> None:
-    """A call that failed left nothing."""
+    """A call that failed leaves nothing, so its request_id can be used again."""
     request_id = new_id()
     assert (await refusal(set_organization(governor, tier="pro", request_id=request_id))).reason == (
         "TIER_NOT_FOUND"

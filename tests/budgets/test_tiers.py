@@ -1,4 +1,4 @@
-"""SetTier: what a subscription gives, counted at the moment of decision."""
+"""SetTier: a subscription's terms, read at the moment of each decision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def list_tiers(
 
 
 async def test_the_first_tier(governor: Governor) -> None:
-    """S4, S12: 1.00 USD a workflow, 25.00 USD a month, every model."""
+    """S4, S12: 1.00 USD per workflow, 25.00 USD per month, every model."""
     (tier,) = (await list_tiers(governor)).tiers
     assert (tier.tier, tier.workflow_limit_nano_usd, tier.monthly_quota_nano_usd) == (
         "default",
@@ -37,7 +37,7 @@ async def test_the_first_tier(governor: Governor) -> None:
 
 
 async def test_a_tier_is_replaced_as_a_whole(governor: Governor) -> None:
-    """What is unset is taken away; models are kept under their canonical ids, each once."""
+    """An unset field is cleared; models are stored under their canonical ids, each once."""
     made = await set_tier(
         governor,
         tier="pro",
@@ -57,7 +57,7 @@ async def test_a_tier_is_replaced_as_a_whole(governor: Governor) -> None:
 
 
 async def test_tiers_page_by_name(governor: Governor) -> None:
-    """A token belongs to its list."""
+    """Pages are in order of name; a page token is valid for its own list only."""
     for name in ("alpha", "omega", "beta"):
         await set_tier(governor, tier=name)
     names, token = [], ""
@@ -71,7 +71,7 @@ async def test_tiers_page_by_name(governor: Governor) -> None:
 
 
 async def test_a_change_counts_from_the_next_decision_on(governor: Governor) -> None:
-    """S13: no restart, no cache to wait for; another tier's organizations do not notice."""
+    """S13: a change needs no restart and applies at once; other tiers' organizations are not affected."""
     await set_tier(governor, tier="pro", workflow_limit_nano_usd=USD)
     await set_organization(governor, tier="pro")
     assert (await governor.authorize()).model == SONAR
@@ -85,7 +85,7 @@ async def test_a_change_counts_from_the_next_decision_on(governor: Governor) -> 
 
 
 async def test_a_repeated_request_answers_as_the_first_time(governor: Governor) -> None:
-    """Ids of tiers belong to no organization; eight at once make one change."""
+    """A tier's request_id belongs to no organization; eight requests at once make one change."""
     request_id = new_id()
     answers = await asyncio.gather(
         *(set_tier(governor, request_id, tier="pro", workflow_limit_nano_usd=1) for _ in range(8))
@@ -101,8 +101,8 @@ async def test_a_repeated_request_answers_as_the_first_time(governor: Governor) 
     assert refused.reason == "REQUEST_ID_REUSED"
 
 
-async def test_the_newest_of_the_history_is_what_stands(governor: Governor) -> None:
-    """Who waits for another change to end is later than it, in the history too."""
+async def test_the_newest_change_of_the_history_is_in_force(governor: Governor) -> None:
+    """A change that waited for another one is later than it, in the history too."""
     connection = await asyncpg.connect(governor.dsn)
     try:
         async with connection.transaction():
@@ -121,7 +121,7 @@ async def test_the_newest_of_the_history_is_what_stands(governor: Governor) -> N
 
 
 async def test_a_page_of_large_tiers_fits_into_a_message(governor: Governor) -> None:
-    """It is shorter than asked for, and goes on; 20 tiers of 1,000 long names are more than 4 MiB."""
+    """A page is cut before 4 MiB and the token continues it; 20 tiers of 1,000 long names exceed that."""
     models = [f"{'x' * 195}{number:04}" for number in range(1000)]
     for number in range(20):
         await set_tier(governor, tier=f"large {number:02}", allowed_models=models)

@@ -1,4 +1,4 @@
-"""A month turns by the database's clock, in UTC, whatever time it is for the service or the caller."""
+"""A month changes by the database's clock, in UTC, whatever the time is at the service or the caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USAGE = entry_pb2.Usage(input_tokens=1000, output_tokens=100)
 
 
 def months(budgets: list[budget_pb2.BudgetStatus]) -> list[tuple[str, int, int]]:
-    """Month, spent, held of those that have a month."""
+    """Month, spent and held of the budgets that have a month."""
     return [
         (b.period_start.ToJsonString(), b.spent_nano_usd, b.held_nano_usd)
         for b in budgets
@@ -24,7 +24,7 @@ def months(budgets: list[budget_pb2.BudgetStatus]) -> list[tuple[str, int, int]]
 
 
 async def test_a_hold_of_november_settles_in_november(governor_dsn: str) -> None:
-    """I13: its month is its hold's, also after the turn; December starts at zero."""
+    """I13: a hold keeps its month after the month has changed; December starts at zero."""
     async with serving(at_time(governor_dsn, BEFORE)) as november:
         await set_label_budget(november, "team=growth", budget_pb2.BUDGET_PERIOD_MONTH, 2 * HOLD)
         held = await november.authorize(labels={"team": "growth"})
@@ -40,7 +40,7 @@ async def test_a_hold_of_november_settles_in_november(governor_dsn: str) -> None
             assert months(list(settled.budgets)) == [(NOVEMBER, 1_200_000, 0)] * 2
             assert months([await december.month_budget()]) == [(DECEMBER, 0, 0)]
 
-            # November's spend takes nothing of December's limit, neither the month's nor the label's.
+            # November's spend reduces neither the month's nor the label's limit of December.
             fresh = await december.authorize(labels={"team": "growth"})
             assert fresh.period_start.ToJsonString() == DECEMBER
             assert months(list(fresh.budgets)) == [(DECEMBER, 0, HOLD)] * 2
@@ -48,7 +48,7 @@ async def test_a_hold_of_november_settles_in_november(governor_dsn: str) -> None
 
 
 async def test_a_void_after_the_turn_gives_back_to_november(governor_dsn: str) -> None:
-    """December, which never held it, is left alone."""
+    """A void after the change of month releases November's budget and leaves December's alone."""
     async with serving(at_time(governor_dsn, BEFORE)) as november:
         held = await november.authorize()
     async with serving(at_time(governor_dsn, AFTER)) as december:
@@ -59,8 +59,8 @@ async def test_a_void_after_the_turn_gives_back_to_november(governor_dsn: str) -
         assert months([await december.month_budget()]) == [(DECEMBER, 0, HOLD)]
 
 
-async def test_a_standing_limit_stands_in_december(governor_dsn: str) -> None:
-    """November's own ends with November."""
+async def test_a_standing_limit_applies_in_december(governor_dsn: str) -> None:
+    """A standing limit applies in December; a limit for November alone does not."""
     async with serving(at_time(governor_dsn, BEFORE)) as november:
         scope = budget_pb2.BUDGET_SCOPE_ORGANIZATION
         await set_budget(november, scope=scope, limit_nano_usd=5 * HOLD)
@@ -77,7 +77,7 @@ async def test_a_standing_limit_stands_in_december(governor_dsn: str) -> None:
     [("2031-11-30T23:30:00+00:00", NOVEMBER), ("2031-12-01T00:30:00+00:00", DECEMBER)],
 )
 async def test_clocks_an_hour_apart(governor_dsn: str, database_time: str, month: str) -> None:
-    """The service's clock and the caller's are off, here by years: the database's month counts."""
+    """The database's month counts, although the clocks of service and caller differ from it by years."""
     async with serving(at_time(governor_dsn, database_time)) as governor:
         held = await governor.authorize()
         assert held.period_start.ToJsonString() == month
@@ -86,8 +86,8 @@ async def test_clocks_an_hour_apart(governor_dsn: str, database_time: str, month
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles", "UTC"])
-async def test_a_month_is_utcs(governor: Governor, zone: str) -> None:
-    """Whatever zone a session lives in."""
+async def test_a_month_is_in_utc(governor: Governor, zone: str) -> None:
+    """A month begins and ends in UTC, whatever the session's time zone."""
     connection = await asyncpg.connect(governor.dsn, server_settings={"timezone": zone})
     try:
         for time, month in ((BEFORE, "2031-11"), (AFTER, "2031-12")):

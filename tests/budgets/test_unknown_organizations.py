@@ -1,4 +1,4 @@
-"""GOVERNOR_UNKNOWN_ORGANIZATIONS=deny: who has not been set up may not spend."""
+"""GOVERNOR_UNKNOWN_ORGANIZATIONS=deny: an organization that has not been set up may not spend."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ async def strict(governor_dsn: str) -> AsyncIterator[Governor]:
         yield governor
 
 
-async def test_nobody_it_was_told_of(strict: Governor) -> None:
-    """ORGANIZATION_UNKNOWN, and no row of it is made."""
+async def test_an_unknown_organization_is_denied(strict: Governor) -> None:
+    """An unknown organization gets ORGANIZATION_UNKNOWN, and no row is created for it."""
     assert (await refusal(strict.authorize())).reason == "ORGANIZATION_UNKNOWN"
     check = await check_budget(strict)
     assert (check.allowed, check.denial_reason) == (False, errors_pb2.ERROR_REASON_ORGANIZATION_UNKNOWN)
@@ -36,7 +36,7 @@ async def test_nobody_it_was_told_of(strict: Governor) -> None:
 
 
 async def test_set_organization_sets_it_up(strict: Governor) -> None:
-    """Also without a word about tier or limits; the id that was refused before may be tried again."""
+    """SetOrganization sets it up without tier or limits too; a refused request_id can be used again."""
     request = strict.authorize_request()
     assert (await refusal(strict.stub.Authorize(request))).reason == "ORGANIZATION_UNKNOWN"
     assert (await set_organization(strict)).tier == "default"
@@ -45,14 +45,14 @@ async def test_set_organization_sets_it_up(strict: Governor) -> None:
 
 
 async def test_set_budget_sets_it_up(strict: Governor) -> None:
-    """Who has a limit is somebody."""
+    """Setting a budget sets the organization up."""
     await set_budget(strict, scope=budget_pb2.BUDGET_SCOPE_ORGANIZATION, limit_nano_usd=10**9)
     await strict.authorize()
     assert (await get_organization(strict)).tier == "default"
 
 
-async def test_to_be_frozen_is_not_to_be_set_up(strict: Governor) -> None:
-    """Unknown it stays, also once that is lifted."""
+async def test_a_freeze_does_not_set_an_organization_up(strict: Governor) -> None:
+    """A freeze, and lifting it, leave the organization unknown."""
     await set_freeze(strict, organization_id=strict.organization_id)
     assert (await refusal(strict.authorize())).reason == "ORGANIZATION_UNKNOWN"
     await set_freeze(strict, False, organization_id=strict.organization_id)
@@ -60,7 +60,7 @@ async def test_to_be_frozen_is_not_to_be_set_up(strict: Governor) -> None:
 
 
 async def test_one_that_was_only_seen_is_unknown(governor_dsn: str, governor: Governor) -> None:
-    """First sight under the default policy makes a row and no acquaintance; what it holds ends as ever."""
+    """An organization that only has holds from the default policy is unknown, but its holds still end."""
     request = governor.authorize_request()
     held = await governor.stub.Authorize(request)
     async with serving(governor_dsn, unknown_organizations="deny") as strict:
@@ -73,7 +73,7 @@ async def test_one_that_was_only_seen_is_unknown(governor_dsn: str, governor: Go
 
 
 async def test_in_a_batch_the_others_are_authorized(strict: Governor) -> None:
-    """And the unknown one leaves no row."""
+    """An unknown organization's item is refused and leaves no row; the other items are authorized."""
     await set_organization(strict)
     unknown = new_id()
     items = [strict.authorize_request(organization_id=unknown), strict.authorize_request()]

@@ -1,4 +1,4 @@
-"""A small gRPC service of the health service's message types: the chassis needs no proto of its own."""
+"""A small gRPC service with the health service's message types, so that no proto has to be written for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOMAIN = "tiny.infin8"
 
 @dataclass
 class Tiny:
-    """`Unary` and `Stream` do what the request's text says."""
+    """`Unary` and `Stream` behave as the request's text says."""
 
     started: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,7 +98,7 @@ def tiny() -> Tiny:
 
 @pytest.fixture
 async def server(tiny: Tiny) -> AsyncIterator[GrpcServer]:
-    """Started; `server.port` is not part of it, so ask for `channel`."""
+    """A server that the `channel` fixture starts; it is stopped after the test."""
     server = GrpcServer(
         host="127.0.0.1",
         port=0,
@@ -119,7 +119,7 @@ async def channel(server: GrpcServer) -> AsyncIterator[grpc.aio.Channel]:
 
 @pytest.fixture
 async def own_postgres(scratch_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A server of this test's own, to be killed or frozen."""
+    """A server for this test alone, which may be killed or frozen."""
     server = EmbeddedPostgres(scratch_dir / uuid4().hex)
     await server.start()
     await server.ensure_database("governor", "governor")

@@ -1,4 +1,4 @@
-"""Programs that tests start as processes of their own, and what they left behind."""
+"""Programs that tests start as processes, and helpers that look for their processes afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ asyncio.run(main())
 
 
 async def start_owner(data_dir: Path, *account: int) -> tuple[Process, str]:
-    """The process that owns a server, and the DSN that it printed; as uid and gid, if they are given."""
+    """The process that owns a server, and the DSN that it printed. `account` is the uid and gid to run as."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OWNER, data_dir, *map(str, account), stdin=PIPE, stdout=PIPE
     )
@@ -48,7 +48,7 @@ async def let_stop(process: Process) -> None:
 
 
 def processes_of(data_dir: Path) -> list[int]:
-    """Live servers whose cluster lies in the directory."""
+    """Live servers whose cluster is in the directory."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -70,7 +70,7 @@ def program_of(pid: int) -> Path:
 
 
 def wait_for_server(cluster: Path, *, other_than: Postmaster | None = None) -> Postmaster:
-    """Polls until the cluster has a server that takes connections, and is not the one that was killed.
+    """Polls until the cluster has a server that takes connections and is not `other_than`.
 
     AssertionError after a minute.
     """

@@ -1,4 +1,4 @@
-"""How many calls and bytes a server takes on: OVERLOADED beyond, and health answers all the same."""
+"""A server bounds its calls and bytes: it answers OVERLOADED beyond a bound, and health still answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Serve = Callable[..., Awaitable[grpc.aio.Channel]]
 
 @pytest.fixture
 async def serve(tiny: Tiny) -> AsyncIterator[Serve]:
-    """Starts a server with the limits that it is given, and connects to it."""
+    """Starts a server with the given limits and connects to it."""
     async with AsyncExitStack() as stack:
 
         async def serve(**limits: Any) -> grpc.aio.Channel:
@@ -70,7 +70,7 @@ async def overloaded(call: Awaitable[Any]) -> Refusal:
 
 
 async def test_calls_beyond_the_limit_are_refused(serve: Serve, tiny: Tiny) -> None:
-    """At once and with RetryInfo; when one has ended, the next is served. Health is not counted."""
+    """A call beyond the limit is refused at once with RetryInfo; health is served and not counted."""
     channel = await serve(calls_max=2)
     running = [asyncio.create_task(unary(channel, asking("wait"))) for _ in range(2)]
     await tiny.started.wait()
@@ -84,7 +84,7 @@ async def test_calls_beyond_the_limit_are_refused(serve: Serve, tiny: Tiny) -> N
 
 @pytest.mark.parametrize("ending", ["refuse", "raise", "not written"])
 async def test_a_call_that_failed_is_no_longer_counted(serve: Serve, ending: str) -> None:
-    """Whatever became of it."""
+    """However a call ends, it is no longer counted."""
     channel = await serve(calls_max=1)
     for _ in range(3):
         assert await outcome_of(_without_details(unary(channel, asking(ending)))) != "OVERLOADED"
@@ -95,7 +95,7 @@ async def test_a_call_that_failed_is_no_longer_counted(serve: Serve, ending: str
 
 
 async def test_bytes_beyond_the_limit_are_refused(serve: Serve, tiny: Tiny) -> None:
-    """Of all messages in work together; a small one still finds room."""
+    """The bytes of all running calls are bounded together; a small message that still fits is served."""
     channel = await serve(call_bytes_max=MESSAGE_BYTES_MAX)
     waiting = asking("wait") + b"\x7a\x80\x80\x80\x01" + bytes(2 << 20)  # an unknown field of 2 MiB
     running = asyncio.create_task(unary(channel, waiting))
@@ -107,8 +107,8 @@ async def test_bytes_beyond_the_limit_are_refused(serve: Serve, tiny: Tiny) -> N
     await unary(channel, asking("x" * (3 << 20)))
 
 
-async def test_a_message_that_does_not_come_makes_room(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one message received at a time, who sends none is refused after a while; who waits is served."""
+async def test_a_missing_message_blocks_no_other(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that sends no message is refused after a time, so that the calls behind it are served."""
     monkeypatch.setattr(admission, "_RECEIVE_SECONDS_MAX", 0.2)
     channel = await serve(call_bytes_max=MESSAGE_BYTES_MAX)
     silent: Any = channel.stream_unary(f"/{NAME}/Unary")(timeout=20)
@@ -120,10 +120,10 @@ async def test_a_message_that_does_not_come_makes_room(serve: Serve, monkeypatch
     assert "did not arrive" in (await overloaded(silent)).message
 
 
-async def test_who_gives_up_waiting_does_not_take_a_turn(
+async def test_a_cancelled_call_does_not_block_those_behind_it(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cancelled while its message waits to be received: those behind it go on when there is room."""
+    """A call that is cancelled before its message is received does not block the calls behind it."""
     monkeypatch.setattr(admission, "_RECEIVE_SECONDS_MAX", 600.0)
     channel = await serve(call_bytes_max=MESSAGE_BYTES_MAX)
     silent: Any = channel.stream_unary(f"/{NAME}/Unary")(timeout=20)
@@ -139,7 +139,7 @@ async def test_who_gives_up_waiting_does_not_take_a_turn(
 
 
 async def test_thousands_of_calls_at_once_are_all_answered(serve: Serve) -> None:
-    """Served or OVERLOADED, and none ended by gRPC itself; health does not wait behind them."""
+    """Each call is served or OVERLOADED, none is ended by gRPC itself, and health does not wait."""
     channel = await serve(calls_max=50)
     outcomes: Counter[str] = Counter()
     answered_before_health = 0

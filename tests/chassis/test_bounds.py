@@ -59,7 +59,7 @@ async def refusal_of(work: Awaitable[object], *, within_seconds: float) -> str:
 
 
 async def test_waiters_are_bounded(governor_dsn: str) -> None:
-    """With the pool full one may wait, for so long; the next is refused at once."""
+    """With a full pool one caller waits for a bounded time, and the next is refused at once."""
     async with opened(governor_dsn, IMPATIENT) as database, database.read(), database.read():
         waiter = asyncio.create_task(refusal_of(database.write(statement("SELECT 1")), within_seconds=2))
         await asyncio.sleep(0)
@@ -68,7 +68,7 @@ async def test_waiters_are_bounded(governor_dsn: str) -> None:
 
 
 async def test_a_slot_that_becomes_free_goes_to_the_waiter(governor_dsn: str) -> None:
-    """Whoever waits gets the connection when another is done, also after refusals and failures."""
+    """A free connection goes to the waiting caller, also after earlier refusals and failures."""
     async with opened(governor_dsn, IMPATIENT) as database:
         for _ in range(3):
             assert await refusal_of(database.write(statement("SELECT pg_sleep(9)")), within_seconds=2)
@@ -80,7 +80,7 @@ async def test_a_slot_that_becomes_free_goes_to_the_waiter(governor_dsn: str) ->
 
 
 async def test_a_long_statement_is_ended_by_the_server(governor_dsn: str) -> None:
-    """statement_timeout: DATABASE_UNAVAILABLE, and the backend is free again."""
+    """statement_timeout ends the statement with DATABASE_UNAVAILABLE and frees the backend."""
     async with opened(governor_dsn, IMPATIENT) as database:
         reason = await refusal_of(database.write(statement("SELECT pg_sleep(9)")), within_seconds=1.4)
         assert reason == "DATABASE_UNAVAILABLE"
@@ -90,7 +90,7 @@ async def test_a_long_statement_is_ended_by_the_server(governor_dsn: str) -> Non
 
 
 async def test_a_lock_is_not_waited_for_without_end(governor_dsn: str) -> None:
-    """lock_timeout: OVERLOADED."""
+    """lock_timeout ends the wait for a lock with OVERLOADED."""
     async with opened(governor_dsn, IMPATIENT) as database:
         holder = await asyncpg.connect(governor_dsn)
         await holder.execute("SELECT pg_advisory_lock(1)")
@@ -101,7 +101,7 @@ async def test_a_lock_is_not_waited_for_without_end(governor_dsn: str) -> None:
 
 
 async def test_a_transaction_does_not_idle_without_end(governor_dsn: str) -> None:
-    """Code that stops in the middle of a transaction holds its locks for so long only."""
+    """Code that stops in the middle of a transaction holds its locks only until a timeout."""
 
     async def work(connection: Connection) -> None:
         ended = asyncio.Event()
@@ -114,7 +114,7 @@ async def test_a_transaction_does_not_idle_without_end(governor_dsn: str) -> Non
 
 
 async def test_the_call_is_answered_before_its_deadline(governor_dsn: str) -> None:
-    """With half a second left and a database that takes longer: UNAVAILABLE in time."""
+    """A call whose deadline comes before the database's answer gets DATABASE_UNAVAILABLE in time."""
     async with opened(governor_dsn, PATIENT) as database:
 
         async def write() -> None:
@@ -132,7 +132,7 @@ async def test_the_call_is_answered_before_its_deadline(governor_dsn: str) -> No
 
 
 async def test_a_write_that_outlives_its_deadline_is_done_all_the_same(governor_dsn: str) -> None:
-    """The caller hears UNAVAILABLE; the transaction was begun and ends as it would have."""
+    """The caller gets a refusal at its deadline, and the transaction still commits on its own."""
     async with opened(governor_dsn, PATIENT) as database:
         await database.write(statement("CREATE TABLE effects ()"))
 
@@ -146,7 +146,7 @@ async def test_a_write_that_outlives_its_deadline_is_done_all_the_same(governor_
 
 
 async def test_a_frozen_server_is_given_up(own_postgres: EmbeddedPostgres) -> None:
-    """SIGSTOP of all of PostgreSQL: reads and writes, old connections and new, all end; later it goes on."""
+    """While PostgreSQL is stopped by SIGSTOP, reads and writes end; after SIGCONT the pool works again."""
     async with opened(own_postgres.dsn("governor", "governor"), IMPATIENT) as database:
         await database.write(statement("SELECT 1"))
         (postmaster,) = processes_of(own_postgres.data_dir)

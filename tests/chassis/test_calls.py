@@ -1,4 +1,4 @@
-"""What a caller hears: a status with details for what we refuse, nothing of the inside for what breaks."""
+"""A refusal reaches the caller with its details; an internal error tells the caller nothing of its cause."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ async def error_of(awaitable: Any) -> tuple[grpc.aio.AioRpcError, Refusal]:
 
 @BOTH
 async def test_a_good_call_is_answered(channel: grpc.aio.Channel, call: Any) -> None:
-    """Unary and stream."""
+    """Unary calls and streams are answered."""
     assert await call(channel, asking(""))
 
 
 async def test_a_refusal_arrives_with_its_details(channel: grpc.aio.Channel) -> None:
-    """The reason in ErrorInfo, the field in BadRequest, under the service's domain."""
+    """The refusal has its reason in ErrorInfo, under the service's domain, and the field in BadRequest."""
     error, refusal = await error_of(unary(channel, asking("refuse")))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert refusal.reason == "INVALID_FIELD"
@@ -46,7 +46,7 @@ async def test_a_refusal_arrives_with_its_details(channel: grpc.aio.Channel) -> 
 
 @BOTH
 async def test_bytes_that_are_no_protobuf(channel: grpc.aio.Channel, call: Any) -> None:
-    """INVALID_FIELD, and not the framework's UNKNOWN with an exception's text."""
+    """Bytes that are no protobuf get INVALID_FIELD, not the framework's UNKNOWN with an exception's text."""
     error, refusal = await error_of(call(channel, NOT_PROTOBUF))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in refusal.fields] == ["request"]
@@ -54,7 +54,7 @@ async def test_bytes_that_are_no_protobuf(channel: grpc.aio.Channel, call: Any) 
 
 @BOTH
 async def test_text_that_is_no_utf8(channel: grpc.aio.Channel, call: Any) -> None:
-    """INVALID_FIELD with the path of the field."""
+    """Text that is not UTF-8 gets INVALID_FIELD with the path of the field."""
     error, refusal = await error_of(call(channel, BAD_UTF8))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert [violation.field for violation in refusal.fields] == ["service"]
@@ -70,10 +70,10 @@ async def test_text_that_is_no_utf8(channel: grpc.aio.Channel, call: Any) -> Non
         (stream, "raise"),
     ],
 )
-async def test_what_breaks_inside_is_a_clean_internal(
+async def test_an_unexpected_exception_is_internal_error(
     channel: grpc.aio.Channel, call: Any, text: str
 ) -> None:
-    """INTERNAL_ERROR with a correlation id and nothing else, long before the deadline."""
+    """An unexpected exception becomes INTERNAL_ERROR with a correlation id only, long before the deadline."""
     error, refusal = await error_of(call(channel, asking(text)))
     assert error.code() is grpc.StatusCode.INTERNAL
     assert refusal.reason == "INTERNAL_ERROR"
@@ -82,14 +82,14 @@ async def test_what_breaks_inside_is_a_clean_internal(
     assert "secret" not in str(error)
 
 
-async def test_what_is_not_written_is_not_built_yet(channel: grpc.aio.Channel) -> None:
-    """NotImplementedError, which generated servicers raise."""
+async def test_a_method_without_code_is_not_built_yet(channel: grpc.aio.Channel) -> None:
+    """The NotImplementedError of a generated servicer becomes NOT_BUILT_YET."""
     error, refusal = await error_of(unary(channel, asking("not written")))
     assert (error.code(), refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT_YET")
 
 
 async def test_a_handler_may_end_a_call_with_a_status_of_its_own(channel: grpc.aio.Channel) -> None:
-    """context.abort() passes as it is, and is no error of ours."""
+    """A status from context.abort() reaches the caller unchanged and is not logged as an error."""
     with capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as raised:
         await unary(channel, asking("own status"))
     assert not logs
@@ -103,10 +103,10 @@ async def test_a_handler_may_end_a_call_with_a_status_of_its_own(channel: grpc.a
         ("Unary", asking("x" * MESSAGE_BYTES_MAX), grpc.StatusCode.RESOURCE_EXHAUSTED),
     ],
 )
-async def test_the_transport_refuses_by_itself(
+async def test_the_transport_refuses_without_details(
     channel: grpc.aio.Channel, method: str, raw: bytes, code: grpc.StatusCode
 ) -> None:
-    """An unknown method, a message above 4 MiB: the code alone."""
+    """gRPC refuses an unknown method and a message above 4 MiB with a code and no details."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await unary(channel, raw, method=f"/{NAME}/{method}")
     assert raised.value.code() is code
@@ -114,7 +114,7 @@ async def test_the_transport_refuses_by_itself(
 
 
 async def test_a_deadline_with_too_little_left_does_nothing(channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """DEADLINE_EXCEEDED before the handler begins."""
+    """A call with too little time left gets DEADLINE_EXCEEDED before its handler begins."""
     await unary(channel, asking(""))
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await unary(channel, asking(""), seconds=0.02)
@@ -123,19 +123,19 @@ async def test_a_deadline_with_too_little_left_does_nothing(channel: grpc.aio.Ch
 
 
 async def test_work_left_in_a_task_has_no_deadline(channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """What a handler leaves behind in a task of its own outlives the caller."""
+    """A task that a handler leaves behind does not inherit the call's deadline."""
     await unary(channel, asking("task"), seconds=5)
     assert tiny.seconds_left_in_task is None
 
 
 async def test_a_caller_that_goes_away_cancels_its_handler(channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """The handler hears of it, the server goes on, and the log has no error of ours."""
+    """The handler of a caller that goes away is cancelled, and the log has no error of ours."""
     with capture_logs() as logs:
         call = asyncio.create_task(unary(channel, asking("wait")))
         await tiny.started.wait()
         call.cancel()
         async with asyncio.timeout(5):
-            while not tiny.cancelled:  # noqa: ASYNC110 - it happens in the server, which has no event for it
+            while not tiny.cancelled:  # noqa: ASYNC110 - it happens in the server, which sets no event
                 await asyncio.sleep(0.01)
         await unary(channel, asking(""))
     assert not logs
@@ -148,7 +148,7 @@ async def test_a_caller_that_goes_away_cancels_its_handler(channel: grpc.aio.Cha
 async def test_the_correlation_id_comes_back(
     channel: grpc.aio.Channel, sent: str | None, comes_back: bool
 ) -> None:
-    """The caller's own, if it is fit for a log line, else a new one. An answer bears one if one was sent."""
+    """A correlation id that is fit for a log line comes back; otherwise a new one takes its place."""
     metadata = (("x-correlation-id", sent),) if sent else ()
     call = unary_call(channel, asking(""), metadata=metadata)
     await call

@@ -1,4 +1,4 @@
-"""`Database.write`: what it acknowledges is committed, what it refuses has left nothing."""
+"""`Database.write` commits the work that it acknowledges, and rolls back the work that it refuses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def effects(database: Database) -> list[str]:
 
 
 async def test_what_it_returns_is_committed(database: Database) -> None:
-    """The result comes after COMMIT; JSON goes in and out as Python objects, under READ COMMITTED."""
+    """The result is returned after COMMIT; JSON is read and written as Python objects; READ COMMITTED."""
 
     async def work(connection: Connection) -> object:
         await connection.execute("INSERT INTO effects VALUES ('one', $1)", {"list": [1, "zwei", None]})
@@ -47,7 +47,7 @@ async def test_what_it_returns_is_committed(database: Database) -> None:
 
 
 async def test_a_refusal_rolls_back_and_passes(database: Database) -> None:
-    """Domain code refuses inside the transaction; its earlier statements are undone, by us and in time."""
+    """A Refusal that the work raises reaches the caller, and the earlier statements are rolled back."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
 
@@ -59,11 +59,11 @@ async def test_a_refusal_rolls_back_and_passes(database: Database) -> None:
         await database.write(work)
     assert raised.value.reason == "INVALID_FIELD"
     assert await effects(database) == []
-    assert not complaints  # asyncpg's, about a connection that comes back with a transaction open
+    assert not complaints  # asyncpg's warning about a connection that comes back with an open transaction
 
 
 async def test_a_swallowed_error_is_never_acknowledged(database: Database) -> None:
-    """Code that catches a statement's error and goes on: PostgreSQL rolls back at COMMIT, and we say so."""
+    """Work that catches a statement's error is rolled back at COMMIT, and TransactionRolledBack is raised."""
 
     async def work(connection: Connection) -> str:
         await connection.execute(INSERT, "one")
@@ -78,8 +78,8 @@ async def test_a_swallowed_error_is_never_acknowledged(database: Database) -> No
     assert await effects(database) == []
 
 
-async def test_a_bug_passes_as_it_is(database: Database) -> None:
-    """Neither a wrong statement nor a wrong argument is the database's trouble."""
+async def test_a_bug_is_no_refusal(database: Database) -> None:
+    """A wrong statement or argument raises asyncpg's own error, not a Refusal."""
 
     async def wrong_statement(connection: Connection) -> None:
         await connection.execute("SELECT no_such_column FROM effects")
@@ -97,10 +97,10 @@ async def test_a_bug_passes_as_it_is(database: Database) -> None:
 async def test_a_cancelled_caller_does_not_stop_a_transaction(
     database: Database, governor_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The caller goes away in the middle: the transaction ends as it would have, and close() waits for it."""
+    """The transaction of a cancelled caller still commits on its own, and close() waits for it."""
     monkeypatch.setattr(
         "service_chassis.postgres.database._CLOSE_TIMEOUT_SECONDS", 0.01
-    )  # for connections left over
+    )  # for connections that are still in use
     begun = asyncio.Event()
     go_on = asyncio.Event()
 
@@ -125,7 +125,7 @@ async def test_a_cancelled_caller_does_not_stop_a_transaction(
 
 @pytest.mark.parametrize("failures", [1, 2])
 async def test_a_serialization_failure_runs_the_whole_again(database: Database, failures: int) -> None:
-    """40001: all of the work runs again, from its first statement, and its effects are there once."""
+    """After 40001 all of the work runs again from its first statement, and its effects are there once."""
     attempts = 0
 
     async def work(connection: Connection) -> int:
@@ -141,7 +141,7 @@ async def test_a_serialization_failure_runs_the_whole_again(database: Database, 
 
 
 async def test_it_is_tried_three_times_at_most(database: Database) -> None:
-    """Work that always fails so is OVERLOADED after three attempts, with RetryInfo."""
+    """Work that fails so each time is refused with OVERLOADED and RetryInfo after three attempts."""
     attempts = 0
 
     async def work(connection: Connection) -> None:
@@ -155,7 +155,7 @@ async def test_it_is_tried_three_times_at_most(database: Database) -> None:
 
 
 async def test_both_sides_of_a_deadlock_succeed(database: Database) -> None:
-    """40P01: PostgreSQL ends one of the two, which runs again."""
+    """After 40P01 the side that PostgreSQL ended runs again, and both succeed."""
     both_hold_one = asyncio.Barrier(2)
     attempts: list[str] = []
 
@@ -178,7 +178,7 @@ async def test_both_sides_of_a_deadlock_succeed(database: Database) -> None:
 
 
 async def test_a_changed_schema_is_no_error(database: Database) -> None:
-    """A migration that runs under us invalidates prepared statements; the work runs again with new ones."""
+    """Work whose prepared statements a migration invalidated runs again with new ones."""
 
     async def work(connection: Connection) -> int:
         return len(await connection.fetch("SELECT * FROM effects"))
@@ -192,7 +192,7 @@ async def test_a_changed_schema_is_no_error(database: Database) -> None:
 
 
 async def test_nothing_begins_once_it_is_closing(database: Database) -> None:
-    """SHUTTING_DOWN for what comes after close()."""
+    """A call after close() has begun is refused with SHUTTING_DOWN."""
     await database.close()
     with pytest.raises(Refusal) as raised:
         await effects(database)

@@ -1,4 +1,4 @@
-"""The same `request_id` with the same meaning is the same request; with another it is not."""
+"""Two requests with one `request_id` are the same if they mean the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LABELS = st.dictionaries(TEXT.filter(lambda key: "=" not in key and "\n" not in 
 
 
 def test_the_hash_does_not_change_with_a_release() -> None:
-    """It is stored: a request that is sent again after an upgrade still is the same."""
+    """The hash is stored, so a request that is repeated after an upgrade must have the same hash."""
     told = content_hash(
         workflow_id=UUID("7d0b8c1e-6f6a-4b52-9a51-0c1f7e1f9a11"),
         models="perplexity/sonar",
@@ -27,7 +27,7 @@ def test_the_hash_does_not_change_with_a_release() -> None:
 
 @given(st.dictionaries(st.sampled_from("abc"), TEXT), st.dictionaries(st.sampled_from("abc"), TEXT))
 def test_other_content_has_another_hash(one: dict[str, str], other: dict[str, str]) -> None:
-    """Whatever stands in the values. What is empty is the same as what is left out."""
+    """Different values have different hashes; an empty field and an unset one have the same."""
     told = [{name: content[name] for name in "abc" if content.get(name)} for content in (one, other)]
     same = told[0] == told[1]
     assert (content_hash(**told[0]) == content_hash(**told[1])) is same
@@ -35,6 +35,6 @@ def test_other_content_has_another_hash(one: dict[str, str], other: dict[str, st
 
 @given(LABELS, LABELS)
 def test_labels_have_no_order(one: dict[str, str], other: dict[str, str]) -> None:
-    """The same labels are the same content, others are not."""
+    """Equal labels in any order have one hash; different labels have another."""
     assert labels_content(one) == labels_content(dict(reversed(one.items())))
     assert (labels_content(one) == labels_content(other)) is (one == other)

@@ -1,4 +1,4 @@
-"""Undecodable requests: the path of the text at fault, however deep it lies."""
+"""An undecodable request is refused with the path of the bad text, at any depth."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def decode(message_type: type[Message], raw: bytes) -> Message:
 
 
 def path_of(message: Message) -> str:
-    """Of the request with its marked text spoilt on the wire."""
+    """The path in the refusal of the request, after its marked text has been spoilt on the wire."""
     raw = message.SerializeToString().replace(MARK.encode(), b"\xc3\x28\xff\xfe")
     with pytest.raises(Refusal) as raised:
         decode(type(message), raw)
@@ -57,13 +57,13 @@ def path_of(message: Message) -> str:
     ],
 )
 def test_the_path_of_a_text_that_is_not_utf8(message: Message, path: str) -> None:
-    """In a field, in a repeated message, in a map."""
+    """The path is right in a field, in a repeated message and in a map."""
     assert path_of(message) == path
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_decoded_or_refused(raw: bytes) -> None:
-    """Never an exception of another kind."""
+    """Any bytes are decoded or refused, without another exception."""
     try:
         decode(Api, raw)
     except Refusal as refusal:
@@ -75,13 +75,13 @@ def test_any_bytes_are_decoded_or_refused(raw: bytes) -> None:
     [
         bytes(4 << 20),
         b"\x0a\x00" * (2 << 20),  # empty names
-        b"\xf8\x7f\x01" * (1 << 20),  # fields that nobody knows
+        b"\xf8\x7f\x01" * (1 << 20),  # unknown fields
         b"\x12\x00" * (2 << 20) + b"\x0a\x02\xff\xfe",  # empty methods, and a name that is not UTF-8
         b"\xff" * (4 << 20),
     ],
 )
 def test_the_longest_requests_take_bounded_work(raw: bytes) -> None:
-    """However many fields there are, some thousands are looked at, for counting them and for a bad text."""
+    """Counting fields and searching for bad text look at some thousands of fields, however many there are."""
     lines = 0
 
     def trace(*_: Any) -> Any:
@@ -93,7 +93,7 @@ def test_the_longest_requests_take_bounded_work(raw: bytes) -> None:
     try:
         decode(Api, raw[: 4 << 20])
     except Refusal as refusal:
-        assert refusal.reason == "INVALID_FIELD"  # noqa: PT017 - it is refused, and the trace ends either way
+        assert refusal.reason == "INVALID_FIELD"  # noqa: PT017 - a refusal is expected, and the trace ends
     else:
         raise AssertionError("it is refused")
     finally:
@@ -102,7 +102,7 @@ def test_the_longest_requests_take_bounded_work(raw: bytes) -> None:
 
 
 def test_the_search_for_a_bad_text_gives_up() -> None:
-    """Far behind thousands of fields it is not found: the refusal names the request as a whole."""
+    """A bad text behind thousands of fields is not searched for: the refusal names the whole request."""
     short = b"\x12\x00" * 1_000 + b"\x0a\x02\xff\xfe"
     long = b"\x52\x00" * 15_000 + b"\x0a\x02\xff\xfe"
     for raw, path in ((short, "name"), (long, "request")):
@@ -111,8 +111,8 @@ def test_the_search_for_a_bad_text_gives_up() -> None:
         assert [violation.field for violation in raised.value.fields] == [path]
 
 
-def test_messages_too_deep_in_one_another_are_no_request() -> None:
-    """Thousands of levels: refused, and not the end of Python's stack."""
+def test_messages_nested_too_deeply_are_refused() -> None:
+    """A request with thousands of levels of messages is refused and does not exhaust Python's stack."""
     raw = b""
     for _ in range(4000):
         raw = b"\x0a" + _length(b"\x12" + _length(b"\x2a" + _length(raw)))  # fields, value, struct_value

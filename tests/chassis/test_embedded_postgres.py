@@ -1,4 +1,4 @@
-"""The embedded server: started by anybody, shared by all who use one data directory, stopped by the last."""
+"""The embedded server: the first process on a data directory starts it, all share it, the last stops it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def data_dir(scratch_dir: Path) -> Path:
 
 
 async def test_a_second_start_on_the_same_data_finds_everything(data_dir: Path) -> None:
-    """What was committed before a stop is there after the next start, and no process stays behind."""
+    """Data that was committed before a stop is there after the next start, and no process remains."""
     for count in (1, 2):
         server = EmbeddedPostgres(data_dir)
         await server.start()
@@ -68,7 +68,7 @@ async def test_it_is_durable_and_sorts_by_byte(own_postgres: EmbeddedPostgres) -
 
 
 async def test_nobody_comes_in_without_a_password(own_postgres: EmbeddedPostgres) -> None:
-    """Another local user has no password; a service has its own, and no way into the other's database."""
+    """A local user without the password gets no access, and a service cannot open the other's database."""
     await own_postgres.ensure_database("workflow", "workflow")
     port = own_postgres.port
     stolen = own_postgres.dsn("workflow", "workflow").replace("//workflow:", "//governor:")
@@ -82,14 +82,14 @@ async def test_nobody_comes_in_without_a_password(own_postgres: EmbeddedPostgres
 
 
 async def test_ensure_database_may_be_called_by_all_at_once(own_postgres: EmbeddedPostgres) -> None:
-    """Services that start together each find the database made, and made once."""
+    """Services that start together find one database, which is created once."""
     await asyncio.gather(*(own_postgres.ensure_database("one", "one_role") for _ in range(5)))
     connection = await asyncpg.connect(own_postgres.dsn("one", "one_role"))
     await connection.close()
 
 
 async def test_two_first_starts_at_once_share_one_server(data_dir: Path) -> None:
-    """One makes the cluster, the other waits and shares it; the server runs until the last has gone."""
+    """One start creates the cluster, the other waits and shares it; the last one to stop ends the server."""
     (first, first_dsn), (second, second_dsn) = await asyncio.gather(
         start_owner(data_dir), start_owner(data_dir)
     )
@@ -103,7 +103,7 @@ async def test_two_first_starts_at_once_share_one_server(data_dir: Path) -> None
 
 
 async def test_the_server_of_a_killed_owner_is_replaced(data_dir: Path) -> None:
-    """kill -9 of an owner leaves its server; the next start takes the data over, and stops cleanly."""
+    """After kill -9 of an owner the next start takes over the data directory, and stops cleanly."""
     owner, _ = await start_owner(data_dir)
     (orphan,) = processes_of(data_dir)
     owner.kill()
@@ -119,7 +119,7 @@ async def test_the_server_of_a_killed_owner_is_replaced(data_dir: Path) -> None:
 
 
 async def test_a_cluster_half_made_is_made_anew(data_dir: Path) -> None:
-    """A first start that was killed in the middle leaves nothing that the next would take for a cluster."""
+    """A cluster whose creation was killed half-way is created again by the next start."""
     (data_dir / "postgres.unfinished" / "base").mkdir(parents=True)
     server = EmbeddedPostgres(data_dir)
     await server.start()
@@ -128,7 +128,7 @@ async def test_a_cluster_half_made_is_made_anew(data_dir: Path) -> None:
 
 
 async def test_a_pid_file_that_names_a_stranger_is_not_believed(data_dir: Path) -> None:
-    """After a reboot the old server's pid may be anybody's: the start succeeds, the stranger lives."""
+    """A pid file whose pid another process has by now does not stop the start, and that process lives."""
     server = EmbeddedPostgres(data_dir)
     await server.start()
     pid_file = server.cluster / "postmaster.pid"
@@ -148,7 +148,7 @@ async def test_a_pid_file_that_names_a_stranger_is_not_believed(data_dir: Path) 
 
 
 async def test_keep_running_starts_a_killed_server_anew(own_postgres: EmbeddedPostgres) -> None:
-    """kill -9 of the server: it is back on the same port, with what was acknowledged."""
+    """After kill -9 the server is back on the same port, with all acknowledged data."""
     keeper = asyncio.create_task(own_postgres.keep_running())
     try:
         connection = await asyncpg.connect(own_postgres.dsn("governor", "governor"))
@@ -168,16 +168,16 @@ async def test_keep_running_starts_a_killed_server_anew(own_postgres: EmbeddedPo
 
 @as_root
 async def test_root_runs_it_as_somebody_else(own_postgres: EmbeddedPostgres) -> None:
-    """PostgreSQL refuses root; the process and its files are another account's."""
+    """PostgreSQL does not run as root: the process and its files belong to another account."""
     (pid,) = processes_of(own_postgres.data_dir)
     assert owner_of(pid) == own_postgres.cluster.stat().st_uid != 0
 
 
 @as_root
 async def test_an_ordinary_user_runs_it_as_himself(data_dir: Path) -> None:
-    """No root needed, and root finds the same data afterwards, under the same account."""
+    """An ordinary user can run it, and root later uses the same data under that user's account."""
     nobody = pwd.getpwnam("nobody")
-    data_dir.mkdir()  # noqa: ASYNC240 - it takes no time
+    data_dir.mkdir()  # noqa: ASYNC240 - a fast local call
     os.chown(data_dir, nobody.pw_uid, nobody.pw_gid)
     owner, _ = await start_owner(data_dir, nobody.pw_uid, nobody.pw_gid)
     await let_stop(owner)
@@ -190,10 +190,10 @@ async def test_an_ordinary_user_runs_it_as_himself(data_dir: Path) -> None:
 
 
 @as_root
-async def test_data_the_account_cannot_reach_goes_elsewhere_and_is_said(
+async def test_data_the_account_cannot_reach_goes_elsewhere_with_a_notice(
     scratch_dir: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A data directory below a closed one: nobody's permissions are opened, the notice says where it went."""
+    """No directory's permissions are widened; the data goes to another place, which the notice names."""
     monkeypatch.setattr(embedded_postgres, "FALLBACK_PARENT", scratch_dir / "fallback")
     closed = data_dir
     closed.mkdir(mode=0o700)
@@ -214,7 +214,7 @@ async def test_data_the_account_cannot_reach_goes_elsewhere_and_is_said(
 async def test_binaries_the_account_cannot_reach_are_copied(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wheel below a closed directory (a venv in root's home) is copied to where the account can run it."""
+    """Binaries in a closed directory (a venv in root's home) are copied to where the account can run them."""
     can_run = unprivileged.Account.can_run
 
     def not_in_the_wheel(account: unprivileged.Account, command: list[str | Path]) -> bool:

@@ -1,4 +1,4 @@
-"""The table of codes, and statuses that say everything and stay small."""
+"""The table of codes, and statuses that carry all details and stay small."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service_chassis.rpc.errors import CODES, DETAILS_KEY, from_rpc_error, to_rp
 
 DOMAIN = "governor.infin8"
 
-# Word for word what the contract's page on errors says.
+# Copied word for word from the contract's page on errors.
 CONTRACT = {
     "INVALID_ARGUMENT": "INVALID_FIELD",
     "OUT_OF_RANGE": "VALUE_TOO_LARGE",
@@ -37,7 +37,7 @@ CONTRACT = {
 
 
 class Received(grpc.RpcError):
-    """An error as a client has it."""
+    """An error as a client receives it."""
 
     def __init__(self, *metadata: tuple[str, bytes]) -> None:
         self._metadata = metadata
@@ -51,7 +51,7 @@ def received(refusal: Refusal, domain: str = DOMAIN) -> Received:
 
 
 def test_every_reason_has_its_code() -> None:
-    """The table is the contract's."""
+    """The table equals the contract's."""
     assert {
         name: grpc.StatusCode[code] for code, names in CONTRACT.items() for name in names.split()
     } == CODES
@@ -59,13 +59,13 @@ def test_every_reason_has_its_code() -> None:
 
 @pytest.mark.parametrize("enum", [GovernorReason, WorkflowReason])
 def test_every_reason_of_the_protos_is_in_the_table(enum: type[GovernorReason]) -> None:
-    """A reason that only a proto knows would be answered as INTERNAL."""
-    names = {name.removeprefix("ERROR_REASON_") for name in enum.keys()}  # noqa: SIM118 - it is no dict
+    """Each reason of the protos has a code; one without a code would be answered as INTERNAL."""
+    names = {name.removeprefix("ERROR_REASON_") for name in enum.keys()}  # noqa: SIM118 - it is not a dict
     assert names - {"UNSPECIFIED"} <= set(CODES)
 
 
 def test_the_client_gets_the_refusal_back() -> None:
-    """All of it: reason, message, metadata, fields, budgets, the time to wait."""
+    """The client gets reason, message, metadata, fields, budgets and retry time."""
     sent = Refusal(
         "BUDGET_EXCEEDED",
         "the month's budget has no room",
@@ -80,7 +80,7 @@ def test_the_client_gets_the_refusal_back() -> None:
 
 
 def test_unavailable_always_says_when_to_come_back() -> None:
-    """RetryInfo, also where the refusal has none."""
+    """UNAVAILABLE always has RetryInfo, also where the refusal has none."""
     back = from_rpc_error(received(Refusal("OVERLOADED", "")))
     assert back is not None
     assert back.retry_after_seconds == 1
@@ -99,7 +99,7 @@ def test_unavailable_always_says_when_to_come_back() -> None:
 def test_details_stay_below_4_kib(
     message: str, metadata: dict[str, str], violations: list[tuple[str, str]]
 ) -> None:
-    """Whatever a refusal carries, it arrives; what is left out is left out from the end."""
+    """A refusal of any size arrives: details that do not fit are dropped from the end."""
     status = to_rpc_status(
         Refusal(
             "BUDGET_EXCEEDED",
@@ -129,5 +129,5 @@ def test_details_stay_below_4_kib(
     ],
 )
 def test_an_error_of_another_kind_is_none_of_ours(error: grpc.RpcError) -> None:
-    """The transport's own, garbage, another service's."""
+    """An error of the transport, of another service, or with unreadable details is no refusal of ours."""
     assert from_rpc_error(error, domain=DOMAIN) is None

@@ -1,4 +1,4 @@
-"""Request fields: what is accepted comes back parsed, what is not is refused with the field's path."""
+"""Request fields: an accepted value comes back parsed, another is refused with the field's path."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def reason(parse: Callable[..., Any], *arguments: Any, **options: Any) -> str:
 
 @pytest.mark.parametrize("text", [CANONICAL, CANONICAL.upper()])
 def test_a_uuid_in_canonical_form(text: str) -> None:
-    """Upper case is accepted and becomes the same id."""
+    """Upper case is accepted and gives the same id."""
     assert Fields().required_uuid("id", text) == UUID(CANONICAL)
 
 
 @given(st.uuids(), st.uuids())
 def test_a_uuid_is_like_any_other(one: UUID, other: UUID) -> None:
-    """Nobody who compares, sorts, looks up, writes or stores it sees that it was parsed another way."""
+    """A parsed id compares, sorts, hashes, prints and pickles like any other UUID."""
     parsed = Fields().required_uuid("id", str(one))
     assert isinstance(parsed, UUID)
     assert (parsed == one, one == parsed, hash(parsed)) == (True, True, hash(one))
@@ -67,20 +67,20 @@ def test_a_uuid_is_like_any_other(one: UUID, other: UUID) -> None:
     ],
 )
 def test_a_uuid_in_any_other_form_is_refused(text: str) -> None:
-    """Braces, urn, misplaced or missing hyphens, foreign digits, nil."""
+    """Braces, urn, misplaced or missing hyphens, foreign digits and nil are refused."""
     assert reason(Fields.required_uuid, text) == "INVALID_FIELD"
     assert reason(Fields.optional_uuid, text) == "INVALID_FIELD"
 
 
 def test_a_missing_uuid() -> None:
-    """The empty string is refused where an id is required, and None where it is not."""
+    """The empty string is refused where an id is required; elsewhere it gives None."""
     assert reason(Fields.required_uuid, "") == "INVALID_FIELD"
     assert Fields().optional_uuid("id", "") is None
 
 
 @pytest.mark.parametrize("value", ["a", "x" * 10, "Zürich 東京", "שלום", " a "])
 def test_a_text_comes_back_as_sent(value: str) -> None:
-    """Any script, at most so many characters."""
+    """Text in any script is accepted up to its length in characters."""
     assert Fields().text("name", value, max_length=10) == value
 
 
@@ -100,13 +100,13 @@ def test_a_text_comes_back_as_sent(value: str) -> None:
         "\u061ca",
     ],
 )
-def test_a_text_that_lies_about_itself_is_refused(value: str) -> None:
-    """Nothing, too long, NUL, control and bidirectional characters."""
+def test_an_unfit_text_is_refused(value: str) -> None:
+    """Empty text, text that is too long, NUL, control and bidirectional characters are refused."""
     assert reason(Fields.text, value, max_length=10) == "INVALID_FIELD"
 
 
 def test_a_text_of_several_lines() -> None:
-    """Line feed and tab where lines are allowed; the other controls nowhere."""
+    """Line feed and tab are accepted where lines are allowed; other control characters never are."""
     assert Fields().text("body", "a\n\tb", max_length=10, multiline=True) == "a\n\tb"
     assert Fields().text("body", "a\r\nb", max_length=10, multiline=True) == "a\r\nb"
     for control in "\0", "a\rb", "\r", "\x0b", "\x85", "\u202e":
@@ -118,7 +118,7 @@ def test_a_text_of_several_lines() -> None:
     ("value", "outcome"), [(0, "INVALID_FIELD"), (1, 1), (9, 9), (10, "VALUE_TOO_LARGE")]
 )
 def test_an_integer_has_bounds(value: int, outcome: int | str) -> None:
-    """Too little can never be right; too much is OUT_OF_RANGE."""
+    """A value below its bound is INVALID_FIELD; a value above it is VALUE_TOO_LARGE."""
     if isinstance(outcome, str):
         assert reason(Fields.integer, value, minimum=1, maximum=9) == outcome
     else:
@@ -130,7 +130,7 @@ def request_at(seconds: int, nanos: int = 0) -> AttributeContext.Request:
 
 
 def test_a_timestamp() -> None:
-    """UTC, cut to microseconds; None if unset."""
+    """A timestamp is in UTC and cut to microseconds; unset gives None."""
     assert Fields().timestamp("time", AttributeContext.Request(), "time") is None
     parsed = Fields().timestamp("time", request_at(1_700_000_000, 123_456_999), "time")
     assert parsed == datetime(2023, 11, 14, 22, 13, 20, 123_456, tzinfo=UTC)
@@ -151,7 +151,7 @@ def test_a_timestamp() -> None:
     ],
 )
 def test_a_timestamp_out_of_range_is_refused(seconds: int, nanos: int) -> None:
-    """Before 2000, after 9999, nanos that are none."""
+    """Times before 2000 or after 9999, and nanos out of range, are refused."""
     assert reason(Fields.timestamp, request_at(seconds, nanos), "time") == "INVALID_FIELD"
 
 
@@ -163,7 +163,7 @@ def retry(seconds: int, nanos: int = 0) -> RetryInfo:
 
 
 def test_a_duration() -> None:
-    """Cut to microseconds; None if unset."""
+    """A duration is cut to microseconds; unset gives None."""
     assert Fields().duration("hold", RetryInfo(), "retry_delay", **DAY) is None
     parsed = Fields().duration("hold", retry(86_399, 999_999_999), "retry_delay", **DAY)
     assert parsed == timedelta(seconds=86_399, microseconds=999_999)
@@ -181,12 +181,12 @@ def test_a_duration() -> None:
     ],
 )
 def test_a_duration_out_of_bounds_is_refused(seconds: int, nanos: int, outcome: str) -> None:
-    """Too short or no duration at all is invalid, too long is OUT_OF_RANGE."""
+    """A duration that is too short or malformed is INVALID_FIELD; one that is too long is VALUE_TOO_LARGE."""
     assert reason(Fields.duration, retry(seconds, nanos), "retry_delay", **DAY) == outcome
 
 
 def test_an_enum_by_name() -> None:
-    """Without its prefix; 0 and unknown numbers are refused."""
+    """An enum value gives its name without the prefix; 0 and unknown numbers are refused."""
     assert Fields().enum("step", Step.STEP_ICP, Step, "STEP_", Steps) is Steps.ICP
     assert reason(Fields.enum, Step.STEP_UNSPECIFIED, Step, "STEP_", Steps) == "INVALID_FIELD"
     assert reason(Fields.enum, 99, Step, "STEP_", Steps) == "INVALID_FIELD"
@@ -198,7 +198,7 @@ def test_an_enum_by_name() -> None:
     "value", ["https://example.com", "http://example.com:8080/a?b=c#d", "https://münchen.example/"]
 )
 def test_a_url_comes_back_as_sent(value: str) -> None:
-    """http and https."""
+    """http and https URLs are accepted."""
     assert Fields().url("url", value, allow_private=False) == value
 
 
@@ -224,7 +224,7 @@ def test_a_url_comes_back_as_sent(value: str) -> None:
     ],
 )
 def test_what_is_no_plain_web_address_is_refused(value: str) -> None:
-    """Another scheme, no host, credentials, spaces, too long."""
+    """Another scheme, a missing host, credentials, spaces and excess length are refused."""
     assert reason(Fields.url, value) == "INVALID_FIELD"
 
 
@@ -249,13 +249,13 @@ def test_what_is_no_plain_web_address_is_refused(value: str) -> None:
     ],
 )
 def test_a_private_address_where_it_is_not_allowed(host: str) -> None:
-    """In whatever form it is written."""
+    """A private address is refused in every notation."""
     assert Fields().url("url", f"http://{host}/") == f"http://{host}/"
     assert reason(Fields.url, f"http://{host}/", allow_private=False) == "INVALID_FIELD"
 
 
 def test_labels() -> None:
-    """As sent; an empty value is one."""
+    """Labels come back as sent, also with an empty value."""
     assert Fields().labels("labels", {"team": "a", "note": ""}) == {"team": "a", "note": ""}
 
 
@@ -272,7 +272,7 @@ def test_labels() -> None:
     ],
 )
 def test_labels_out_of_bounds_are_refused(value: dict[str, str]) -> None:
-    """More than 16, keys above 64 or with an equals sign, values above 256, above 1 KiB together."""
+    """More than 16 labels, keys above 64 or with `=`, values above 256 or 1 KiB in all are refused."""
     assert reason(Fields.labels, value) == "INVALID_FIELD"
 
 
@@ -287,7 +287,7 @@ def named(refusal: Refusal) -> list[str]:
 
 
 def test_every_bad_field_is_named() -> None:
-    """In one refusal. What is merely too large comes last, and decides only where it is alone."""
+    """One refusal names all bad fields; VALUE_TOO_LARGE is its reason only where all are too large."""
 
     def parse(fields: Fields) -> None:
         fields.integer("epoch", 11, minimum=1, maximum=10)
@@ -306,7 +306,7 @@ def test_every_bad_field_is_named() -> None:
 
 
 def test_a_field_is_named_once() -> None:
-    """By what was noticed first."""
+    """A field with several faults is named once, with the first fault."""
 
     def parse(fields: Fields) -> None:
         fields.invalid("a", "is required")
@@ -316,14 +316,14 @@ def test_a_field_is_named_once() -> None:
     assert [(v.field, v.description) for v in refusal.fields] == [("a", "is required")]
 
 
-def test_what_fails_on_a_stand_in_is_not_told() -> None:
-    """The bad field is."""
+def test_an_error_on_a_stand_in_value_is_hidden() -> None:
+    """An exception that comes from the stand-in for a bad value is hidden behind that field's refusal."""
     refusal = refused(lambda fields: int(fields.text("name", "", max_length=10)))
     assert str(refusal) == "INVALID_FIELD: name: is required"
 
 
-def test_a_refusal_in_the_block_is_told_with_the_rest() -> None:
-    """It need not be noted."""
+def test_a_refusal_in_the_block_is_reported_with_the_rest() -> None:
+    """A refusal that is raised inside the block is reported with the other bad fields."""
 
     def parse(fields: Fields) -> None:
         fields.invalid("name", "is required")
@@ -333,7 +333,7 @@ def test_a_refusal_in_the_block_is_told_with_the_rest() -> None:
 
 
 def test_without_a_bad_field_nothing_is_hidden() -> None:
-    """Neither the value nor an error of ours."""
+    """Without a bad field the value, or an error in the block, passes."""
     with Fields() as fields:
         name = fields.text("name", "a", max_length=10)
     assert name == "a"
@@ -342,7 +342,7 @@ def test_without_a_bad_field_nothing_is_hidden() -> None:
 
 
 def test_bad_fields_without_end() -> None:
-    """Neither the list nor the message grows with them."""
+    """The list and the message have a bound, however many fields are bad."""
 
     def parse(fields: Fields) -> None:
         for place in range(10 * VIOLATIONS_MAX):

@@ -1,4 +1,4 @@
-"""Health and reflection on the service's own port, as every tool expects them."""
+"""Health and reflection are on the service's own port, as tools expect them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ V1, V1_ALPHA = "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.S
 
 @pytest.mark.parametrize("service", ["", NAME])
 async def test_health_overall_and_per_service(channel: grpc.aio.Channel, service: str) -> None:
-    """SERVING from the start."""
+    """Health is SERVING from the start."""
     assert (await health(channel, service)).status == HealthCheckResponse.SERVING
 
 
 async def test_an_unknown_service_has_no_health(channel: grpc.aio.Channel) -> None:
-    """NOT_FOUND, as the health protocol has it."""
+    """Health of an unknown service is NOT_FOUND, as the health protocol says."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await health(channel, "nope")
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
@@ -47,7 +47,7 @@ async def reflect(
 
 @pytest.mark.parametrize("name", [V1, V1_ALPHA])
 async def test_reflection_lists_and_describes(channel: grpc.aio.Channel, name: str) -> None:
-    """Under both names: the list, and a descriptor for whatever of gRPC's own is in it."""
+    """Both versions of reflection list the services and describe the standard gRPC services among them."""
     listed, of_health, of_v1 = await reflect(
         channel,
         name,
@@ -63,7 +63,7 @@ async def test_reflection_lists_and_describes(channel: grpc.aio.Channel, name: s
 
 
 async def test_reflection_can_be_switched_off(tiny: Tiny) -> None:
-    """Then both names are unknown, and health still answers."""
+    """Without reflection both of its services are unknown, and health still answers."""
     server = GrpcServer(
         host="127.0.0.1",
         port=0,

@@ -1,4 +1,4 @@
-"""Log lines: structured, on stderr, and without keys, SQL, prompts and stack traces."""
+"""Log lines are structured, on stderr, and without keys, SQL, prompts and stack traces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 
 def test_a_line_is_an_object_with_its_context(capsys: pytest.CaptureFixture[str]) -> None:
-    """Ours and a library's alike: event, level, time, service, what is bound to the call."""
+    """A line of ours or of a library has event, level, time, service, and the context bound to the call."""
     set_up_logs(LogSettings(), service="governor")
     name_call(correlation_id="abc", method="/tiny/Unary")
     structlog.get_logger().info("started", port=7)
@@ -48,9 +48,9 @@ def test_a_line_is_an_object_with_its_context(capsys: pytest.CaptureFixture[str]
 async def test_a_line_names_the_call_it_was_written_in(
     channel: grpc.aio.Channel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its method, and by the correlation id that the caller gets."""
+    """A line names the call's method, and the correlation id that the caller gets."""
     set_up_logs(LogSettings(), service="governor")
-    # One of its own, since a logger keeps how it was set up at its first line.
+    # A new logger, since a logger keeps the configuration of its first line.
     monkeypatch.setattr("service_chassis.rpc.calls._log", structlog.get_logger())
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await unary(channel, asking("raise"))
@@ -60,7 +60,7 @@ async def test_a_line_names_the_call_it_was_written_in(
 
 
 def test_an_exception_is_its_type_and_place(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its text may quote SQL or a prompt; a stack trace tells strangers how we are built."""
+    """A line has the exception's type and place only: its text and stack trace may contain private data."""
     set_up_logs(LogSettings(), service="governor")
     try:
         raise ValueError("INSERT INTO prompts VALUES ('who am I')")
@@ -74,8 +74,8 @@ def test_an_exception_is_its_type_and_place(capsys: pytest.CaptureFixture[str]) 
         assert "Traceback" not in json.dumps(line)
 
 
-def test_keys_do_not_get_into_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """By the field's name, or by the look of the value."""
+def test_keys_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key is removed by its field's name or by the form of its value."""
     set_up_logs(LogSettings(), service="governor")
     structlog.get_logger().info(
         "calling sk-or-v1-0123456789abcdef",
@@ -89,7 +89,7 @@ def test_keys_do_not_get_into_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_level_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    """DEBUG says nothing by default."""
+    """By default DEBUG lines are not written."""
     set_up_logs(LogSettings(), service="governor")
     structlog.get_logger().debug("chatter")
     logging.getLogger("httpx").info("HTTP Request: …")

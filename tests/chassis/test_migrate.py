@@ -1,4 +1,4 @@
-"""Migrations: versioned files once and in order, functions whenever they change, all of it or nothing."""
+"""Migrations: versioned files once and in order, functions whenever they change, all or nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def functions(directory: Path) -> Path:
-    """The folder of the set; `directory` has none without it."""
+    """Adds the folder of functions to `directory`."""
     folder = directory / "functions"
     folder.mkdir()
     (folder / "VERSION").write_text("1\n")
@@ -85,7 +85,7 @@ def define(functions: Path, name: str, definition: str) -> None:
 
 
 async def test_each_is_applied_once(dsn: str, directory: Path) -> None:
-    """In the order of their names, whole files of several statements; the second run has nothing to do."""
+    """Files with several statements are applied in the order of their names, and never a second time."""
     assert await migrate(dsn, directory) == sorted(FILES)
     assert await migrate(dsn, directory) == []
     digest = hashlib.sha256(FILES["0001_first.sql"].encode()).hexdigest()
@@ -96,14 +96,14 @@ async def test_each_is_applied_once(dsn: str, directory: Path) -> None:
 
 @pytest.mark.usefixtures("functions")
 async def test_of_those_who_start_at_once_one_migrates(dsn: str, directory: Path) -> None:
-    """The others wait until it is done."""
+    """One process migrates, and the others wait until it has finished."""
     (directory / "0001_first.sql").write_text("SELECT pg_sleep(0.3); CREATE TABLE first (id int);")
     applied = await asyncio.gather(*(migrate(dsn, directory) for _ in range(5)))
     assert sorted(applied) == [[], [], [], [], [*sorted(FILES), "functions"]]
 
 
 async def test_one_that_fails_leaves_everything_as_it_was(dsn: str, directory: Path) -> None:
-    """Those before it too; the error names it, and all are tried again the next time."""
+    """The files before it are rolled back too; the error names it, and the next run tries all again."""
     broken = directory / "0003_broken.sql"
     broken.write_text("CREATE TABLE third (); SELECT 1/0;")
     with pytest.raises(asyncpg.DivisionByZeroError) as caught:
@@ -115,7 +115,7 @@ async def test_one_that_fails_leaves_everything_as_it_was(dsn: str, directory: P
 
 
 async def test_an_edited_one_is_noticed(dsn: str, directory: Path) -> None:
-    """Before anything else is applied."""
+    """An edited file is found before any other file is applied."""
     await migrate(dsn, directory)
     (directory / "0002_second.sql").write_text("-- another")
     (directory / "0003_more.sql").write_text("CREATE TABLE third ()")
@@ -124,8 +124,8 @@ async def test_an_edited_one_is_noticed(dsn: str, directory: Path) -> None:
     assert await fetchval(dsn, "SELECT to_regclass('third')") is None
 
 
-async def test_one_that_commits_by_itself_is_refused(dsn: str, directory: Path) -> None:
-    """The runner's transaction is the only one: else half a file could be applied without a record."""
+async def test_a_file_with_its_own_commit_is_refused(dsn: str, directory: Path) -> None:
+    """A file with its own COMMIT is refused, since half of it could be applied without a record."""
     (directory / "0003_commit.sql").write_text("CREATE TABLE third (); COMMIT;")
     with pytest.raises(ValueError, match="0003_commit"):
         await migrate(dsn, directory)
@@ -134,7 +134,7 @@ async def test_one_that_commits_by_itself_is_refused(dsn: str, directory: Path) 
 async def test_functions_are_replaced_when_one_has_changed(
     dsn: str, directory: Path, functions: Path
 ) -> None:
-    """The whole set, in place: what was granted on a function stays."""
+    """A change of one function replaces the whole set in place, and grants on the functions are kept."""
     assert await migrate(dsn, directory) == [*sorted(FILES), "functions"]
     assert await fetchval(dsn, "SELECT three() FROM both_of_them") == 3
     await execute(dsn, "REVOKE ALL ON FUNCTION two() FROM PUBLIC")
@@ -148,7 +148,7 @@ async def test_functions_are_replaced_when_one_has_changed(
 async def test_functions_that_are_there_no_more_are_dropped(
     dsn: str, directory: Path, functions: Path
 ) -> None:
-    """Of those that the runner has made; others in the database are left alone."""
+    """A function that the runner created is dropped when its file is gone; other functions are left alone."""
     await migrate(dsn, directory)
     await execute(dsn, "CREATE FUNCTION somebody_elses() RETURNS int LANGUAGE sql AS 'SELECT 7'")
     (functions / "30_view.sql").unlink()
@@ -162,7 +162,7 @@ async def test_functions_that_are_there_no_more_are_dropped(
 async def test_a_changed_result_replaces_function_and_view(
     dsn: str, directory: Path, functions: Path
 ) -> None:
-    """PostgreSQL refuses that in place: they are dropped first. A trigger keeps its function."""
+    """Both are dropped and created again, since PostgreSQL cannot change a result type; triggers stay."""
     await migrate(dsn, directory)
     define(functions, "10_two.sql", "two() RETURNS text LANGUAGE sql AS $$SELECT 'two'$$")
     define(functions, "20_three.sql", "three() RETURNS text LANGUAGE sql AS 'SELECT two()'")
@@ -176,7 +176,7 @@ async def test_a_changed_result_replaces_function_and_view(
 async def test_a_function_that_fails_leaves_everything_as_it_was(
     dsn: str, directory: Path, functions: Path
 ) -> None:
-    """The other functions and the versioned files of the same run too."""
+    """The other functions and the versioned files of the same run are rolled back too."""
     await migrate(dsn, directory)
     (directory / "0003_more.sql").write_text("CREATE TABLE third ()")
     define(functions, "10_two.sql", "two() RETURNS int LANGUAGE sql AS 'SELECT 20'")
@@ -192,7 +192,7 @@ async def test_a_function_that_fails_leaves_everything_as_it_was(
 async def test_nothing_to_do_costs_one_query(
     dsn: str, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And no lock: instances that restart do not wait for each other."""
+    """A run with nothing to do sends one query and takes no lock: restarts do not wait for each other."""
     await migrate(dsn, directory)
     connect, seen = asyncpg.connect, []
 
@@ -207,7 +207,7 @@ async def test_nothing_to_do_costs_one_query(
 
 
 async def test_older_code_starts_on_a_newer_database(dsn: str, directory: Path, functions: Path) -> None:
-    """As in a rolling upgrade: it leaves what only the newer version has alone."""
+    """During a rolling upgrade older code leaves the newer version's functions alone."""
     await migrate(dsn, directory)
     older = (functions / "10_two.sql").read_text()
     (functions / "VERSION").write_text("2\n")
@@ -231,7 +231,7 @@ ALTER TABLE first ADD CHECK (id > 0);
 
 @pytest.mark.usefixtures("functions")
 async def test_an_earlier_history_goes_on(dsn: str, directory: Path) -> None:
-    """Folded files stand for what was applied under other names; those after them are applied as ever."""
+    """Folded files count as applied where their predecessors were; later files are applied as usual."""
     (directory / "earlier").mkdir()
     (directory / "earlier" / "0001_old.sql").write_text(old := "".join(FILES.values()) + "-- as it was")
     await migrate(dsn, directory / "earlier")

@@ -1,4 +1,4 @@
-"""Pages of lists, and the tokens between them."""
+"""Pages of lists, and the page tokens between them."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def refused(kinds: Any, **request: Any) -> Refusal:
 
 @pytest.mark.parametrize(("value", "limit"), [(0, 51), (1, 2), (1000, 1001)])
 def test_a_page_size(value: int, limit: int) -> None:
-    """0 is the default; one more than the page is looked for."""
+    """0 gives the default; the limit is one more than the page, to see whether another page follows."""
     assert paging((int,), page_size=value).limit == limit
 
 
 def test_a_page_size_out_of_bounds() -> None:
-    """Negative is invalid, above 1,000 is OUT_OF_RANGE."""
+    """A negative size is INVALID_FIELD; a size above 1,000 is VALUE_TOO_LARGE."""
     assert refused((int,), page_size=-1).reason == "INVALID_FIELD"
     assert refused((int,), page_size=1001).reason == "VALUE_TOO_LARGE"
 
 
 def test_pages_hold_everything_once() -> None:
-    """One more item than the page takes tells whether there is a next one."""
+    """Pages hold every item once, and the last page has no token."""
     items = [(f"{number:02}", uuid4()) for number in range(10)]
     seen, token, pages = [], "", 0
     while True:
@@ -59,13 +59,13 @@ def test_pages_hold_everything_once() -> None:
 
 
 def test_the_last_page_may_be_full() -> None:
-    """Then no token leads to an empty one."""
+    """A full last page has no token."""
     page = paging((int,), page_size=2).page([1, 2], lambda item: Value(number_value=item), lambda item: item)
     assert (len(page.messages), page.next_page_token) == (2, "")
 
 
 def test_a_page_fits_into_a_message() -> None:
-    """It ends before it is too large, and goes on there; a single item is given whatever its size."""
+    """A page ends before 4 MiB and the token continues there; a single larger item is returned alone."""
     large = Value(string_value="x" * (PAGE_BYTES_MAX // 2))
     asked = paging((int,))
     page = asked.page([1, 2, 3], lambda _: large, lambda item: item)
@@ -83,7 +83,7 @@ def test_a_page_fits_into_a_message() -> None:
     st.dates(),
 )
 def test_a_position_comes_back(text: str, number: int, uuid: UUID, time: datetime, day: date) -> None:
-    """Of each kind, exactly."""
+    """A token of each kind of position gives exactly that position back."""
     for kinds, position in (
         ((str, int, UUID), (text, number, uuid)),
         ((datetime, UUID), (time, uuid)),
@@ -94,7 +94,7 @@ def test_a_position_comes_back(text: str, number: int, uuid: UUID, time: datetim
 
 
 def test_a_token_of_another_list_is_refused() -> None:
-    """Of another method, organization or filter."""
+    """A token of another method, organization or filter is refused."""
     token = encode_page_token(SCOPE, [1])
     assert paging((int,), page_token=token).after == 1
     with pytest.raises(Refusal, match="page_token"):
@@ -102,8 +102,8 @@ def test_a_token_of_another_list_is_refused() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.binary(min_size=1).map(bytes.hex))
-def test_a_token_that_is_none_is_refused(token: str) -> None:
-    """Never an exception of another kind."""
+def test_text_that_is_no_token_is_refused(token: str) -> None:
+    """Any text that is not a token is refused with INVALID_FIELD."""
     assert refused((int,), page_token=token).reason == "INVALID_FIELD"
 
 
@@ -129,7 +129,7 @@ def test_a_token_that_is_none_is_refused(token: str) -> None:
     ],
 )
 def test_a_token_made_up_with_a_right_checksum(kinds: Any, position: Any) -> None:
-    """Whoever computes the checksum gets no further than values that a database can take."""
+    """A token with a valid checksum is refused if its values do not fit the list or the database."""
     assert refused(kinds, page_token=encode_page_token(SCOPE, position)).reason == "INVALID_FIELD"
 
 
@@ -138,7 +138,7 @@ def test_a_token_made_up_with_a_right_checksum(kinds: Any, position: Any) -> Non
     [("nonsense", ["name", "page_token"]), (encode_page_token("another list", [1]), ["name"])],
 )
 def test_a_token_beside_another_bad_field(token: str, named: list[str]) -> None:
-    """One that is none is named, too; of which list it is, nobody can tell then."""
+    """An unreadable token is named beside another bad field; a token of another list is not."""
 
     def parse(fields: Fields) -> None:
         fields.invalid("name", "is required")
@@ -150,5 +150,5 @@ def test_a_token_beside_another_bad_field(token: str, named: list[str]) -> None:
 
 
 def test_no_token() -> None:
-    """The first page."""
+    """Without a token the first page is returned."""
     assert paging((datetime, UUID)).after is None

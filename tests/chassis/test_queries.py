@@ -18,7 +18,7 @@ INSERT INTO things VALUES ($1) ON CONFLICT DO NOTHING;
 
 
 def test_a_query_is_found_by_its_name() -> None:
-    """The name goes along in a comment, so that the server's views show it."""
+    """The SQL carries its name in a comment, so that the server's views show it."""
     queries = Queries(SOURCE, "things.sql")
     assert list(queries) == ["count_things", "add_thing_if_missing"]
     assert queries["count_things"].splitlines()[0] == "-- count_things"
@@ -26,13 +26,13 @@ def test_a_query_is_found_by_its_name() -> None:
 
 
 def test_a_name_that_is_not_there() -> None:
-    """KeyError, at import time where the name is looked up there."""
+    """An unknown name raises KeyError, at import time where it is looked up there."""
     with pytest.raises(KeyError):
         Queries(SOURCE, "things.sql")["no_such"]
 
 
 @pytest.mark.parametrize("source", [SOURCE + SOURCE, "SELECT 1;\n" + SOURCE])
 def test_a_file_that_is_no_list_of_queries(source: str) -> None:
-    """A name that stands twice, or SQL that has none, would be lost in silence."""
+    """A name that is defined twice, or SQL without a name, is an error and not lost silently."""
     with pytest.raises(ValueError, match=r"things\.sql"):
         Queries(source, "things.sql")

@@ -1,4 +1,4 @@
-"""The pool recovers by itself from whatever happens to its server."""
+"""The pool recovers from every failure of its server without help."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ async def database(own_postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
 
 
 async def backend(connection: Connection) -> int:
-    """The process that has just answered."""
+    """The pid of the server process that has just answered."""
     assert await connection.fetchval("SELECT 1") == 1
     return connection.get_server_pid()
 
 
 async def eventually(database: Database) -> int:
-    """The next answer, for whoever tries again as the refusal says."""
+    """The next successful answer, after as many attempts as the refusals ask for."""
     async with asyncio.timeout(20):
         while True:
             try:
@@ -47,7 +47,7 @@ async def always(database: Database) -> None:
 
 
 async def test_a_killed_backend_is_replaced(own_postgres: EmbeddedPostgres, database: Database) -> None:
-    """In the middle of a transaction: DATABASE_UNAVAILABLE, nothing done, and the next call has a new one."""
+    """A transaction whose backend is killed gets DATABASE_UNAVAILABLE; the next call has a new backend."""
     administrator = await asyncpg.connect(own_postgres.dsn("postgres"))
 
     async def work(connection: Connection) -> None:
@@ -65,7 +65,7 @@ async def test_a_killed_backend_is_replaced(own_postgres: EmbeddedPostgres, data
 
 
 async def test_a_killed_server_is_found_again(own_postgres: EmbeddedPostgres, database: Database) -> None:
-    """kill -9 of PostgreSQL: refusals while it is away, answers once it is back, the commit still there."""
+    """After kill -9 of PostgreSQL calls are refused until it is back; committed data is still there."""
 
     async def work(connection: Connection) -> None:
         await connection.execute("CREATE TABLE effects ()")
@@ -85,10 +85,10 @@ async def test_a_killed_server_is_found_again(own_postgres: EmbeddedPostgres, da
         assert await connection.fetchval("SELECT to_regclass('effects')::text") == "effects"
 
 
-async def test_a_server_that_became_read_only_is_left(
+async def test_connections_to_a_read_only_server_are_replaced(
     own_postgres: EmbeddedPostgres, database: Database
 ) -> None:
-    """25006, as after a failover: the connections look healthy, and every one of them is replaced."""
+    """After 25006, as in a failover, every connection is replaced although each looks healthy."""
     before = await database.write(backend)
 
     async def work(connection: Connection) -> None:
@@ -105,7 +105,7 @@ async def test_a_server_that_became_read_only_is_left(
 async def test_a_server_that_is_not_there_is_unavailable(
     own_postgres: EmbeddedPostgres, database: Database
 ) -> None:
-    """Connection refused is a refusal with RetryInfo, not an exception of the socket."""
+    """A refused connection is a Refusal with RetryInfo, not an exception of the socket."""
     await own_postgres.stop()
     for _ in range(2):
         with pytest.raises(Refusal) as raised:

@@ -1,4 +1,4 @@
-"""Counts and bytes of a request: held against the service's bounds before anything else is done with it."""
+"""Counts and bytes of a request are checked against the service's bounds before any other work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def path_refused(message: Message, bounds: Bounds = STATED) -> str:
 
 
 def long(message: Api) -> Api:
-    """So long that it is counted before it is decoded."""
+    """The message made so long that it is counted before it is decoded."""
     message.name = "x" * LONG
     return message
 
@@ -60,14 +60,14 @@ LISTS = [
 
 @pytest.mark.parametrize(("fits", "too_many", "path"), LISTS)
 def test_one_more_than_the_bound_is_refused(fits: Message, too_many: Message, path: str) -> None:
-    """In the request, in a message of a list, in a map, in a recursion; the bound itself is accepted."""
+    """The bound is checked in the request, in listed messages, maps and recursion; the bound itself fits."""
     assert Decoder(type(fits).FromString, STATED).decode(fits.SerializeToString()) == fits
     assert path_refused(too_many) == path
 
 
 @pytest.mark.parametrize(("fits", "too_many", "path"), LISTS[:2])
 def test_a_long_request_is_counted_alike(fits: Api, too_many: Api, path: str) -> None:
-    """Before it is decoded, with the same answer."""
+    """A long request is counted before it is decoded, with the same result."""
     decoder = Decoder(Api.FromString, STATED)
     decoded = long(fits)
     assert decoder.decode(decoded.SerializeToString()) == decoded
@@ -75,12 +75,12 @@ def test_a_long_request_is_counted_alike(fits: Api, too_many: Api, path: str) ->
 
 
 def test_a_map_of_many_values_is_counted_before_it_is_decoded() -> None:
-    """Also where values are messages: the path is the map's."""
+    """A map whose values are messages is counted too; the refusal has the map's path."""
     assert path_refused(Struct(fields={f"{n:0200}": Value(string_value="") for n in range(100)})) == "fields"
 
 
 def test_a_request_has_a_length() -> None:
-    """64 KiB, or what the service says for its type."""
+    """A request may have 64 KiB, or as many bytes as the service states for its type."""
     assert path_refused(Api(name="x" * 100_000)) == "request"
     assert Decoder(Api.FromString, STATED).decode(Api(name="x" * 90_000).SerializeToString())
     unstated = Bounds(elements=ELEMENTS)
@@ -89,7 +89,7 @@ def test_a_request_has_a_length() -> None:
 
 
 def test_items_are_left_to_the_servicer() -> None:
-    """One that is above its bounds is decoded with the others; how many there are is checked."""
+    """The number of items is checked; an item above its own bounds is decoded and left to the servicer."""
     bounds = Bounds(elements=ELEMENTS, items=frozenset({"google.protobuf.Api.methods"}))
     batch = Api(methods=[Method(), Method(options=[Option(name="x" * 20_000)] * 3)])
     assert Decoder(Api.FromString, bounds).decode(batch.SerializeToString()) == batch
@@ -97,7 +97,7 @@ def test_items_are_left_to_the_servicer() -> None:
 
 
 def test_items_without_end_are_refused_as_a_whole() -> None:
-    """Two million elements in one item are not decoded."""
+    """A batch above its bound of bytes is refused without decoding its items."""
     bounds = Bounds(
         elements=ELEMENTS,
         items=frozenset({"google.protobuf.Api.methods"}),
@@ -109,7 +109,7 @@ def test_items_without_end_are_refused_as_a_whole() -> None:
 
 @pytest.mark.parametrize("left_out", ["google.protobuf.Api.methods", "google.protobuf.Method.options"])
 def test_a_list_without_a_bound_is_a_mistake(left_out: str) -> None:
-    """KeyError as soon as the method is registered, also for a list in a list."""
+    """A list without a bound, also one inside a list, raises KeyError when the method is registered."""
     elements = {name: most for name, most in ELEMENTS.items() if name != left_out}
     with pytest.raises(KeyError, match=left_out):
         Decoder(Api.FromString, Bounds(elements=elements))

@@ -14,7 +14,7 @@ class TinySettings(ServerSettings, DatabaseSettings, LogSettings):
 
 
 def test_a_service_reads_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By prefix; a variable set to nothing counts as unset; a password does not show in repr()."""
+    """Variables have the service's prefix; an empty one counts as unset; repr() hides a password."""
     monkeypatch.setenv("TINY_PORT", "50051")
     monkeypatch.setenv("TINY_HOST", "")
     monkeypatch.setenv("TINY_DATABASE_URL", "postgresql://a:hunter2@h/d")
@@ -25,7 +25,7 @@ def test_a_service_reads_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nonsense_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not at the first call."""
+    """A bad value is refused at the start and not at the first call."""
     monkeypatch.setenv("TINY_DATABASE_POOL_SIZE", "0")
     with pytest.raises(ValidationError):
         TinySettings()

@@ -1,4 +1,4 @@
-"""The end of a server: health goes first, what runs finishes, what follows is told, nothing is left."""
+"""A server stops in order: health first, running calls finish, later calls are refused, nothing remains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def refusal_of(awaitable: Awaitable[object]) -> Refusal:
 
 
 async def test_what_runs_finishes(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """A call in flight gets its answer after the stop has begun; a new one hears SHUTTING_DOWN."""
+    """A running call gets its answer after the stop has begun; a new one gets SHUTTING_DOWN."""
     running = asyncio.create_task(unary(channel, asking("wait")))
     await tiny.started.wait()
     stopping = asyncio.create_task(server.stop(10))
@@ -42,7 +42,7 @@ async def test_what_runs_finishes(server: GrpcServer, channel: grpc.aio.Channel,
 
 
 async def test_health_says_so_first(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """Who watches and who asks hears NOT_SERVING while calls still run."""
+    """Watch and Check report NOT_SERVING while calls still run."""
     watch = aiter(watch_health(channel, NAME))
     assert (await anext(watch)).status == HealthCheckResponse.SERVING
     running = asyncio.create_task(unary(channel, asking("wait")))
@@ -56,8 +56,8 @@ async def test_health_says_so_first(server: GrpcServer, channel: grpc.aio.Channe
     await asyncio.gather(running, stopping)
 
 
-async def test_streams_are_told(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
-    """A stream that follows something ends at once with SHUTTING_DOWN, its generator closed."""
+async def test_streams_are_ended(server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny) -> None:
+    """A stream without an end ends at once with SHUTTING_DOWN, and its generator is closed."""
     following = asyncio.create_task(stream(channel, asking("follow")))
     await tiny.started.wait()
     began = time.monotonic()
@@ -71,7 +71,7 @@ async def test_streams_are_told(server: GrpcServer, channel: grpc.aio.Channel, t
 async def test_a_stream_that_nobody_reads_is_closed(
     server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny
 ) -> None:
-    """Its generator stands at a yield, behind flow control, and is closed all the same."""
+    """A generator that waits at a yield because of flow control is closed too."""
     call = stream_call(channel, asking("flood"))
     await tiny.started.wait()
     await server.stop(0.2)
@@ -82,7 +82,7 @@ async def test_a_stream_that_nobody_reads_is_closed(
 async def test_what_does_not_finish_is_cancelled(
     server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny
 ) -> None:
-    """After the grace; its handler has ended when stop() returns, and its caller is told to try again."""
+    """After the grace a running handler is cancelled before stop() returns; its caller gets SHUTTING_DOWN."""
     running = asyncio.create_task(unary(channel, asking("wait")))
     await tiny.started.wait()
     began = time.monotonic()
@@ -93,10 +93,10 @@ async def test_what_does_not_finish_is_cancelled(
     assert (refusal.reason, refusal.retry_after_seconds) == ("SHUTTING_DOWN", 1)
 
 
-async def test_callers_that_try_again_at_once_are_told(
+async def test_callers_that_try_again_at_once_get_a_reason(
     server: GrpcServer, channel: grpc.aio.Channel, tiny: Tiny
 ) -> None:
-    """Under load: each call is served, or SHUTTING_DOWN, or finds no connection; none is just CANCELLED."""
+    """Under load each call is served, gets SHUTTING_DOWN or finds no connection; none is just CANCELLED."""
     outcomes: Counter[str] = Counter()
 
     async def hammer() -> None:
@@ -123,7 +123,7 @@ async def test_callers_that_try_again_at_once_are_told(
 
 
 async def test_a_port_is_served_by_one(tiny: Tiny) -> None:
-    """A second server on the same port fails to start, and does not share it in silence."""
+    """A second server on the same port fails to start instead of sharing it silently."""
     services = [Service(NAME, tiny.register)]
     first = GrpcServer(host="127.0.0.1", port=0, services=services, error_domain=DOMAIN)
     port = await first.start()

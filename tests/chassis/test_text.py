@@ -1,4 +1,4 @@
-"""Any text becomes a reason that is accepted."""
+"""Any text can be turned into free text that is accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service_chassis.text import REASON_LENGTH_MAX, as_free_text
 
 @given(st.text(st.characters()))
 def test_any_text_becomes_free_text(text: str) -> None:
-    """Surrogates, control and bidirectional characters included."""
+    """Text with surrogates, control and bidirectional characters becomes accepted free text."""
     made = as_free_text(text)
     made.encode()
     with Fields() as fields:
@@ -20,7 +20,7 @@ def test_any_text_becomes_free_text(text: str) -> None:
 
 
 def test_a_long_text_is_cut() -> None:
-    """It shows that something is missing."""
+    """A long text is cut with a mark at its end."""
     assert as_free_text("x" * REASON_LENGTH_MAX) == "x" * REASON_LENGTH_MAX
     made = as_free_text("x" * (REASON_LENGTH_MAX + 1))
     assert (len(made), made[-2:]) == (REASON_LENGTH_MAX, "x…")
@@ -37,5 +37,5 @@ def test_a_long_text_is_cut() -> None:
     ],
 )
 def test_what_is_unfit_is_replaced(text: str, made: str) -> None:
-    """Line breaks and tabs are fit."""
+    """Line breaks and tabs are kept; characters that are not accepted are replaced."""
     assert as_free_text(text) == made

@@ -1,4 +1,4 @@
-"""A wrong setting ends a process with status 2 and one line, which names the variable and not its value."""
+"""A wrong setting ends a process with status 2 and one line that names the variable and not its value."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_each_field_of_each_settings_class(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A field that the table above does not have fails the collection of this test."""
+    """A wrong value gives one line; a field without an entry in the table fails the collection."""
     variable = variable_of(kind, field)
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as ended:
@@ -127,7 +127,7 @@ def test_settings_that_do_not_go_together(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each of them is named, on one line."""
+    """The line names every variable of the conflict."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit):
@@ -141,7 +141,7 @@ def test_settings_that_do_not_go_together(
     "target", ["governor:50051", "[::1]:50051", "dns:///governor.example:50051", "unix:/a"]
 )
 def test_targets_of_the_governor(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GOVERNOR_HOST and GOVERNOR_PORT say where the governor listens, and mean nothing here."""
+    """Only the workflow service's own target is used; GOVERNOR_HOST and GOVERNOR_PORT have no effect here."""
     monkeypatch.setenv("WORKFLOW_GOVERNOR_TARGET", target)
     monkeypatch.setenv("GOVERNOR_HOST", "elsewhere.example")
     monkeypatch.setenv("GOVERNOR_PORT", "0")
@@ -176,7 +176,7 @@ UNREACHABLE = f"postgresql://user:{SECRET}@127.0.0.1:1/db"
     ],
 )
 def test_each_process(command: str, variables: dict[str, str], named: str, tmp_path: Path) -> None:
-    """It ends before it has begun anything, without a traceback."""
+    """The process ends before it starts anything, without a traceback."""
     ended = run(command, variables, tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert named in ended.stderr
@@ -189,7 +189,7 @@ def test_each_process(command: str, variables: dict[str, str], named: str, tmp_p
     [("governor_service", "GOVERNOR_PORT"), ("workflow_service", "WORKFLOW_PORT")],
 )
 def test_a_port_that_is_taken(command: str, variable: str, tmp_path: Path) -> None:
-    """The line says so, and gRPC's own log lines do not come beside it."""
+    """The line says that the port is taken, and gRPC's own log lines are not printed."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -200,7 +200,7 @@ def test_a_port_that_is_taken(command: str, variable: str, tmp_path: Path) -> No
 
 
 def run(command: str, variables: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
-    # On ports of its own, where the variables name none: other processes may have the default ones.
+    # Free ports where the variables name none: other processes may use the default ones.
     ports = {"GOVERNOR_PORT": "0", "WORKFLOW_PORT": "0"}
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)} | ports | variables
     return subprocess.run(

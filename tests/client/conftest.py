@@ -1,4 +1,4 @@
-"""A synchronous client whose channel is grpcio-testing's: the test sees each RPC and says how it ends."""
+"""A synchronous client on grpcio-testing's channel: the test sees each RPC and chooses how it ends."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def governed(client: SyncGovernorClient, **changes: Any) -> SyncGovernedCall:
 
 
 class FakeGovernor:
-    """The other end of the fake channel."""
+    """The server's end of the fake channel."""
 
     def __init__(self) -> None:
         self.channel = grpc_testing.channel([SERVICE], grpc_testing.strict_real_time())
         self.client = SyncGovernorClient(self.channel)
 
     def run(self, work: Callable[[], Any]) -> Future[Any]:
-        """In a thread, which waits for what the test says; one that waits in vain holds nobody up."""
+        """Runs `work` in a daemon thread, so that a test that fails does not wait for it."""
         ran: Future[Any] = Future()
 
         def run() -> None:
@@ -59,7 +59,7 @@ class FakeGovernor:
         return ran
 
     def take(self, method: str) -> tuple[Any, Any]:
-        """The next call of that method: its request, and the means to end it."""
+        """The next call of the method: its request, and the object that ends the call."""
         _, request, rpc = self.channel.take_unary_unary(SERVICE.methods_by_name[method])
         return request, rpc
 

@@ -21,11 +21,11 @@ WAIT_SECONDS = 20
 
 
 class Broken(Exception):  # noqa: N818 - what the caller's code raises
-    """The caller's own trouble, with a secret in its text."""
+    """The caller's own error, with a secret in its text."""
 
 
 def test_the_hold_is_placed_on_entry_and_settled_as_told(fake: FakeGovernor) -> None:
-    """One Authorize, one Settle with the usage, nothing more at the end of the block."""
+    """The block sends one Authorize and one Settle with the usage, and nothing more at its end."""
 
     def work() -> tuple[Authorization, Settlement]:
         with governed(
@@ -45,7 +45,7 @@ def test_the_hold_is_placed_on_entry_and_settled_as_told(fake: FakeGovernor) -> 
     assert list(asked.models) == [SONAR]
     assert (asked.input_tokens_max, asked.output_tokens_max, asked.requests_max) == (1000, 700, 2)
     assert (asked.hold_duration.seconds, dict(asked.labels)) == (180, {"team": "growth"})
-    # What nobody ends, since its process died, say, is charged.
+    # A hold that nobody ends, for example because the process died, is charged.
     assert asked.on_expiry == ExpiryAction.EXPIRY_ACTION_CHARGE
     assert (told.organization_id, told.authorization_id) == (str(ORGANIZATION), GRANT.authorization_id)
     assert (told.usage, told.served_model) == (USAGE, "openai/gpt-4o-mini")
@@ -54,7 +54,7 @@ def test_the_hold_is_placed_on_entry_and_settled_as_told(fake: FakeGovernor) -> 
 
 
 def test_a_refusal_ends_it_before_the_block(fake: FakeGovernor) -> None:
-    """The body is not run, and nothing is voided: nothing was placed."""
+    """The body does not run, and nothing is voided because nothing was held."""
     entered = []
 
     def work() -> None:
@@ -70,7 +70,7 @@ def test_a_refusal_ends_it_before_the_block(fake: FakeGovernor) -> None:
 
 
 def test_an_error_before_dispatch_voids(fake: FakeGovernor) -> None:
-    """Nothing was sent. The reason names the error's type, not its text."""
+    """Nothing was sent before dispatch, so the hold is voided, with the error's type as the reason."""
 
     def work() -> None:
         with governed(fake.client):
@@ -86,7 +86,7 @@ def test_an_error_before_dispatch_voids(fake: FakeGovernor) -> None:
 
 
 def test_leaving_without_dispatch_voids(fake: FakeGovernor) -> None:
-    """A caller that thought better of it."""
+    """A block that ends without dispatch voids its hold."""
 
     def work() -> None:
         with governed(fake.client):
@@ -100,7 +100,7 @@ def test_leaving_without_dispatch_voids(fake: FakeGovernor) -> None:
 
 @pytest.mark.parametrize("error", [Broken("sk-secret"), KeyboardInterrupt(), None])
 def test_after_dispatch_it_is_settled_as_unknown(fake: FakeGovernor, error: BaseException | None) -> None:
-    """Whether the block raises, is interrupted, or ends without a word: the call may have cost something."""
+    """A block that raises, is interrupted or just ends after dispatch may have cost money and is charged."""
 
     def work() -> BaseException | None:
         try:
@@ -121,7 +121,7 @@ def test_after_dispatch_it_is_settled_as_unknown(fake: FakeGovernor, error: Base
 
 
 def test_an_error_after_settling_changes_nothing(fake: FakeGovernor) -> None:
-    """The hold has ended: the end of the block sends nothing."""
+    """After settle the end of the block sends nothing."""
 
     def work() -> None:
         with governed(fake.client) as call:
@@ -137,7 +137,7 @@ def test_an_error_after_settling_changes_nothing(fake: FakeGovernor) -> None:
 
 
 def test_a_call_that_the_provider_refused_is_voided(fake: FakeGovernor) -> None:
-    """The caller may say so after dispatch, too."""
+    """A caller may void after dispatch too, when the provider refused the call."""
 
     def work() -> Authorization:
         with governed(fake.client) as call:
@@ -151,7 +151,7 @@ def test_a_call_that_the_provider_refused_is_voided(fake: FakeGovernor) -> None:
 
 
 def test_usage_that_the_governor_refuses_leaves_an_unknown_outcome(fake: FakeGovernor) -> None:
-    """Negative figures, say: the refusal is raised, and the hold is charged."""
+    """If the governor refuses the usage, the refusal is raised, and the hold is settled as unknown."""
 
     def work() -> None:
         with governed(fake.client) as call:
@@ -167,8 +167,8 @@ def test_usage_that_the_governor_refuses_leaves_an_unknown_outcome(fake: FakeGov
     assert caught.value.reason == "INVALID_FIELD"
 
 
-def test_usage_that_got_no_answer_is_told_again(fake: FakeGovernor) -> None:
-    """Not as unknown: the same request, which settles once however often it arrives."""
+def test_usage_that_got_no_answer_is_sent_again(fake: FakeGovernor) -> None:
+    """The end of the block repeats the same Settle, which takes effect once; it does not send unknown."""
 
     def work() -> None:
         with governed(fake.client) as call:
@@ -184,8 +184,8 @@ def test_usage_that_got_no_answer_is_told_again(fake: FakeGovernor) -> None:
         ran.result(WAIT_SECONDS)
 
 
-def test_settling_without_dispatch_is_settling(fake: FakeGovernor) -> None:
-    """Who has usage to tell has sent a call."""
+def test_settling_without_dispatch_is_allowed(fake: FakeGovernor) -> None:
+    """Settling with usage implies that the call was sent."""
 
     def work() -> None:
         with governed(fake.client) as call:
@@ -198,7 +198,7 @@ def test_settling_without_dispatch_is_settling(fake: FakeGovernor) -> None:
 
 
 def test_the_blocks_own_error_is_raised_if_the_hold_cannot_be_ended(fake: FakeGovernor) -> None:
-    """What happened to the hold is a note to it."""
+    """The block's own error is raised, with the failure to end the hold as a note."""
 
     def work() -> None:
         with governed(fake.client):
@@ -214,7 +214,7 @@ def test_the_blocks_own_error_is_raised_if_the_hold_cannot_be_ended(fake: FakeGo
 
 
 def test_a_hold_that_cannot_be_ended_is_an_error_of_its_own(fake: FakeGovernor) -> None:
-    """Where the block itself had none."""
+    """If the block raised nothing, the failure to end the hold is raised."""
 
     def work() -> None:
         with governed(fake.client) as call:
@@ -228,7 +228,7 @@ def test_a_hold_that_cannot_be_ended_is_an_error_of_its_own(fake: FakeGovernor) 
 
 
 def test_a_hold_that_may_stand_is_voided(fake: FakeGovernor) -> None:
-    """An Authorize without an answer may have been done, or be on its way: the request_id is voided."""
+    """An Authorize without an answer may have placed a hold, so its request_id is voided."""
     ran = fake.run(lambda: governed(fake.client).__enter__())
     asked = fake.fail("Authorize", grpc.StatusCode.INTERNAL)
     assert fake.answer("Void", GRANT).request_id == asked.request_id
@@ -237,7 +237,7 @@ def test_a_hold_that_may_stand_is_voided(fake: FakeGovernor) -> None:
 
 
 def test_a_hold_of_the_callers_own_request_id_is_not_voided_unseen(fake: FakeGovernor) -> None:
-    """It may be in use since an earlier attempt: without an answer it is left to run out."""
+    """The caller's request_id may be in use since an earlier attempt: its hold is left to expire."""
     ran = fake.run(lambda: governed(fake.client, request_id=WORKFLOW).__enter__())
     asked = fake.fail("Authorize", grpc.StatusCode.INTERNAL)
     with pytest.raises(GovernorUnavailableError):
@@ -247,7 +247,7 @@ def test_a_hold_of_the_callers_own_request_id_is_not_voided_unseen(fake: FakeGov
 
 @pytest.mark.parametrize("method", ["Authorize", "Settle", "Void"])
 def test_trouble_that_passes_is_tried_again_with_the_same_ids(fake: FakeGovernor, method: str) -> None:
-    """Every attempt sends the very same request."""
+    """Every attempt sends exactly the same request."""
 
     def work() -> None:
         with governed(fake.client) as call:
@@ -273,7 +273,7 @@ def test_trouble_that_passes_is_tried_again_with_the_same_ids(fake: FakeGovernor
 
 
 def test_a_channel_closed_here_is_not_tried_again(fake: FakeGovernor) -> None:
-    """It would only be found closed again."""
+    """A call on a channel that the caller closed is not tried again."""
     ran = fake.run(lambda: governed(fake.client, request_id=WORKFLOW).__enter__())
     _, rpc = fake.take("Authorize")
     rpc.terminate(None, (), grpc.StatusCode.CANCELLED, "Channel closed!")
@@ -282,7 +282,7 @@ def test_a_channel_closed_here_is_not_tried_again(fake: FakeGovernor) -> None:
     assert not raised.value.is_transient
 
 
-def test_nothing_is_handed_out_before_the_block(fake: FakeGovernor) -> None:
-    """No authorization, no model to call."""
+def test_nothing_can_be_dispatched_before_the_block(fake: FakeGovernor) -> None:
+    """Before the block is entered, dispatch raises RuntimeError."""
     with pytest.raises(RuntimeError):
         governed(fake.client).dispatch()

@@ -1,4 +1,4 @@
-"""Governed calls, synchronous and asynchronous, against a real governor: what the ledger and budgets say."""
+"""Governed calls, synchronous and asynchronous, against a real governor: the resulting ledger and budgets."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ HOLD, COST = 2_400_000, 800_000
 
 
 class Broken(Exception):  # noqa: N818 - what the caller's code raises
-    """The caller's own trouble."""
+    """The caller's own error."""
 
 
 @dataclass
 class Served:
-    """A governor, looked at by tests and called by clients."""
+    """A governor for clients, with helpers that read its state."""
 
     seen: Governor
 
@@ -44,7 +44,7 @@ class Served:
         return self.seen.target
 
     def planned(self, **changes: Any) -> Any:
-        """1,000 input and 700 output tokens of sonar."""
+        """A call of 1,000 input and 700 output tokens of sonar."""
         fields: dict[str, Any] = {
             "organization_id": UUID(self.seen.organization_id),
             "workflow_id": UUID(self.seen.workflow_id),
@@ -55,7 +55,7 @@ class Served:
         return fields | changes
 
     async def in_thread(self, work: Callable[[SyncGovernorClient], Any]) -> Any:
-        """Runs what blocks beside the loop that serves it."""
+        """Runs blocking work in a thread, since the event loop serves the governor."""
 
         def connected() -> Any:
             with SyncGovernorClient.connect(self.target) as client:
@@ -78,7 +78,7 @@ def served(governor: Governor) -> Served:
 
 
 async def test_a_call_that_went_well(served: Served) -> None:
-    """Held while it runs, settled with its usage, the rest released."""
+    """A successful call is held while it runs and settled with its usage; the rest is released."""
     held = threading.Event()
     looked = threading.Event()
 
@@ -100,7 +100,7 @@ async def test_a_call_that_went_well(served: Served) -> None:
 
 
 async def test_a_call_that_was_never_sent(served: Served) -> None:
-    """Nothing is charged and nothing held."""
+    """A call that was not sent is not charged, and nothing stays held."""
 
     def work(client: SyncGovernorClient) -> None:
         with client.governed_call(**served.planned()):
@@ -113,7 +113,7 @@ async def test_a_call_that_was_never_sent(served: Served) -> None:
 
 
 async def test_a_call_that_broke_on_its_way(served: Served) -> None:
-    """The hold is charged as unknown, until its usage is told after all."""
+    """A call that fails after dispatch is charged as unknown until its usage is sent."""
 
     def work(client: SyncGovernorClient) -> SyncGovernedCall:
         with suppress(Broken), client.governed_call(**served.planned()) as call:
@@ -135,7 +135,7 @@ async def test_a_call_that_broke_on_its_way(served: Served) -> None:
 
 
 async def test_a_call_that_is_refused(served: Served) -> None:
-    """The body is not run."""
+    """The body of a refused call does not run."""
     await served.seen.set_workflow_limit(HOLD - 1)
 
     def work(client: SyncGovernorClient) -> None:
@@ -150,7 +150,7 @@ async def test_a_call_that_is_refused(served: Served) -> None:
 
 
 async def test_the_same_request_id_holds_once(served: Served) -> None:
-    """A retry of a process that died finds its hold; once that has ended nobody may spend on it."""
+    """A retry finds the hold of a process that died; after that hold has ended the id is refused."""
     request_id = uuid4()
 
     def work(client: SyncGovernorClient) -> tuple[str, str]:
@@ -175,7 +175,7 @@ async def test_the_same_request_id_holds_once(served: Served) -> None:
 
 
 async def test_threads_share_a_client(served: Served) -> None:
-    """Many governed calls at once, each with its own hold."""
+    """Many threads use one client at once, and each call has its own hold."""
 
     def work(client: SyncGovernorClient) -> None:
         def one() -> None:
@@ -194,7 +194,7 @@ async def test_threads_share_a_client(served: Served) -> None:
 
 
 async def test_single_calls(served: Served) -> None:
-    """Authorize, look up, settle and void by themselves."""
+    """Authorize, look up, settle and void also work as single calls."""
 
     def work(client: SyncGovernorClient) -> tuple[Any, ...]:
         organization_id = UUID(served.seen.organization_id)
@@ -224,7 +224,7 @@ async def test_single_calls(served: Served) -> None:
 async def test_async_blocks_end_alike(
     served: Served, dispatched: bool, raises: bool, money: tuple[int, int]
 ) -> None:
-    """Voided before dispatch, charged as unknown after it."""
+    """An asynchronous block is voided before dispatch and charged as unknown after it."""
     async with GovernorClient.connect(served.target) as client:
         with suppress(Broken):
             async with client.governed_call(**served.planned()) as call:
@@ -236,7 +236,7 @@ async def test_async_blocks_end_alike(
 
 
 async def test_an_async_call_that_went_well(served: Served) -> None:
-    """Settled with its usage."""
+    """A successful asynchronous call is settled with its usage."""
     async with GovernorClient.connect(served.target) as client:
         async with client.governed_call(**served.planned()) as call:
             hold = call.dispatch()
@@ -249,7 +249,7 @@ async def test_an_async_call_that_went_well(served: Served) -> None:
 
 
 async def test_a_cancelled_async_call_ends_its_hold(served: Served) -> None:
-    """A cancellation in the middle of the call leaves an entry, and no hold."""
+    """A cancellation in the middle of the call leaves an entry and no hold."""
     sent = asyncio.Event()
     async with GovernorClient.connect(served.target) as client:
 
@@ -269,13 +269,13 @@ async def test_a_cancelled_async_call_ends_its_hold(served: Served) -> None:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """Takes connections and never answers."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_the_deadline_bounds_the_way_in() -> None:
-    """A governor that gives no sign keeps nobody longer than the deadline, and a short while to void."""
+def test_the_deadline_bounds_authorizing() -> None:
+    """Without an answer, authorizing takes no longer than the deadline plus a short time to void."""
     with silent_port() as port, SyncGovernorClient.connect(f"127.0.0.1:{port}") as client:
         began = time.monotonic()
         with pytest.raises(GovernorUnavailableError):
@@ -304,7 +304,7 @@ def test_the_deadline_bounds_the_way_in() -> None:
 
 
 async def test_a_governor_that_comes_back_is_found(governor_dsn: str) -> None:
-    """A settlement is tried until the governor is there again, within its deadline, and settles once."""
+    """Settle is repeated until the governor is back, within the deadline, and takes effect once."""
     settings = GovernorSettings(database_url=governor_dsn, port=0, price_list="document")
     organization_id, workflow_id = new_id(), new_id()
     async with running(settings) as port:
@@ -349,7 +349,7 @@ async def test_a_governor_that_comes_back_is_found(governor_dsn: str) -> None:
     "text", ["", "400:\r\n\tno such parameter", "\x1b[31m\0", "a\udcff", "\u202e", "x" * 100_000]
 )
 async def test_no_text_keeps_a_hold_from_being_voided(served: Served, text: str) -> None:
-    """Whatever an exception says: the client shortens and cleans it."""
+    """The client shortens and cleans the text of an exception, so that Void accepts it."""
 
     def work(client: SyncGovernorClient) -> Any:
         with client.governed_call(**served.planned()) as call:

@@ -1,4 +1,4 @@
-"""The real grpcurl: the one on PATH, else one that Go builds, once, into .tools/."""
+"""The real grpcurl: the one on PATH, otherwise one that Go builds once into .tools/."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _BUILD_SECONDS = 600
 
 
 class NoGrpcurlError(Exception):
-    """The text says why there is none."""
+    """The text says why grpcurl is missing."""
 
 
 def directory_of_grpcurl() -> Path:
-    """Where grpcurl lies; NoGrpcurlError where there is none and none can be built."""
+    """The directory that contains grpcurl; NoGrpcurlError if there is none and none can be built."""
     if on_path := shutil.which("grpcurl"):
         return Path(on_path).parent
     if shutil.which("go") is None:

@@ -2,10 +2,10 @@
 
 The language after the fence says what a block is:
 
-- `console`: a session. A line that begins with `$ ` is a command. The command goes on for as long as a quote
-  is open or the line ends in a backslash. The lines up to the next command are its output.
+- `console`: a session. A line that begins with `$ ` is a command. The command continues while a quote is
+  open or the line ends in a backslash. The lines up to the next command are its output.
 - `python`: lines of a file in examples/.
-- `text`: neither; a picture, for example.
+- `text`: anything else, for example a picture.
 
 An HTML comment `<!-- not run: REASON -->` on the line before the fence keeps a session from being run.
 """
@@ -29,7 +29,7 @@ _NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+) -->")
 
 @dataclass(frozen=True)
 class Command:
-    """`line` is the command's first line in its file, from 1; `output` is what the document shows for it."""
+    """`line` is the command's first line in its file, from 1; `output` is its output in the document."""
 
     line: int
     text: str
@@ -38,7 +38,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Block:
-    """`line` is the fence's, from 1. `not_run` is the reason why a session is not run, None where it is."""
+    """`line` is the fence's line, from 1. `not_run` is the reason why a session is not run, or None."""
 
     path: Path
     line: int
@@ -51,7 +51,7 @@ class Block:
         return f"{self.path.relative_to(REPOSITORY)}:{self.line}"
 
     def commands(self) -> list[Command]:
-        """AssertionError where the block shows output before its first command."""
+        """The commands with their outputs; AssertionError if output comes before the first command."""
         commands: list[Command] = []
         lines = iter(enumerate(self.content.splitlines(), self.line + 1))
         for number, line in lines:

@@ -1,12 +1,12 @@
-"""Compares the output that a document shows with the output that came.
+"""Compares the output that a document shows with the real output.
 
 The two must be equal line by line, with these exceptions and no other:
 
-- `…` alone on a line stands for one line or more; within a line, for one character or more.
-- A UUID stands for any UUID, and a port of this machine (`127.0.0.1:50051`, `localhost:50051`) for any port.
-  In one document it always stands for the same one: `Names` keeps which.
-- A time (`2026-11-01T00:00:00Z`) stands for any time.
-- White space at the end of a line does not count.
+- `…` alone on a line matches one or more lines; within a line, one or more characters.
+- A UUID matches any UUID, and a port of this machine (`127.0.0.1:50051`, `localhost:50051`) any port.
+  Within one document it always matches the same one, which `Names` remembers.
+- A time (`2026-11-01T00:00:00Z`) matches any time.
+- White space at the end of a line is ignored.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _ANY = {"uuid": f"({_UUID})", "port": "([0-9]+)", "time": _TIME, "ellipsis": ".+
 
 @dataclass
 class Names:
-    """What the document's UUIDs and ports stand for. Two that differ there differ here, too."""
+    """The real UUID or port for each that the document shows. Two that differ there must also differ here."""
 
     real: dict[str, str] = field(default_factory=dict)
 
     def bound(self, shown: str, came: str) -> Names | None:
-        """These names and the new one; None where it contradicts them."""
+        """These names and the new pair; None if they contradict it."""
         if shown in self.real:
             return self if self.real[shown] == came else None
         return None if came in self.real.values() else Names({**self.real, shown: came})
 
     def typed(self, command: str) -> str:
-        """The command with the real ports. Its UUIDs are typed as they stand, and so stand for themselves.
+        """The command with the real ports. UUIDs in a command stay as they are and match only themselves.
 
-        LookupError where a port has not been shown before.
+        LookupError if a port has not been shown before.
         """
         for match in re.finditer(_UUID, command):
             self.real.setdefault(match[0], match[0])
@@ -47,7 +47,7 @@ class Names:
 
 
 def compare(shown: Sequence[str], came: Sequence[str], names: Names) -> str | None:
-    """None where they match, and `names` has learned from it; else the difference, for people."""
+    """None if both match, and `names` then has the new pairs; otherwise the difference as text."""
     shown = _without_blank_end(shown)
     came = _without_blank_end(came)
     furthest = 0
@@ -95,7 +95,7 @@ def _bind_line(shown: str, came: str, names: Names) -> Names | None:
 
 
 def _without_blank_end(lines: Sequence[str]) -> Sequence[str]:
-    """A block has an empty line between a command's output and the next command."""
+    """Drops the empty lines that separate a command's output from the next command."""
     end = len(lines)
     while end and not lines[end - 1].strip():
         end -= 1

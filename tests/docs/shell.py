@@ -1,4 +1,4 @@
-"""A shell that is typed into, as a reader's terminal is: variables stay from one command to the next."""
+"""A shell as in a reader's terminal: variables stay set from one command to the next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.docs.markdown import REPOSITORY
 
 
 class Shell:
-    """bash in the repository's root. Its standard error is shown where its standard output is."""
+    """bash in the repository's root. Its standard error goes to its standard output."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._bash = subprocess.Popen(
@@ -39,7 +39,7 @@ class Shell:
                 stream.close()
 
     def run(self, command: str) -> list[str]:
-        """The lines that the command prints. It has nothing to read."""
+        """The lines that the command prints. Its standard input is empty."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
         end = uuid4().hex
@@ -48,14 +48,14 @@ class Shell:
         lines: list[str] = []
         for line in self._bash.stdout:
             if line.strip() == end:
-                # The empty line before the mark is ours, or it ends a last line that the command left open.
+                # The empty line before the mark is ours, or ends a last line without a line break.
                 return lines[:-1] if lines and not lines[-1] else lines
             lines.append(line.rstrip("\n"))
         raise AssertionError(f"the shell ended in: {command}")
 
 
 def with_first_on_path(directory: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment, with the directory before all others that programs are looked for in."""
+    """The environment with `directory` first on PATH."""
     if directory is None:
         return dict(environment)
     return {**environment, "PATH": f"{directory}{os.pathsep}{environment['PATH']}"}

@@ -1,4 +1,4 @@
-"""Every command in the documents is run, word for word, and prints what the document shows."""
+"""Every command in the documents is run word for word, and prints the output that the document shows."""
 
 from __future__ import annotations
 
@@ -40,10 +40,9 @@ def _run(path: Path) -> Iterator[Block]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", _sessions(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_the_document_shows_what_its_commands_print(path: Path, scratch_dir: Path) -> None:
-    """A document is one session, in one shell: what an earlier command did and set, a later one finds.
+    """A document is one session in one shell: later commands see what earlier ones did and set.
 
-    `make serve` stays up until the document's end, on ports of its own; what it prints until it is ready is
-    compared.
+    `make serve` runs until the end of the document, on free ports; its output until it is ready is compared.
     """
     try:
         tools, missing = directory_of_grpcurl(), {}
@@ -68,7 +67,7 @@ def test_the_document_shows_what_its_commands_print(path: Path, scratch_dir: Pat
             if without := missing.keys() & set(re.findall(r"\w+", command.text)):
                 reason = missing[without.pop()]
                 left_out.add(reason)
-                # What the command would have assigned is missing from then on, too.
+                # Later commands cannot use the variables that this command would have set.
                 missing.update(dict.fromkeys(re.findall(r"^(\w+)=", command.text), reason))
                 continue
             try:
@@ -79,11 +78,13 @@ def test_the_document_shows_what_its_commands_print(path: Path, scratch_dir: Pat
                 wrong.append(f"{path.name}:{command.line}: $ {command.text}\n  {difference}")
     assert not wrong, "\n\n".join(wrong)
     if left_out:
-        pytest.skip(f"{'; '.join(sorted(left_out))}: what needs it was left out, all else was run")
+        pytest.skip(
+            f"{'; '.join(sorted(left_out))}: commands that need it were left out, all others were run"
+        )
 
 
 def test_what_is_not_run() -> None:
-    """Each session that is not run says why, where readers do not see it, and is known here."""
+    """Each session that is not run says why in a hidden comment, and is listed here."""
     found = {
         command.text: block.not_run
         for path in documents()
@@ -95,17 +96,17 @@ def test_what_is_not_run() -> None:
 
 
 def test_every_block_says_what_it_is() -> None:
-    """A command in a block of another language than `console` would not be run."""
+    """Every block has a known language, since commands in other blocks would not be run."""
     for path in documents():
         for block in blocks(path):
             assert block.language in LANGUAGES, f"{block.place}: {block.language!r}"
             if block.language != "console":
-                assert block.not_run is None, f"{block.place}: only a session is run, or not run"
+                assert block.not_run is None, f"{block.place}: `not run` belongs to a session"
                 assert "\n$ " not in "\n" + block.content, f"{block.place}: a command"
 
 
 def test_python_is_quoted_from_the_examples() -> None:
-    """So that it is run where the example is."""
+    """Every Python block is a quotation from an example, and the examples are run."""
     sources = [_unindented(example.read_text()) for example in (REPOSITORY / "examples").glob("*.py")]
     for path in documents():
         for block in blocks(path):

@@ -1,4 +1,4 @@
-"""What the comparison of shown and real output lets pass, and what it finds."""
+"""Differences that the comparison of shown and real output accepts, and those that it reports."""
 
 from __future__ import annotations
 

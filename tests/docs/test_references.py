@@ -1,4 +1,4 @@
-"""What a document points to is there, and a record of a decision has its form."""
+"""The targets that a document refers to exist, and each decision record has the required form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _inline(path: Path, kind: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_links_and_paths_lead_somewhere(path: Path) -> None:
-    """A link goes to a file from where the document lies; a path in backticks begins at the root."""
+    """A link is relative to its document; a path in backticks is relative to the root."""
     for link in _inline(path, "link_open"):
         if not link.startswith("https://"):
             assert (path.parent / link).exists(), link

@@ -1,4 +1,4 @@
-"""A workflow under lease on a real database; the real governor and the simulator over sockets."""
+"""A workflow under lease on a real database, with the real governor and the simulator over sockets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CALL_DEADLINE_SECONDS = 1.0
 AUTHORIZE_TIMEOUT_SECONDS = 1.0
 SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
 
-# The document's prices, which the governor uses here too: both sides rate alike.
+# The document's prices, which the governor uses here too, so both sides rate alike.
 PRICES = {
     SONAR: ModelPrice(1_000_000_000, 2_000_000_000),
     MINI: ModelPrice(150_000_000, 600_000_000),
@@ -59,7 +59,7 @@ _PROFILE = Profile(
 
 @dataclass
 class WorkflowDatabase:
-    """Puts workflows into a state by hand; whoever claims and completes steps is not tested here."""
+    """Puts workflows into a state by SQL; claiming and completing steps are not tested here."""
 
     database: Database
     dsn: str
@@ -82,7 +82,7 @@ class WorkflowDatabase:
         *,
         publish_target: PublishTarget = PublishTarget(PublishKind.DIRECTORY, ""),  # noqa: B008 - frozen
     ) -> Lease:
-        """A new workflow whose `step` is being worked on."""
+        """The lease of a new workflow whose `step` is in X_PROCESSING."""
         organization_id, workflow_id = uuid4(), uuid4()
         async with self.database.read() as connection:
             await workflows.insert_workflow(
@@ -110,7 +110,7 @@ class WorkflowDatabase:
         return await self._present_lease(ids, step, step_input or INPUTS[step])
 
     async def take_over(self, lease: Lease) -> Lease:
-        """The same step, at the next epoch."""
+        """A lease on the same step, at the next epoch."""
         await self.sql(
             "UPDATE intent_workflows SET lease_epoch = lease_epoch + 1, lease_token = gen_random_uuid() "
             "WHERE organization_id = $1 AND id = $2",
@@ -120,7 +120,7 @@ class WorkflowDatabase:
         return await self._present_lease((lease.organization_id, lease.workflow_id), lease.step, lease.input)
 
     async def fail_and_claim(self, lease: Lease) -> Lease:
-        """The step ends in X_FAILED and is begun again."""
+        """The step ends in X_FAILED and is claimed again."""
         ids = (lease.organization_id, lease.workflow_id)
         await self.sql(
             "UPDATE intent_workflows SET state = $3, version = version + 1, lease_token = NULL, "
@@ -180,7 +180,7 @@ def _way_to(target: WorkflowState) -> list[WorkflowState]:
 
 @pytest.fixture
 async def workflow_database(workflow_world: str) -> AsyncIterator[WorkflowDatabase]:
-    """Of a test's own if it is marked `own_world`; each workflow is of an organization of its own."""
+    """A database for one test if it is marked `own_world`; each workflow has an organization of its own."""
     database = await Database.open(workflow_world, DatabaseSettings(), application_name="test")
     yield WorkflowDatabase(database, workflow_world)
     await database.close()
@@ -188,7 +188,7 @@ async def workflow_database(workflow_world: str) -> AsyncIterator[WorkflowDataba
 
 @dataclass
 class Bench:
-    """The executor with all that it works with."""
+    """The executor and everything that it uses."""
 
     workflows: WorkflowDatabase
     simulator: Simulator
@@ -212,7 +212,7 @@ class Bench:
         journal: Invocations | None = None,
         route: Route = Route(),  # noqa: B008 - frozen
     ) -> ModelCaller:
-        """Waits are noted in `waits_seconds` and not waited."""
+        """A caller that does not wait: it records its waits in `waits_seconds`."""
 
         async def note_wait(seconds: float) -> None:
             self.waits_seconds.append(seconds)
@@ -259,7 +259,7 @@ class Bench:
         )
 
     async def assert_books_agree(self, lease: Lease) -> None:
-        """Journal, ledger and budget tell the same to the nano-dollar, and nothing is held any more."""
+        """Journal, ledger and budget agree to the nano-dollar, and nothing is held any more."""
         entries = await self.entries(lease)
         calls = await self.workflows.calls(lease)
         cost_nano_usd = sum(entry.cost_nano_usd for entry in entries)

@@ -1,4 +1,4 @@
-"""Inputs and answers of every step, as the tests use them."""
+"""Inputs and answers of every step, for the tests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ INPUTS: dict[Step, StepInput] = {
 
 
 def answer(step: Step, **changes: Any) -> str:
-    """An answer that the step's first item takes, with some of its fields changed."""
+    """An answer that is valid for the step's first item, with some of its fields changed."""
     documents: dict[Step, dict[str, Any]] = {
         Step.ICP: ICP.model_dump(),
         Step.COMPETITOR: {

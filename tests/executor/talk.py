@@ -1,4 +1,4 @@
-"""What the tests of model calls say in common."""
+"""Helpers that the tests of model calls share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GOOD_MINI = (MINI, "SETTLED", None)
 
 
 async def assert_charged_as_billed(bench: Bench, lease: Lease) -> None:
-    """What is known costs what the provider billed, what is unknown costs its hold; I7: each has its own."""
+    """A known outcome costs what the provider billed, an unknown one its hold; I7: one entry per call."""
     settled = [call for call in await bench.workflows.calls(lease) if call.state is InvocationState.SETTLED]
     billed = {call.generation_id: call.billed_nano_usd for call in bench.simulator.calls}
     for call in settled:
@@ -48,7 +48,7 @@ async def assert_charged_as_billed(bench: Bench, lease: Lease) -> None:
 
 
 async def until_dispatched(bench: Bench, lease: Lease) -> None:
-    """Waits, at most a second or so, until a call is on its way."""
+    """Waits about a second at most until a call has been dispatched."""
     for _ in range(200):
         calls = await bench.workflows.calls(lease)
         if any(call.state is InvocationState.DISPATCHED for call in calls):

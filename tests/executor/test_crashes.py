@@ -1,4 +1,4 @@
-"""Processes that are killed, taken over, cancelled: money is settled once, and answers are used again."""
+"""Processes are killed, taken over or cancelled: each call is settled once, and answers are used again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.on_disk
 
 
 async def test_a_verdict_of_nothing_valid_is_asked_for_again(bench: Bench) -> None:
-    """NOTHING_VALID fails the step and is charged; a run anew does not take it for a good answer."""
+    """NOTHING_VALID fails the step and is charged; the next run asks again instead of using that answer."""
     lease = await bench.workflows.lease(Step.VALIDATION)
     row = await pretend_answer(bench, lease, None, ErrorClass.NOTHING_VALID)
     again = await bench.workflows.fail_and_claim(lease)
@@ -40,7 +40,7 @@ async def test_a_verdict_of_nothing_valid_is_asked_for_again(bench: Bench) -> No
 async def pretend_answer(
     bench: Bench, lease: Lease, text: str | None, error_class: ErrorClass | None = None
 ) -> Invocation:
-    """A call that a process made and was killed after, before it settled."""
+    """A call whose process was killed after the response and before settling."""
     row = await begin(bench, lease)
     dispatched = await bench.workflows.journal.dispatch_if_authorized_and_leased(row)
     assert dispatched is not None
@@ -59,7 +59,7 @@ async def pretend_answer(
 
 
 async def begin(bench: Bench, lease: Lease, *, recorded: bool = True) -> Invocation:
-    """A call whose hold is placed, and recorded or not, and whose process was then killed."""
+    """A call whose process was killed after placing the hold; `recorded`: the journal has the hold."""
     row = await bench.workflows.journal.request_if_leased(
         lease.organization_id, lease.workflow_id, lease.step, "", 1, epoch=lease.epoch, models=[SONAR]
     )
@@ -89,7 +89,7 @@ HELD_NANO_USD = 1000 * 1000 + 700 * 2000
 
 @pytest.mark.parametrize("recorded", [False, True])
 async def test_killed_before_dispatch_is_voided(bench: Bench, recorded: bool) -> None:
-    """Fault 2: a hold that was placed and not used goes back, whether the journal knows of it or not."""
+    """Fault 2: an unused hold is voided, whether or not the journal has recorded it."""
     lease = await bench.workflows.lease(Step.ICP)
     await begin(bench, lease, recorded=recorded)
     assert (await bench.budget(lease)).held_nano_usd == HELD_NANO_USD
@@ -101,7 +101,7 @@ async def test_killed_before_dispatch_is_voided(bench: Bench, recorded: bool) ->
 
 
 async def test_killed_after_dispatch_is_charged_as_unknown(bench: Bench) -> None:
-    """Fault 3: nobody knows, so the hold is charged and never released; the item is paid for again."""
+    """Fault 3: the outcome is unknown, so the hold is charged, and the item is asked for and paid again."""
     lease = await bench.workflows.lease(Step.ICP)
     row = await begin(bench, lease)
     assert await bench.workflows.journal.dispatch_if_authorized_and_leased(row) is not None
@@ -126,7 +126,7 @@ async def test_killed_before_settle_uses_the_stored_answer(bench: Bench) -> None
 
 
 async def test_killed_before_settle_and_charged_at_expiry_is_corrected(bench: Bench) -> None:
-    """Fault 4, long after: the hold was charged as unknown meanwhile; it is brought to what the call used."""
+    """Fault 4: a hold that was charged as unknown at expiry is corrected to the cost of the call's usage."""
     lease = await bench.workflows.lease(Step.ICP)
     row = await pretend_answer(bench, lease, answer(Step.ICP))
     assert row.authorization_id is not None
@@ -145,7 +145,7 @@ async def test_killed_before_settle_and_charged_at_expiry_is_corrected(bench: Be
 
 
 async def test_killed_after_settle_is_not_charged_again(bench: Bench) -> None:
-    """Fault 5: a step that was run and not completed is completed from the journal."""
+    """Fault 5: a step that ran and was not completed is completed from the journal."""
     lease = await bench.workflows.lease(Step.ICP)
     first = await bench.executor.execute(lease)
     paid = await bench.entries(lease)
@@ -156,7 +156,7 @@ async def test_killed_after_settle_is_not_charged_again(bench: Bench) -> None:
 
 
 async def test_a_caller_that_goes_away_leaves_no_call_unsettled(bench: Bench) -> None:
-    """Fault 13: a cancelled step stops waiting; the call that is on its way is answered and settled."""
+    """Fault 13: a cancelled step stops waiting, and the call that is in flight is still settled."""
     lease = await bench.workflows.lease(Step.ICP)
     bench.simulator.misbehave(behave("slow", seconds=0.4))
     run = asyncio.ensure_future(bench.executor.execute(lease))
@@ -171,7 +171,7 @@ async def test_a_caller_that_goes_away_leaves_no_call_unsettled(bench: Bench) ->
 
 
 async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) -> None:
-    """Fault 11: its call was charged as unknown by the next owner, and is corrected to what it used."""
+    """Fault 11: the next owner settles the call as unknown, and the late worker corrects it to its usage."""
     lease = await bench.workflows.lease(Step.ICP)
     bench.simulator.misbehave(behave("slow", seconds=0.4))
     slow = asyncio.ensure_future(bench.executor.execute(lease))
@@ -181,7 +181,7 @@ async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) 
     with pytest.raises(Refusal) as caught:
         await slow
     assert caught.value.reason == "LEASE_LOST"
-    await bench.caller.finish()  # of the correction, which the refusal does not wait for
+    await bench.caller.finish()  # the refusal does not wait for the correction
     entries = await bench.entries(lease)
     assert sorted(kinds(entries)) == ["ADJUSTMENT", "UNKNOWN", "USAGE"]
     assert sum(entry.cost_nano_usd for entry in entries) == sum(
@@ -192,7 +192,7 @@ async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) 
 
 @pytest.mark.parametrize("first", ["the late one", "the new owner"])
 async def test_a_late_settlement_beside_the_new_owners_is_counted_once(bench: Bench, first: str) -> None:
-    """Fault 11: whichever of the two the governor hears first, and the journal last, the cost is one."""
+    """Fault 11: two owners settle one call in either order, and its cost is counted once."""
     lease = await bench.workflows.lease(Step.ICP)
     journal = bench.workflows.journal
     late = await journal.dispatch_if_authorized_and_leased(await begin(bench, lease))
@@ -217,7 +217,7 @@ async def test_a_late_settlement_beside_the_new_owners_is_counted_once(bench: Be
 
 
 class InterruptedClient(GovernorClient):
-    """Something else happens between the governor's first settlement and whoever asked for it."""
+    """Runs `meanwhile` between the governor's first settlement and its return to the caller."""
 
     def __init__(self, channel: grpc.aio.Channel, meanwhile: Callable[[], Awaitable[None]]) -> None:
         super().__init__(channel)
@@ -232,7 +232,7 @@ class InterruptedClient(GovernorClient):
 
 
 async def test_a_cancelled_workflow_sends_nothing_more(bench: Bench) -> None:
-    """Between two items the workflow is cancelled: the next call is not begun."""
+    """After a cancellation between two items the next call is not begun."""
     lease = await bench.workflows.lease(Step.COMPETITOR)
     bench.simulator.misbehave(behave("slow", seconds=0.3))
     run = asyncio.ensure_future(bench.executor.execute(lease))

@@ -29,7 +29,7 @@ Answer = Callable[[Any], Awaitable[None]]
 
 
 async def granted(_: Any) -> None:
-    """The call gets through."""
+    """The call succeeds."""
 
 
 def refused(reason: str, *, retry_after_seconds: float | None = None, **metadata: str) -> Answer:
@@ -53,7 +53,7 @@ async def hangs(_: Any) -> None:
 
 
 class ScriptedGovernor(GovernorServiceServicer):
-    """Answers as the script says, call by call; then grants."""
+    """Answers the calls as the script says, one by one; after its end it grants."""
 
     def __init__(self, *script: Answer) -> None:
         self.script = list(script)
@@ -110,7 +110,7 @@ def authorize(client: GovernorClient, timeout_seconds: float = 5.0) -> Awaitable
     ],
 )
 async def test_trouble_that_passes_is_tried_again_under_the_same_request_id(trouble: Answer) -> None:
-    """Every attempt sends the very same request, so that no second hold is placed."""
+    """Every attempt sends exactly the same request, so that no second hold is placed."""
     governor = ScriptedGovernor(trouble, trouble)
     async with served(governor) as port, GovernorClient.connect(f"127.0.0.1:{port}") as client:
         authorization = await authorize(client)
@@ -122,7 +122,7 @@ async def test_trouble_that_passes_is_tried_again_under_the_same_request_id(trou
 
 
 async def test_a_governor_that_comes_back_is_found() -> None:
-    """A connection that is refused is tried again until the deadline."""
+    """A refused connection is tried again until the deadline."""
     governor = ScriptedGovernor()
     async with served(governor) as port:
         pass
@@ -137,7 +137,7 @@ async def test_a_governor_that_comes_back_is_found() -> None:
 
 @pytest.mark.parametrize("reason", ["BUDGET_EXCEEDED", "FROZEN", "MODEL_NOT_PRICED", "REQUEST_ID_REUSED"])
 async def test_a_refusal_is_final_and_keeps_its_reason(reason: str) -> None:
-    """What the governor decided is not asked again, and says why."""
+    """A decision of the governor is not asked for again, and keeps its reason."""
     governor = ScriptedGovernor(refused(reason, scope="WORKFLOW"))
     async with served(governor) as port, GovernorClient.connect(f"127.0.0.1:{port}") as client:
         with pytest.raises(Refusal) as caught:
@@ -156,8 +156,8 @@ async def test_a_refusal_is_final_and_keeps_its_reason(reason: str) -> None:
         refused("INTERNAL_ERROR"),
     ],
 )
-async def test_an_answer_that_decides_nothing_is_unavailability(answer: Answer) -> None:
-    """Whether it took effect is not known, so it is no refusal; the same would come again, so it is final."""
+async def test_an_error_without_a_decision_is_unavailability(answer: Answer) -> None:
+    """It is no refusal, since the call may have taken effect; it is not tried again, since it would recur."""
     governor = ScriptedGovernor(answer)
     async with served(governor) as port, GovernorClient.connect(f"127.0.0.1:{port}") as client:
         with pytest.raises(GovernorUnavailableError) as caught:
@@ -168,7 +168,7 @@ async def test_an_answer_that_decides_nothing_is_unavailability(answer: Answer) 
 
 @pytest.mark.parametrize("script", [(hangs,), (failed(grpc.StatusCode.UNAVAILABLE),) * 100])
 async def test_the_deadline_bounds_all_attempts_together(script: tuple[Answer, ...]) -> None:
-    """Neither a governor that hangs nor one that fails for ever keeps the caller past the deadline."""
+    """A governor that hangs or always fails does not keep the caller past the deadline."""
     governor = ScriptedGovernor(*script)
     began = time.monotonic()
     async with served(governor) as port, GovernorClient.connect(f"127.0.0.1:{port}") as client:
@@ -188,7 +188,7 @@ async def test_a_wait_past_the_deadline_is_not_waited() -> None:
 
 
 async def test_an_outcome_is_usage_or_unknown_and_never_both() -> None:
-    """`usage=None` settles as unknown; a cost of nothing is still a cost that was told."""
+    """`usage=None` settles as unknown; a provider's cost of 0 is sent as 0."""
     governor = ScriptedGovernor()
     async with served(governor) as port, GovernorClient.connect(f"127.0.0.1:{port}") as client:
         one, other = uuid4(), uuid4()

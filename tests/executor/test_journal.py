@@ -43,7 +43,7 @@ async def requested(workflows: WorkflowDatabase, lease: Lease, attempt: int = 1)
 
 
 async def in_state(workflows: WorkflowDatabase, lease: Lease, state: str, attempt: int = 1) -> Invocation:
-    """A call that came as far as `state` by the way that is drawn in the migration."""
+    """A call that came to `state` along the path that the migration draws."""
     journal = workflows.journal
     row: Invocation | None = await requested(workflows, lease, attempt)
     assert row is not None
@@ -125,7 +125,7 @@ async def move(workflows: WorkflowDatabase, name: str, row: Invocation) -> Invoc
 
 
 async def test_every_move_starts_from_its_own_state_only(workflow_database: WorkflowDatabase) -> None:
-    """The whole table: each move in each state either arrives or changes nothing."""
+    """Each move succeeds from its own states, and changes nothing in every other state."""
     lease = await workflow_database.lease(Step.ICP)
     attempt = 0
     for name, sources in MOVES.items():
@@ -147,7 +147,7 @@ async def test_every_move_starts_from_its_own_state_only(workflow_database: Work
 async def test_a_row_that_was_taken_over_is_out_of_reach(
     workflow_database: WorkflowDatabase, name: str
 ) -> None:
-    """Adopted by the next epoch, it is moved by that epoch alone."""
+    """Once the next epoch has adopted a row, only that epoch moves it."""
     lease = await workflow_database.lease(Step.ICP)
     row = await in_state(workflow_database, lease, min(MOVES[name]))
     taken = await workflow_database.take_over(lease)
@@ -163,7 +163,7 @@ async def test_a_row_that_was_taken_over_is_out_of_reach(
 async def test_nothing_is_begun_or_sent_without_the_lease(
     workflow_database: WorkflowDatabase, how: str
 ) -> None:
-    """After a takeover or a cancellation no call is written down, dispatched or adopted by the old epoch."""
+    """After a takeover or a cancellation the old epoch can neither write, dispatch nor adopt a call."""
     lease = await workflow_database.lease(Step.ICP)
     row = await in_state(workflow_database, lease, "AUTHORIZED")
     await getattr(workflow_database, how)(lease)
@@ -175,7 +175,7 @@ async def test_nothing_is_begun_or_sent_without_the_lease(
 
 
 async def test_what_has_ended_is_not_adopted(workflow_database: WorkflowDatabase) -> None:
-    """Adoption takes the open rows, and those only."""
+    """Adoption takes the open rows, and only those."""
     lease = await workflow_database.lease(Step.ICP)
     for attempt, state in enumerate(InvocationState, start=1):
         await in_state(workflow_database, lease, state.value, attempt)
@@ -186,8 +186,8 @@ async def test_what_has_ended_is_not_adopted(workflow_database: WorkflowDatabase
     assert {row.state.value for row in adopted} == {s.value for s in InvocationState} - {"SETTLED", "VOIDED"}
 
 
-async def test_an_attempt_stands_once(workflow_database: WorkflowDatabase) -> None:
-    """Of two that write the same attempt down at once, one does."""
+async def test_an_attempt_is_written_once(workflow_database: WorkflowDatabase) -> None:
+    """If two write the same attempt at once, one succeeds."""
     lease = await workflow_database.lease(Step.ICP)
 
     async def request() -> Invocation | None:
@@ -200,7 +200,7 @@ async def test_an_attempt_stands_once(workflow_database: WorkflowDatabase) -> No
 
 
 async def test_a_move_is_made_once(workflow_database: WorkflowDatabase) -> None:
-    """Of eight who settle a row at once, one does."""
+    """If eight settle a row at once, one succeeds."""
     lease = await workflow_database.lease(Step.ICP)
     row = await in_state(workflow_database, lease, "RESPONDED")
     moved = await asyncio.gather(*(move(workflow_database, "settle", row) for _ in range(8)))
@@ -208,7 +208,7 @@ async def test_a_move_is_made_once(workflow_database: WorkflowDatabase) -> None:
 
 
 def test_a_request_id_names_one_attempt() -> None:
-    """It is derived: the same after a crash, another for another workflow, step, item or attempt."""
+    """It is derived: the same after a crash, and different for another workflow, step, item or attempt."""
     workflow = uuid4()
     names = {
         request_id(workflow, Step.ICP, "", 1),
@@ -222,7 +222,7 @@ def test_a_request_id_names_one_attempt() -> None:
 
 
 async def test_a_response_is_read_as_it_was_written(workflow_database: WorkflowDatabase) -> None:
-    """Answer, usage, cost and names survive, and so does the absence of each."""
+    """Answer, usage, cost and names are read back as written, and so are missing ones."""
     lease = await workflow_database.lease(Step.ICP)
     assert (await in_state(workflow_database, lease, "SETTLED")).response == ANSWERED
     dispatched = await in_state(workflow_database, lease, "DISPATCHED", 2)
@@ -234,7 +234,7 @@ async def test_a_response_is_read_as_it_was_written(workflow_database: WorkflowD
 
 @pytest.mark.own_world
 async def test_a_correction_is_made_once(workflow_database: WorkflowDatabase) -> None:
-    """What was charged as unknown is corrected by the difference, and the workflow's total follows."""
+    """An outcome that was charged as unknown is corrected once, and the workflow's total changes with it."""
     lease = await workflow_database.lease(Step.ICP)
     journal = workflow_database.journal
     dispatched = await in_state(workflow_database, lease, "DISPATCHED")
@@ -279,7 +279,7 @@ async def test_a_correction_is_made_once(workflow_database: WorkflowDatabase) ->
 async def test_the_database_refuses_rows_that_cannot_be(
     workflow_database: WorkflowDatabase, change: str
 ) -> None:
-    """Each state has the columns that it needs, whoever writes."""
+    """A row without the columns that its state needs is refused, whoever writes it."""
     lease = await workflow_database.lease(Step.ICP)
     await requested(workflow_database, lease)
     with pytest.raises(asyncpg.CheckViolationError):
@@ -287,7 +287,7 @@ async def test_the_database_refuses_rows_that_cannot_be(
 
 
 async def test_pages_follow_the_order_of_the_calls(workflow_database: WorkflowDatabase) -> None:
-    """Every call once, oldest first, and none of another organization's."""
+    """Pages have every call once, oldest first, and none of another organization."""
     lease = await workflow_database.lease(Step.ICP)
     for attempt in range(1, 6):
         await requested(workflow_database, lease, attempt)

@@ -24,7 +24,7 @@ MOVES = [
 
 
 class FailingJournal(Invocations):
-    """At one move the database is away: before the commit, or after it and before its answer."""
+    """Fails at one move: before the commit, or after the commit and before its answer."""
 
     def __init__(self, database: Database, move: str, *, after_commit: bool, times: int) -> None:
         super().__init__(database)
@@ -47,7 +47,7 @@ class FailingJournal(Invocations):
 async def test_a_database_that_is_away(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, move: str, after_commit: bool, times: int
 ) -> None:
-    """Whatever the first run came to, the next one ends with a result and with books that agree."""
+    """Whatever the outcome of the first run, the next run has a result, and the books agree."""
     monkeypatch.setattr(end_call, "_PERSIST_SECONDS", 0.3)
     lease = await bench.workflows.lease(Step.ICP)
     journal = FailingJournal(bench.workflows.database, move, after_commit=after_commit, times=times)
@@ -59,7 +59,7 @@ async def test_a_database_that_is_away(
     sent = len(bench.simulator.calls)
     assert sent == (1 if move in ("respond_if_dispatched", "settle_if_responded") else 0)
     if sent:
-        # What was sent is charged at the governor, though the journal could not write it down.
+        # A call that was sent is charged at the governor, although the journal could not record it.
         [entry] = await bench.entries(lease)
         assert entry.cost_nano_usd == bench.simulator.calls[0].billed_nano_usd
 

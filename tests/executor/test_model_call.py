@@ -1,4 +1,4 @@
-"""Every model call is governed: a real governor and database, and a simulated provider that misbehaves."""
+"""Every model call is governed: a real governor and database, and a simulated provider that fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workflow_service.simulator.server import Simulator
 
 @dataclass(frozen=True)
 class Case:
-    """What the provider is told to do, and the route, the entries and the waits that follow."""
+    """How the provider behaves, and the expected route, entries and waits."""
 
     behaviours: list[Behaviour]
     route: Sequence[tuple[str, str, str | None]]
@@ -145,7 +145,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_route_class_and_ledger(bench: Bench, name: str) -> None:
-    """For each misbehaviour: the models asked, the class of each failure, and every nano-dollar."""
+    """Each behaviour has its route of models, its error classes, and its exact cost."""
     case = CASES[name]
     lease = await bench.workflows.lease(Step.ICP)
     bench.simulator.misbehave(*case.behaviours)
@@ -166,7 +166,7 @@ async def test_route_class_and_ledger(bench: Bench, name: str) -> None:
 
 
 async def test_the_hold_bounds_the_call(bench: Bench) -> None:
-    """What is sent is what was granted: the model, max_tokens, max_price; and it costs no more than held."""
+    """The call is sent with the granted model, max_tokens and max_price, and costs no more than its hold."""
     lease = await bench.workflows.lease(Step.ICP)
     await bench.executor.execute(lease)
     [sent] = bench.simulator.calls
@@ -191,7 +191,7 @@ async def test_the_hold_bounds_the_call(bench: Bench) -> None:
 
 
 async def test_a_provider_dearer_than_the_price_book_is_not_chosen(bench: Bench) -> None:
-    """`max_price` is the authorization's price: nobody serves it for less, so the next model is asked."""
+    """`max_price` is the authorization's price; no provider is that cheap, so the next model is asked."""
     lease = await bench.workflows.lease(Step.ICP)
     prices = {**PRICES, SONAR: replace(PRICES[SONAR], request_nano_usd=1)}
     async with Simulator(prices=prices) as dear:
@@ -215,7 +215,7 @@ async def test_a_fallback_can_be_disabled(bench: Bench) -> None:
 
 
 async def test_a_denied_budget_sends_nothing(bench: Bench) -> None:
-    """BUDGET_EXCEEDED is BUDGET_DENIED, final, and no model is called."""
+    """BUDGET_EXCEEDED becomes BUDGET_DENIED, which is final, and no model is called."""
     lease = await bench.workflows.lease(Step.ICP)
     await bench.set_limit(lease, 1000)
     with pytest.raises(StepFailed) as caught:
@@ -228,7 +228,7 @@ async def test_a_denied_budget_sends_nothing(bench: Bench) -> None:
 
 
 async def test_a_tight_budget_grants_the_cheaper_model(bench: Bench) -> None:
-    """The governor grants the first candidate that fits, and that one is called."""
+    """The governor grants the first candidate that fits, and that model is called."""
     lease = await bench.workflows.lease(Step.ICP)
     await bench.set_limit(lease, 1_200_000)
     await bench.executor.execute(lease)
@@ -237,7 +237,7 @@ async def test_a_tight_budget_grants_the_cheaper_model(bench: Bench) -> None:
 
 
 async def test_no_governor_no_model_call(bench: Bench, unused_tcp_port: int) -> None:
-    """I14: where nobody answers, nothing is sent, and the row waits to be voided."""
+    """I14: without an answer from the governor no call is sent, and the row is left to be voided."""
     async with GovernorClient.connect(f"127.0.0.1:{unused_tcp_port}") as nobody:
         executor = bench.another_executor(bench.another_caller(client=nobody))
         lease = await bench.workflows.lease(Step.ICP)
@@ -256,10 +256,10 @@ async def test_no_governor_no_model_call(bench: Bench, unused_tcp_port: int) -> 
 
 
 async def test_a_failed_step_run_anew_pays_only_for_what_it_lacks(bench: Bench) -> None:
-    """The first competitor's answer is used again; attempts go on counting."""
+    """The first competitor's answer is used again, and attempt numbers continue."""
     lease = await bench.workflows.lease(Step.COMPETITOR)
     first, second = lease.workflow.profile.competitor_urls
-    # The first competitor answers, the second is refused for good.
+    # The first competitor gets an answer; the second gets a final refusal.
     bench.simulator.misbehave(
         behave("slow", seconds=0.05), behave("status", status=403, message="not for you")
     )
@@ -285,7 +285,7 @@ async def test_a_failed_step_run_anew_pays_only_for_what_it_lacks(bench: Bench) 
 
 @pytest.mark.parametrize("step", [Step.COMPETITOR, Step.CLUSTERING, Step.VALIDATION, Step.ARTICLE])
 async def test_every_step_is_answered_by_the_simulator(bench: Bench, step: Step) -> None:
-    """Each step's prompt, schema and token bound go together with a model that answers fittingly."""
+    """Each step's prompt, schema and token bound work with the simulator's answers."""
     lease = await bench.workflows.lease(step)
     await bench.executor.execute(lease)
     assert all(state == "SETTLED" for _, state, _ in route_of(await bench.workflows.calls(lease)))
@@ -296,7 +296,7 @@ async def test_every_step_is_answered_by_the_simulator(bench: Bench, step: Step)
 async def test_what_is_logged_and_raised_bears_no_prompt_and_no_key(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """I15: the failure's text and the log say what failed, not what was asked."""
+    """I15: the failure's text and the log name the failure, without the prompt and the key."""
     lease = await bench.workflows.lease(Step.ICP)
     bench.simulator.misbehave(behave("moderated"))
     with pytest.raises(StepFailed) as caught:
@@ -308,7 +308,7 @@ async def test_what_is_logged_and_raised_bears_no_prompt_and_no_key(
 
 
 async def test_a_key_that_the_provider_repeats_is_kept_nowhere(bench: Bench) -> None:
-    """The journal and the append-only ledger get the call without it, and the call is charged as ever."""
+    """The key is removed from journal and ledger, and the call is charged as usual."""
     key = "sk-or-v1-0123456789abcdef"
     lease = await bench.workflows.lease(Step.ICP)
     bench.simulator.misbehave(behave("other_model", served_model=f"vendor/{key}"))

@@ -1,4 +1,4 @@
-"""PUBLISH delivers each article once, under a key of its own, and says where to."""
+"""PUBLISH delivers each article once, under its own key, and records its location."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def files_below(directory: Path) -> dict[Path, str]:
 
 
 class FailsOnce:
-    """A receiver that is away when the second article comes, and keeps what it was given under its key."""
+    """A receiver that fails at the second article, and remembers articles by their keys."""
 
     def __init__(self) -> None:
         self.received: list[tuple[UUID, str]] = []
@@ -52,7 +52,7 @@ class FailsOnce:
 
 
 async def test_articles_are_delivered_and_nothing_is_charged(bench: Bench, tmp_path: Path) -> None:
-    """By default each is a Markdown file; a run anew finds them there."""
+    """By default each article is a Markdown file, and the next run finds the files."""
     lease = await bench.workflows.lease(Step.PUBLISH, STEP_INPUT)
     result = await bench.executor.execute(lease)
     assert isinstance(result, PublishResult)
@@ -66,7 +66,7 @@ async def test_articles_are_delivered_and_nothing_is_charged(bench: Bench, tmp_p
 
 
 async def test_a_delivery_that_fails_fails_the_step_and_is_repeated_under_its_key(bench: Bench) -> None:
-    """PUBLISH_FAILED; the run anew bears the same keys, by which the receiver knows what it has."""
+    """The step fails with PUBLISH_FAILED; the next run sends the same keys, so the receiver knows repeats."""
     receiver = FailsOnce()
     executor = StepExecutor(bench.caller, bench.workflows.journal, lambda _: receiver)
     lease = await bench.workflows.lease(Step.PUBLISH, STEP_INPUT)
@@ -81,7 +81,7 @@ async def test_a_delivery_that_fails_fails_the_step_and_is_repeated_under_its_ke
 
 
 def test_a_delivery_key_names_one_article_of_one_workflow() -> None:
-    """The same in every run, another for another article or workflow."""
+    """A key is the same in every run, and different for another article or workflow."""
     one, two = (each.article_id for each in STEP_INPUT.articles)
     assert delivery_key(WORKFLOW, one) == delivery_key(WORKFLOW, one)
     assert len({delivery_key(WORKFLOW, one), delivery_key(WORKFLOW, two), delivery_key(one, one)}) == 3

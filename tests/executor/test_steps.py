@@ -1,4 +1,4 @@
-"""What the steps ask of a model, and what of its answers they take."""
+"""The steps' requests to a model, and the answers that they accept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def first_payload(step: Step) -> Any:
 
 @EVERY_STEP
 def test_a_prompt_ends_with_its_payload_and_names_its_schema(step: Step) -> None:
-    """The user message ends with the item's JSON; the schema bears the step's lower-case name."""
+    """The user message ends with the item's JSON, and the schema has the step's name in lower case."""
     payload = first_payload(step)
     prompt = MODEL_STEPS[step].prompt(payload)
     document = prompt.user[prompt.user.index("{") :]
@@ -90,7 +90,7 @@ def test_what_an_organization_writes_stays_data() -> None:
 @EVERY_STEP
 @pytest.mark.parametrize("fence", ["{}", "```json\n{}\n```", "```\n{}\n```", "  {}\n"])
 def test_an_answer_is_taken_bare_or_fenced(step: Step, fence: str) -> None:
-    """Models put code fences around JSON that they were asked to give bare."""
+    """An answer is accepted with or without a code fence, since models add fences without being asked."""
     MODEL_STEPS[step].parse(first_payload(step), fence.format(answer(step)))
 
 
@@ -100,7 +100,7 @@ def test_an_answer_is_taken_bare_or_fenced(step: Step, fence: str) -> None:
     ["", "null", "[]", "{}", "Sure! Here it is.", '{"a":', "[" * 100_000, "```json\n```", '"\ud800"'],
 )
 def test_what_does_not_parse_is_unparsable(step: Step, text: str) -> None:
-    """Anything but the JSON that was asked for is UNPARSABLE_RESULT."""
+    """Anything but the requested JSON is UNPARSABLE_RESULT."""
     with pytest.raises(UnusableAnswerError) as caught:
         MODEL_STEPS[step].parse(first_payload(step), text)
     assert caught.value.error_class is ErrorClass.UNPARSABLE_RESULT
@@ -128,7 +128,7 @@ def test_what_cannot_be_used_is_unparsable(step: Step, changes: dict[str, Any]) 
 
 
 def test_verdicts_on_other_clusters_are_unparsable() -> None:
-    """VALIDATION wants exactly one verdict for each cluster of the input."""
+    """VALIDATION needs exactly one verdict for each cluster of the input."""
     verdict = {"cluster_id": str(uuid4()), "valid": True, "confidence": 1, "reason": "r"}
     with pytest.raises(UnusableAnswerError) as caught:
         MODEL_STEPS[Step.VALIDATION].parse(
@@ -137,8 +137,8 @@ def test_verdicts_on_other_clusters_are_unparsable() -> None:
     assert caught.value.error_class is ErrorClass.UNPARSABLE_RESULT
 
 
-def test_nothing_valid_is_no_good_answer() -> None:
-    """A VALIDATION that finds no cluster valid is told apart from one that does not parse."""
+def test_nothing_valid_has_its_own_error() -> None:
+    """A VALIDATION without a valid cluster has another error than one that does not parse."""
     verdicts = json.loads(answer(Step.VALIDATION))["verdicts"]
     refused = [verdict | {"valid": False} for verdict in verdicts]
     with pytest.raises(UnusableAnswerError) as caught:
@@ -157,13 +157,13 @@ def results_of(step: Step, *answers: str) -> Any:
 
 @EVERY_STEP
 def test_a_result_answers_its_input(step: Step) -> None:
-    """What the built-in steps combine passes the check that outside workers' results pass."""
+    """Results of the built-in steps pass the check that results of outside workers pass."""
     items = MODEL_STEPS[step].items(INPUTS[step])
     check_result(INPUTS[step], results_of(step, *[answer(step) for _ in items]))
 
 
 def test_a_keyword_that_two_competitors_share_is_one() -> None:
-    """Case and white space do not make two keywords, and at most three are taken from a competitor."""
+    """Keywords that differ in case and white space only are one; at most three per competitor are taken."""
     one = [{"keyword": f"Tool {n}", "intent": "i", "reason": "r"} for n in range(5)]
     two = [{"keyword": " tool   1 ", "intent": "i", "reason": "r"}]
     result = results_of(
@@ -174,7 +174,7 @@ def test_a_keyword_that_two_competitors_share_is_one() -> None:
 
 
 def test_clusters_use_approved_keywords_as_approved() -> None:
-    """A keyword's own spelling stands, an invented one is dropped, and none is used twice."""
+    """A keyword keeps its approved spelling, an invented one is dropped, and none is used twice."""
     clusters = [
         {"pillar_keyword": "Seo tools", "supporting_keywords": ["invented", "SEO tools"], "theme": "t"},
         {"pillar_keyword": "seo tools", "supporting_keywords": [], "theme": "again"},
@@ -188,8 +188,8 @@ def test_clusters_use_approved_keywords_as_approved() -> None:
     assert result.clusters[0].cluster_id == cluster_id(WORKFLOW, "SEO TOOLS")
 
 
-def test_articles_get_slugs_of_their_own() -> None:
-    """Two articles of the same slug are told apart; a slug that is none is made from the title."""
+def test_articles_get_distinct_slugs() -> None:
+    """Articles with the same slug get different ones; an invalid slug is replaced by one from the title."""
     step_input = ArticleInput(
         organization_name="Acme", icp=ICP, clusters=(cluster("a"), cluster("b"), cluster("c"))
     )
@@ -206,15 +206,15 @@ def test_articles_get_slugs_of_their_own() -> None:
 
 
 def test_ids_are_the_same_in_every_run() -> None:
-    """Cluster and article ids derive from what they stand for, so that a step run anew names the same."""
+    """Cluster and article ids are derived from their content, so a repeated step gives the same ids."""
     first, second = (results_of(Step.ARTICLE, answer(Step.ARTICLE)) for _ in range(2))
     assert first == second
     assert cluster_id(WORKFLOW, "\uff21 b") == cluster_id(WORKFLOW, " a  B ")
     assert keyword_key("Straße") == keyword_key("STRASSE")
 
 
-def test_a_keyword_has_no_marks_that_nobody_can_type() -> None:
-    """A review names keywords as they are shown, and refuses directional marks."""
+def test_a_keyword_has_no_directional_marks() -> None:
+    """Directional marks are removed, since a review names keywords as they are shown and refuses marks."""
     assert seed("\u200fabc\u200e d\u061c").keyword == "abc d"
     assert keyword_key("abc\u200f") == keyword_key("ABC")
 
@@ -226,7 +226,7 @@ def verdict_on(cluster: str) -> ClusterVerdict:
 
 
 def test_an_id_is_canonicalised() -> None:
-    """Capitals are the same id."""
+    """An id in capitals is the same id."""
     assert verdict_on(str(WORKFLOW).upper()).cluster_id == WORKFLOW
 
 
@@ -248,7 +248,7 @@ FOREIGN_RESULTS: list[tuple[Step, Any]] = [
 
 @pytest.mark.parametrize(("step", "result"), FOREIGN_RESULTS)
 def test_a_result_that_does_not_answer_its_input_is_refused(step: Step, result: Any) -> None:
-    """Foreign, doubled or surplus things are INVALID_FIELD, with a path."""
+    """A result with unknown, duplicate or surplus items is INVALID_FIELD with a path."""
     with pytest.raises(Refusal) as caught:
         check_result(INPUTS[step], result)
     assert caught.value.reason == "INVALID_FIELD"
@@ -275,6 +275,6 @@ def test_a_result_that_does_not_answer_its_input_is_refused(step: Step, result: 
     ],
 )
 def test_types_hold_only_what_can_be_stored_and_shown(build: Any) -> None:
-    """NUL, bidirectional overrides, surrogates, blanks, excess and strangers do not become a result."""
+    """NUL, bidirectional overrides, surrogates, blanks, excess and unknown ids do not become a result."""
     with pytest.raises(ValidationError):
         build()

@@ -1,4 +1,4 @@
-"""`make fuzz`: sends hostile requests to a pair of its own; exit status 1 if anything is wrong after it."""
+"""`make fuzz`: sends hostile requests to a pair of its own; exit status 1 if a fault was found."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.fuzz.campaign import GOVERNOR, WORKFLOW, Campaign, asking_for_health,
 
 HEALTH_SECONDS_MAX = 0.5
 GROWTH_BYTES_MAX = 300 * 1024 * 1024
-"""What a process may hold more after the campaign than after its first tenth."""
+"""How much a process's memory may grow from the first tenth of the campaign to its end."""
 
 
 async def campaign(
     targets: dict[str, str], pids: dict[str, int], *, count: int, seconds: float, seed: int
 ) -> int:
-    """Prints the report; returns the exit status."""
+    """Prints the report and returns the exit status."""
     runner = Campaign(targets, seed=seed)
     async with asking_for_health(set(targets.values())) as idle:
         await asyncio.sleep(2)

@@ -1,4 +1,4 @@
-"""Sends hostile requests to a running pair, and reports what must not be."""
+"""Sends hostile requests to a running pair, and reports the faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 
-from infin8.governor.v1 import (  # noqa: F401 - they put their descriptors into the pool
+from infin8.governor.v1 import (  # noqa: F401 - imported so that their descriptors are in the pool
     budget_service_pb2,
     governor_service_pb2,
     ledger_service_pb2,
@@ -38,7 +38,7 @@ _STREAM_SECONDS = 1.0
 _AT_ONCE = 40
 _BYTES_AT_ONCE = 64 * 1024 * 1024
 _ROUND = 400
-"""So many calls, and then a burst."""
+"""Calls between two bursts."""
 
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NEVER = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
@@ -46,7 +46,7 @@ _NEVER = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.Stat
 
 @dataclass
 class Report:
-    """What came back. `faults` is what must be empty, the first of each kind of it."""
+    """The outcomes. `faults` must be empty; it has the first fault of each kind."""
 
     calls: int = 0
     answers: Counter[str] = field(default_factory=Counter)
@@ -55,16 +55,16 @@ class Report:
 
 
 def methods(services: tuple[str, ...]) -> list[MethodDescriptor]:
-    """Every RPC, by the descriptors."""
+    """Every RPC of the services, from the descriptors."""
     pool = descriptor_pool.Default()
     return [method for name in services for method in pool.FindServiceByName(name).methods]
 
 
 class Campaign:
-    """Requests for one or both services, until `count` of them were sent or `seconds` have passed."""
+    """Requests for one or both services, until `count` are sent or `seconds` have passed."""
 
     def __init__(self, targets: dict[str, str], *, seed: int) -> None:
-        """`targets`: by the service's full name, where it listens."""
+        """`targets` are addresses, by the service's full name."""
         self._targets = targets
         self._hostile = Hostile(seed)
         self._random = random.Random(seed)
@@ -99,7 +99,7 @@ class Campaign:
     def _plan(
         self, every: list[tuple[MethodDescriptor, grpc.aio.Channel]]
     ) -> Iterator[tuple[MethodDescriptor, grpc.aio.Channel, str]]:
-        """Each kind for each method, in a random order, and again."""
+        """Every method with every kind, in random order, repeated without end."""
         cases = [(method, channel, kind) for method, channel in every for kind in self._hostile.kinds]
         while True:
             self._random.shuffle(cases)
@@ -123,7 +123,7 @@ class Campaign:
             await asyncio.wait(sent)
 
     async def _burst(self, every: list[tuple[MethodDescriptor, grpc.aio.Channel]]) -> None:
-        """One method, one kind, many at once: small requests by the thousand, the largest by the dozen."""
+        """Sends one kind to one method, many at once: thousands of small requests, or 50 of the largest."""
         method, channel = self._random.choice(every)
         kind = self._random.choice(self._hostile.kinds)
         if self._random.random() < 0.5:
@@ -154,7 +154,7 @@ class Campaign:
         self.report.answers[outcome] += 1
 
     async def _read_some(self, stream: Any) -> None:
-        """What follows something has no end: after a while it is left."""
+        """Reads some messages and cancels, since a stream may have no end."""
         with suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(_STREAM_SECONDS):
                 for _ in range(100):
@@ -179,12 +179,12 @@ async def asking_for_health(targets: set[str]) -> AsyncIterator[dict[str, Any]]:
     try:
         yield waited
     finally:
-        output, _ = await process.communicate(b"")  # its end
+        output, _ = await process.communicate(b"")  # closes its input, which ends it
         waited.update(json.loads(output))
 
 
 def resident_bytes(pid: int) -> tuple[int, int]:
-    """A process' resident memory now, and at its peak."""
+    """A process's resident memory now, and at its peak."""
     status = Path(f"/proc/{pid}/status").read_text()
     now, peak = (re.search(rf"{name}:\s+(\d+) kB", status) for name in ("VmRSS", "VmHWM"))
     assert now is not None

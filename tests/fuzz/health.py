@@ -1,6 +1,6 @@
-"""Asks servers for their health all the time, in its own process: `python -m tests.fuzz.health TARGET…`.
+"""Asks servers for their health without pause, in its own process: `python -m tests.fuzz.health TARGET…`.
 
-It ends with its input, and prints how long it had to wait at the longest, in seconds, and what failed.
+It stops when its input ends, and prints the longest wait in seconds, and the failures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hostile requests, made out of a request type's descriptor."""
+"""Hostile requests, generated from a request type's descriptor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 BYTES_MAX = 4 * 1024 * 1024 - 64
-"""Just below what gRPC takes in, so that each answer is the service's own."""
+"""Just below gRPC's limit, so that each answer comes from the service."""
 
 _TEXTS = (
     "",
@@ -43,12 +43,12 @@ _INTEGER_BITS = {
 
 
 class Hostile:
-    """A source of requests: the same seed gives the same ones, as long as `known` ids are the same."""
+    """Generates requests: the same seed and the same `known` ids give the same requests."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self.known: list[str] = []
-        """Ids that exist, to get further than "no such thing"."""
+        """Ids that exist, so that requests get past NOT_FOUND."""
         self._kinds: dict[str, Callable[[Descriptor, int], bytes]] = {
             "plausible": self._plausible,
             "mutated": self._mutated,
@@ -68,13 +68,13 @@ class Hostile:
         return list(self._kinds)
 
     def size(self) -> int:
-        """From nothing to BYTES_MAX, each order of magnitude as often as another; the limit itself often."""
+        """A size from 0 to BYTES_MAX, with every order of magnitude equally likely, and the limit often."""
         if self._random.random() < 0.1:
             return BYTES_MAX
         return int(math.exp(self._random.uniform(0, math.log(BYTES_MAX))))
 
     def request(self, descriptor: Descriptor, kind: str | None = None, size: int | None = None) -> bytes:
-        """At most about `size` bytes. A size and a kind that are not given are random."""
+        """A request of about `size` bytes at most. A kind or size that is not given is random."""
         kind = kind or self._random.choice(self.kinds)
         if not descriptor.fields and kind not in ("random bytes", "zero bytes"):
             kind = "unknown fields"
@@ -94,7 +94,7 @@ class Hostile:
         return raw[: self._random.randrange(len(raw) + 1)]
 
     def _long_list(self, descriptor: Descriptor, size: int) -> bytes:
-        """As many of the smallest elements as fit, somewhere in an otherwise plausible request."""
+        """As many of the smallest elements as fit, in one list of an otherwise plausible request."""
         path = self._path_to(descriptor, lambda field: field.is_repeated)
         return self._plausible(descriptor, 0) + self._nested(path, b"", size)
 
@@ -116,7 +116,7 @@ class Hostile:
         return self._long_list(descriptor, size) + _wrapped(path, _BAD_UTF8)
 
     def _deep(self, descriptor: Descriptor, size: int) -> bytes:
-        """Messages in one another, as deep as `size` allows, up to some thousand levels."""
+        """Messages nested as deeply as `size` allows, up to some thousand levels."""
         path = self._path_to(descriptor, lambda field: field.message_type is not None)
         raw = b""
         cycle = [field.number for field in path] or [1]
@@ -129,7 +129,7 @@ class Hostile:
     def _path_to(
         self, descriptor: Descriptor, wanted: Callable[[FieldDescriptor], bool]
     ) -> list[FieldDescriptor]:
-        """A path to a field that is wanted; to any other where there is none."""
+        """A path to a wanted field, or to any other field if there is none."""
         path: list[FieldDescriptor] = []
         while len(path) < 8:
             here = [field for field in descriptor.fields if wanted(field)]
@@ -155,7 +155,7 @@ class Hostile:
             if _is_map(field):
                 self._fill_map(message, field, depth)
             elif field.is_repeated:
-                # Fewer within one another: a recursive type would have millions.
+                # Fewer elements at depth: a recursive type would otherwise have millions.
                 for _ in range(self._random.choice((1, 1, 2, 3, 11, 40) if depth < 2 else (1, 2))):
                     if field.message_type is not None:
                         getattr(message, field.name).add().CopyFrom(
@@ -203,7 +203,7 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 
 def _wrapped(path: list[FieldDescriptor], raw: bytes) -> bytes:
-    """`raw` as the content of the path's last field, in its message, and so on."""
+    """`raw` as the content of the path's last field, wrapped in the messages of the path."""
     for field in reversed(path):
         raw = _varint(field.number << 3 | 2) + _varint(len(raw)) + raw
     return raw

@@ -1,4 +1,4 @@
-"""Every repeated field and map of every request of both contracts has a bound: by the descriptors."""
+"""Every repeated field and map of every request in both contracts has a bound, by the descriptors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EVERY_LIST = [
     for path, most in RequestBounds(method.input_type, bounds).paths()
     if not any(
         field.full_name in bounds.items for field in path[:-1]
-    )  # each item is a method's request itself
+    )  # each item is another method's request
 ]
 
 
@@ -57,7 +57,7 @@ def is_map(field: FieldDescriptor) -> bool:
 
 
 def with_elements(message: Any, path: Path_, count: int) -> Message:
-    """The message with so many elements in the field that the path leads to, and nothing else."""
+    """The message with `count` elements in the field at the end of the path, and nothing else."""
     field, *rest = path
     here = getattr(message, field.name)
     if not rest and is_map(field):
@@ -73,7 +73,7 @@ def with_elements(message: Any, path: Path_, count: int) -> Message:
     elif not rest:
         here.extend([1 if field.enum_type is not None else "x"] * count)
     elif is_map(field):
-        with_elements(here["x"], tuple(rest[1:]), count)  # past the entry's value
+        with_elements(here["x"], tuple(rest[1:]), count)  # skips the entry's value
     elif field.is_repeated:
         with_elements(here.add(), tuple(rest), count)
     else:
@@ -96,7 +96,7 @@ def path_text(path: Path_) -> str:
 
 
 def test_there_are_lists() -> None:
-    """The walk over the descriptors finds those that are known to be there."""
+    """The walk over the descriptors finds known lists, and exactly those that have bounds."""
     found = {path[-1].full_name for _, _, path, _ in EVERY_LIST}
     assert "infin8.governor.v1.AuthorizeRequest.labels" in found
     assert "infin8.workflow.v1.ClusterResult.supporting_keywords" in found
@@ -106,7 +106,7 @@ def test_there_are_lists() -> None:
 
 @pytest.mark.parametrize(("method", "bounds", "path", "most"), EVERY_LIST, ids=named)
 def test_one_more_is_refused(method: MethodDescriptor, bounds: Bounds, path: Path_, most: int) -> None:
-    """INVALID_FIELD naming the path; as many as the bound says are decoded."""
+    """As many elements as the bound are decoded; one more is INVALID_FIELD with the path."""
     request_type = GetMessageClass(method.input_type)
     decoder = Decoder(request_type.FromString, bounds)
     fits = with_elements(request_type(), path, most)
@@ -118,7 +118,7 @@ def test_one_more_is_refused(method: MethodDescriptor, bounds: Bounds, path: Pat
 
 
 async def test_a_service_with_a_list_that_has_no_bound_does_not_start() -> None:
-    """It is found before the first call comes."""
+    """A service with an unbounded list fails at its start, before the first call."""
     register = partial(add_BudgetServiceServicer_to_server, BudgetServiceServicer())
     server = GrpcServer(
         host="127.0.0.1",
@@ -131,8 +131,8 @@ async def test_a_service_with_a_list_that_has_no_bound_does_not_start() -> None:
 
 
 @pytest.mark.parametrize(("path", "most"), [(path, most) for _, _, path, most in EVERY_LIST], ids=named)
-def test_the_contract_says_so(path: Path_, most: int) -> None:
-    """The number stands in the proto, in the comment above the field or above its message."""
+def test_the_contract_states_the_bound(path: Path_, most: int) -> None:
+    """The bound is stated in the proto, in the comment above the field or above its message."""
     fields: tuple[Any, ...] = path
     field = fields[-1]
     if field.file.package.startswith("google."):

@@ -1,4 +1,4 @@
-"""The pair as processes under hostile messages, under thousands of calls, and at its end under load."""
+"""The pair as processes: under hostile messages, under thousands of calls, and stopped under load."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from service_chassis.rpc.errors import from_rpc_error
 from tests.acceptance.served_pair import ServedPair, served_pair
 from tests.fuzz.campaign import GOVERNOR, WORKFLOW, Campaign, asking_for_health, resident_bytes
 
-# `make fuzz` holds health to 0.5 s on a machine that does nothing else. Here other tests may run beside it,
-# on a machine that is sometimes four times slower. A loop that such messages block takes longer than this.
+# `make fuzz` requires health within 0.5 s on an otherwise idle machine. Here other tests may run at the same
+# time, on a machine that is sometimes four times slower. A blocked event loop takes longer than this.
 HEALTH_SECONDS_MAX = 4.0
 GROWTH_BYTES_MAX = 400 * 1024 * 1024
 
@@ -58,7 +58,7 @@ async def lift_freezes(pair: ServedPair) -> None:
 
 
 async def outcome_of(call: Awaitable[Any]) -> str:
-    """OK, the reason of a refusal, or the code alone where nobody gave one."""
+    """OK, the reason of a refusal, or the bare code if there is no reason."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -71,7 +71,7 @@ async def outcome_of(call: Awaitable[Any]) -> str:
 
 
 async def test_hostile_messages_hurt_nobody(pair: ServedPair) -> None:
-    """Each RPC, each kind: refused with a reason; health answers meanwhile, and memory is given back."""
+    """Each kind of message to each RPC gets a reason; health answers meanwhile, and memory is released."""
     targets = dict.fromkeys(GOVERNOR, pair.governor) | dict.fromkeys(WORKFLOW, pair.workflow)
     pids = [pair.pid_of("governor_service "), pair.pid_of("workflow_service ")]
     before = [resident_bytes(pid)[0] for pid in pids]
@@ -86,7 +86,7 @@ async def test_hostile_messages_hurt_nobody(pair: ServedPair) -> None:
 
 
 async def test_thousands_at_once_are_all_answered(pair: ServedPair) -> None:
-    """5,000 Authorize and 2,500 RunWorkflow, of which one wins: done, or OVERLOADED and when to try again."""
+    """Of 5,000 Authorize and 2,500 RunWorkflow calls each is done, or OVERLOADED with a time to retry."""
     await lift_freezes(pair)
     async with (
         grpc.aio.insecure_channel(pair.governor) as to_governor,
@@ -117,8 +117,8 @@ async def test_thousands_at_once_are_all_answered(pair: ServedPair) -> None:
     assert outcomes["OK"] > 500
 
 
-async def test_the_end_under_load_is_said_to_every_caller(pair: ServedPair) -> None:
-    """SIGTERM: what came in time is done, the rest hears a reason or finds no connection, never CANCELLED."""
+async def test_a_stop_under_load_is_reported_to_every_caller(pair: ServedPair) -> None:
+    """After SIGTERM each call is done, refused with a reason or not connected, and none is CANCELLED."""
     await lift_freezes(pair)
     outcomes: Counter[str] = Counter()
 

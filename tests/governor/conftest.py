@@ -41,7 +41,7 @@ def new_id() -> str:
 
 @dataclass
 class Governor:
-    """Stubs of every service, and short ways to say what most tests say."""
+    """Stubs of every service, and helpers for what most tests do."""
 
     channel: grpc.aio.Channel
     dsn: str
@@ -76,7 +76,7 @@ class Governor:
         usage: entry_pb2.Usage | None = None,
         **changes: Any,
     ) -> governor_pb2.Settlement:
-        """As unknown, where no usage is given."""
+        """Settles with the usage, or as unknown if there is none."""
         outcome: dict[str, Any] = (
             {"usage": usage} if usage else {"unknown_outcome": governor_pb2.UnknownOutcome()}
         )
@@ -131,7 +131,7 @@ class Governor:
         return list(answer.entries)
 
     async def price(self, model: str, nano_usd_per_mtok: int, *, since: str = "2000-01-01") -> None:
-        """Adds a price, the same for input and output."""
+        """Adds a price that is the same for input and output."""
         await self.sql(
             "INSERT INTO prices (model, effective_time, input_nano_usd_per_mtok, output_nano_usd_per_mtok,"
             " source, author) VALUES ($1, $2::text::timestamptz, $3, $3, 'test', 'test')",
@@ -149,7 +149,7 @@ class Governor:
 
 
 class GovernorOfOneOrganization(Governor):
-    """On a database that tests share."""
+    """A governor on a shared database, whose SQL must name the organization."""
 
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         names_it = "organization_id" in statement or {self.organization_id, self.workflow_id} & {
@@ -161,7 +161,7 @@ class GovernorOfOneOrganization(Governor):
 
 @pytest.fixture
 async def governor(governor_world: tuple[str, str | None]) -> AsyncIterator[Governor]:
-    """Of an organization of its own; on a database of its own if the test is marked `own_world`."""
+    """With an organization of its own; on a database of its own if the test is marked `own_world`."""
     dsn, target = governor_world
     ids = {"organization_id": new_id(), "workflow_id": new_id()}
     if target is not None:
@@ -177,7 +177,7 @@ async def governor(governor_world: tuple[str, str | None]) -> AsyncIterator[Gove
 
 
 async def refusal(call: Any) -> Refusal:
-    """What a call is refused with; fails if it is not refused."""
+    """The refusal that a call raises; fails if the call succeeds."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     refused = from_rpc_error(caught.value)

@@ -1,4 +1,4 @@
-"""A hold is placed on every budget that applies, all or none, at any concurrency."""
+"""A hold is placed on every budget that applies, or on none, at any concurrency."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
 HOLD = 2_400_000
 
 
-async def test_a_hold_is_the_dearest_that_the_call_can_be(governor: Governor) -> None:
-    """1,000 × 1,000 + 700 × 2,000 nano-USD, on the organization's month and on the workflow."""
+async def test_a_hold_is_the_most_that_the_call_can_cost(governor: Governor) -> None:
+    """1,000 × 1,000 + 700 × 2,000 nano-USD are held on the organization's month and on the workflow."""
     held = await governor.authorize()
     assert held.state == authorization_pb2.AUTHORIZATION_STATE_PENDING
     assert (held.model, held.output_tokens_max, held.held_nano_usd) == (SONAR, 700, HOLD)
@@ -53,7 +53,7 @@ async def test_a_hundred_at_once_for_a_budget_with_room_for_ten(governor: Govern
 
 @pytest.mark.own_world
 async def test_a_denial_names_the_budget_and_holds_nothing(governor: Governor) -> None:
-    """Status RESOURCE_EXHAUSTED, the figures in metadata, a violation for each budget that denied."""
+    """RESOURCE_EXHAUSTED has the amounts in its metadata and a violation for each budget that denied."""
     await governor.set_workflow_limit(HOLD - 1)
     refused = await refusal(governor.authorize())
     assert refused.reason == "BUDGET_EXCEEDED"
@@ -71,7 +71,7 @@ async def test_a_denial_names_the_budget_and_holds_nothing(governor: Governor) -
 
 
 async def test_a_request_id_places_one_hold(governor: Governor) -> None:
-    """Eight at once with one id: one hold, one answer, seven of them replays."""
+    """Eight requests at once with one id place one hold; all get the same answer, seven as replays."""
     request = governor.authorize_request()
     answers = await asyncio.gather(*(governor.stub.Authorize(request) for _ in range(8)))
     assert len({answer.authorization_id for answer in answers}) == 1
@@ -80,7 +80,7 @@ async def test_a_request_id_places_one_hold(governor: Governor) -> None:
 
 
 async def test_a_request_id_with_other_content_is_refused(governor: Governor) -> None:
-    """The first hold stays as it is."""
+    """The first hold stays unchanged."""
     request = governor.authorize_request()
     await governor.stub.Authorize(request)
     request.output_tokens_max = 701
@@ -89,7 +89,7 @@ async def test_a_request_id_with_other_content_is_refused(governor: Governor) ->
 
 
 async def test_an_id_that_was_denied_may_be_tried_again(governor: Governor) -> None:
-    """A call that failed left nothing."""
+    """A call that failed leaves nothing, so its request_id can be used again."""
     await governor.set_workflow_limit(0)
     request = governor.authorize_request()
     assert (await refusal(governor.stub.Authorize(request))).reason == "BUDGET_EXCEEDED"
@@ -98,7 +98,7 @@ async def test_an_id_that_was_denied_may_be_tried_again(governor: Governor) -> N
 
 
 async def test_nobody_may_spend_on_a_hold_that_has_ended(governor: Governor) -> None:
-    """A replay of a hold that is no longer PENDING says what became of it."""
+    """A replay of a hold that is no longer PENDING is refused with the hold's state."""
     request = governor.authorize_request()
     held = await governor.stub.Authorize(request)
     await governor.void(held)
@@ -108,14 +108,14 @@ async def test_nobody_may_spend_on_a_hold_that_has_ended(governor: Governor) -> 
 
 
 async def test_the_first_candidate_that_fits_is_granted(governor: Governor) -> None:
-    """sonar's 2,400,000 do not fit, gpt-4o-mini's 1,000 × 150 + 700 × 600 = 570,000 do."""
+    """sonar's 2,400,000 do not fit; gpt-4o-mini's 1,000 × 150 + 700 × 600 = 570,000 do."""
     await governor.set_workflow_limit(HOLD - 1)
     held = await governor.authorize(models=[SONAR, MINI])
     assert (held.model, held.held_nano_usd, held.downgraded) == (MINI, 570_000, True)
     assert held.downgrade_reason == "perplexity/sonar does not fit the budgets"
 
 
-async def test_fewer_output_tokens_are_granted_where_the_caller_can_do_with_them(governor: Governor) -> None:
+async def test_fewer_output_tokens_are_granted_if_the_caller_accepts_them(governor: Governor) -> None:
     """1,500,000 pay for 1,000 input tokens and 250 output tokens of sonar."""
     await governor.set_workflow_limit(1_500_999)
     assert (await refusal(governor.authorize(output_tokens_min=251))).reason == "BUDGET_EXCEEDED"
@@ -123,8 +123,8 @@ async def test_fewer_output_tokens_are_granted_where_the_caller_can_do_with_them
     assert (held.output_tokens_max, held.held_nano_usd) == (250, 1_500_000)
 
 
-async def test_in_full_on_a_later_candidate_goes_before_less_on_an_earlier(governor: Governor) -> None:
-    """The contract's order: first in full, then reduced."""
+async def test_a_later_candidate_in_full_goes_before_an_earlier_one_reduced(governor: Governor) -> None:
+    """The contract's order: first every candidate in full, then with fewer output tokens."""
     await governor.set_workflow_limit(1_500_999)
     held = await governor.authorize(models=[SONAR, MINI], output_tokens_min=1)
     assert (held.model, held.output_tokens_max) == (MINI, 700)
@@ -134,12 +134,12 @@ async def test_in_full_on_a_later_candidate_goes_before_less_on_an_earlier(gover
     "asked", ["Perplexity/Sonar", "perplexity/sonar@perplexity", "perplexity/sonar:online"]
 )
 async def test_a_variant_of_an_id_is_the_model(governor: Governor, asked: str) -> None:
-    """Every variant resolves to one price."""
+    """Every variant of a model's id has that model's price."""
     assert (await governor.authorize(models=[asked])).model == SONAR
 
 
 async def test_an_unknown_model_is_never_free(governor: Governor) -> None:
-    """Alone it is refused; beside a priced one it is passed over, which is no downgrade."""
+    """An unknown model alone is refused; beside a priced one it is skipped, which is no downgrade."""
     refused = await refusal(governor.authorize(models=["nobody/nothing"]))
     assert (refused.reason, refused.metadata) == ("MODEL_NOT_PRICED", {"model": "nobody/nothing"})
     held = await governor.authorize(models=["nobody/nothing", MINI])
@@ -148,7 +148,7 @@ async def test_an_unknown_model_is_never_free(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_a_tier_may_allow_some_models_only(governor: Governor) -> None:
-    """What the tier leaves out is dropped before prices are looked at."""
+    """Models that the tier does not allow are dropped before prices are looked up."""
     await governor.sql("UPDATE tiers SET allowed_models = $1", [MINI])
     refused = await refusal(governor.authorize(models=["nobody/nothing"]))
     assert (refused.reason, refused.metadata) == ("MODEL_NOT_ALLOWED", {"model": "nobody/nothing"})
@@ -157,7 +157,7 @@ async def test_a_tier_may_allow_some_models_only(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_past_the_threshold_the_cheapest_comes_first(governor: Governor) -> None:
-    """The month stands at 2,400,000 of 4,000,000, past 50 percent."""
+    """The month has 2,400,000 of 4,000,000, which is past 50 percent."""
     await governor.sql("UPDATE tiers SET downgrade_threshold_percent = 50, monthly_quota_nano_usd = 4000000")
     assert (await governor.authorize(models=[SONAR, MINI])).model == SONAR
     held = await governor.authorize(models=[SONAR, MINI])
@@ -166,7 +166,7 @@ async def test_past_the_threshold_the_cheapest_comes_first(governor: Governor) -
 
 
 async def test_a_label_with_a_budget_is_a_budget(governor: Governor) -> None:
-    """The limit on team=growth denies what bears it and nothing else."""
+    """A limit on team=growth denies calls with that label and no others."""
     await governor.budgets.SetBudget(
         budget_service_pb2.SetBudgetRequest(
             organization_id=governor.organization_id,
@@ -185,7 +185,7 @@ async def test_a_label_with_a_budget_is_a_budget(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_checking_changes_nothing(governor: Governor) -> None:
-    """CheckBudget says what Authorize would, and no row appears."""
+    """CheckBudget gives the answer that Authorize would give, and adds no row."""
     request = governor_pb2.CheckBudgetRequest(
         organization_id=governor.organization_id,
         workflow_id=governor.workflow_id,
@@ -206,7 +206,7 @@ async def test_checking_changes_nothing(governor: Governor) -> None:
 
 
 async def test_another_organization_has_its_own_budgets(governor: Governor) -> None:
-    """The same workflow id under another organization shares nothing."""
+    """The same workflow id under another organization has other budgets."""
     await governor.set_workflow_limit(0)
     held = await governor.authorize(organization_id=new_id())
     assert held.held_nano_usd == HOLD

@@ -33,12 +33,12 @@ TOO_LARGE = "VALUE_TOO_LARGE"
 @pytest.mark.parametrize("value", BAD_IDS)
 @pytest.mark.parametrize("field", ["organization_id", "workflow_id", "request_id"])
 async def test_ids_of_authorize(governor: Governor, field: str, value: str) -> None:
-    """Canonical UUIDs only."""
+    """Only canonical UUIDs are accepted."""
     await invalid(governor, governor.authorize(**{field: value}), field)
 
 
 async def test_an_id_in_upper_case_is_the_same_id(governor: Governor) -> None:
-    """Accepted and canonicalised."""
+    """An id in upper case is accepted and answered in lower case."""
     held = await governor.authorize(organization_id=governor.organization_id.upper())
     assert held.organization_id == governor.organization_id
 
@@ -79,7 +79,7 @@ async def test_an_id_in_upper_case_is_the_same_id(governor: Governor) -> None:
 async def test_fields_of_authorize(
     governor: Governor, changes: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """Refused before any lock is taken."""
+    """A bad field is refused before any lock is taken."""
     await invalid(governor, governor.authorize(**changes), field, reason or "INVALID_FIELD")
 
 
@@ -101,7 +101,7 @@ async def test_fields_of_authorize(
 async def test_usage_of_settle(
     governor: Governor, usage: dict[str, int], field: str, reason: str | None
 ) -> None:
-    """The hold stays as it is."""
+    """Impossible usage is refused, and the hold stays unchanged."""
     held = await governor.authorize()
     refused = await refusal(governor.settle(held, entry_pb2.Usage(**usage)))
     assert (refused.reason, refused.fields[0].field) == (reason or "INVALID_FIELD", field)
@@ -121,7 +121,7 @@ async def test_usage_of_settle(
 async def test_fields_of_settle(
     governor: Governor, changes: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """The hold stays as it is."""
+    """A bad field is refused, and the hold stays unchanged."""
     held = await governor.authorize()
     refused = await refusal(governor.settle(held, **changes))
     assert (refused.reason, refused.fields[0].field) == (reason or "INVALID_FIELD", field)
@@ -129,13 +129,13 @@ async def test_fields_of_settle(
 
 
 async def test_an_outcome_is_required(governor: Governor) -> None:
-    """Neither usage nor unknown is no settlement."""
+    """A Settle with neither usage nor unknown outcome is refused."""
     request = governor_pb2.SettleRequest(organization_id=governor.organization_id, authorization_id=new_id())
     await invalid(governor, governor.stub.Settle(request), "outcome")
 
 
 async def test_a_hold_is_named_by_one_of_its_ids(governor: Governor) -> None:
-    """Void and GetAuthorization need one."""
+    """Void and GetAuthorization need one of the hold's ids."""
     organization = {"organization_id": governor.organization_id}
     await invalid(governor, governor.stub.Void(governor_pb2.VoidRequest(**organization)), "authorization_id")
     await invalid(
@@ -170,7 +170,7 @@ async def test_a_hold_is_named_by_one_of_its_ids(governor: Governor) -> None:
 async def test_fields_of_set_budget(
     governor: Governor, changes: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """No limit is set."""
+    """A bad field is refused, and no limit is set."""
     request = budget_service_pb2.SetBudgetRequest(organization_id=governor.organization_id, **changes)
     await invalid(governor, governor.budgets.SetBudget(request), field, reason or "INVALID_FIELD")
     assert await governor.sql("SELECT FROM budget_limits") == []
@@ -193,14 +193,14 @@ async def test_fields_of_set_budget(
 async def test_fields_of_list_entries(
     governor: Governor, changes: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """Lists check what they are given, too."""
+    """ListEntries refuses bad fields too."""
     request = ledger_pb2.ListEntriesRequest(organization_id=governor.organization_id, **changes)
     await invalid(governor, governor.ledger.ListEntries(request), field, reason or "INVALID_FIELD")
 
 
 @pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe", b"\x0a\x7f"])
 async def test_bytes_that_are_no_request(governor: Governor, data: bytes) -> None:
-    """INVALID_ARGUMENT in our form, without the framework's exception text."""
+    """Bytes that are no request get INVALID_ARGUMENT in our form, without the framework's exception text."""
     call: Any = governor.channel.unary_unary("/infin8.governor.v1.GovernorService/Authorize")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(data)

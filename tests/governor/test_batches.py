@@ -1,4 +1,4 @@
-"""BatchAuthorize and BatchSettle: each item answers for itself, in the order sent, on the same path."""
+"""BatchAuthorize and BatchSettle answer each item separately, in the order sent, as the unary RPCs would."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def reason(result: governor_pb2.BatchAuthorizeResult | governor_pb2.BatchSettleR
 
 
 async def test_each_item_answers_for_itself_in_the_order_sent(governor: Governor) -> None:
-    """Over organizations in no order; one that fails is no other's business."""
+    """Items of several organizations in any order get their own answers; a failed item affects no other."""
     good = [governor.authorize_request(organization_id=new_id()) for _ in range(6)]
     items = [
         good[0],
@@ -63,14 +63,14 @@ async def test_each_item_answers_for_itself_in_the_order_sent(governor: Governor
 
 
 async def test_an_item_sees_the_holds_of_those_before_it(governor: Governor) -> None:
-    """Room for three: the first three of five."""
+    """With room for three holds, the first three of five items are granted."""
     await governor.set_workflow_limit(3 * HOLD)
     results = await authorize_all(governor, [governor.authorize_request() for _ in range(5)])
     assert [reason(result) for result in results] == ["GRANTED"] * 3 + ["BUDGET_EXCEEDED"] * 2
 
 
 async def test_an_item_is_idempotent_against_its_own_batch_and_the_unary_method(governor: Governor) -> None:
-    """One hold, however it is asked for."""
+    """One request places one hold, whether it is repeated in the batch or as a unary call."""
     request = governor.authorize_request()
     first, again = await authorize_all(governor, [request, request])
     assert (first.result.replayed, again.result.replayed) == (False, True)
@@ -82,7 +82,7 @@ async def test_an_item_is_idempotent_against_its_own_batch_and_the_unary_method(
 
 
 async def test_settlements_in_a_batch(governor: Governor) -> None:
-    """By usage, as unknown, again, and of nothing."""
+    """Items settle by usage, as unknown and as a replay; a missing hold or outcome is refused."""
     holds = [await governor.authorize() for _ in range(2)]
     items = [
         governor_pb2.SettleRequest(authorization_id=holds[0].authorization_id, usage=USAGE),
@@ -108,7 +108,7 @@ async def test_settlements_in_a_batch(governor: Governor) -> None:
 
 
 async def test_more_than_a_thousand_items_are_refused(governor: Governor) -> None:
-    """The whole batch, before any item is looked at."""
+    """The whole batch is refused before any item is looked at."""
     items = [governor.authorize_request()] * 1001
     refused = await refusal(authorize_all(governor, items))
     assert (refused.reason, refused.fields[0].field) == ("INVALID_FIELD", "items")
@@ -117,7 +117,7 @@ async def test_more_than_a_thousand_items_are_refused(governor: Governor) -> Non
 
 @pytest.mark.own_world
 async def test_batches_hammered_at_once_over_the_same_organizations(governor: Governor) -> None:
-    """Twenty batches, each over ten organizations in an order of its own: no deadlock, no overspend."""
+    """Twenty batches over ten organizations in different orders cause no deadlock and no overspend."""
     organizations = [new_id() for _ in range(10)]
     workflows = {organization: new_id() for organization in organizations}
 
@@ -133,7 +133,7 @@ async def test_batches_hammered_at_once_over_the_same_organizations(governor: Go
 
     answers = await asyncio.gather(*(authorize_all(governor, batch(turn)) for turn in range(20)))
     reasons = Counter(reason(result) for answer in answers for result in answer)
-    # 50,000 + 700 tokens hold 51,400,000 nano-USD: 19 of them fit 1.00 USD, in each of ten workflows.
+    # 50,000 + 700 tokens hold 51,400,000 nano-USD; 19 such holds fit into 1.00 USD, in each of ten workflows.
     assert reasons == {"GRANTED": 190, "BUDGET_EXCEEDED": 210}
     (deadlocks,) = await governor.sql(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"

@@ -1,4 +1,4 @@
-"""Amounts have stated bounds. What would go beyond one is refused, and nobody else notices."""
+"""Amounts have stated bounds: an operation that would exceed one is refused without effect on others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOO_LARGE = errors_pb2.ERROR_REASON_VALUE_TOO_LARGE
 
 @pytest.fixture
 async def unlimited(governor: Governor) -> Governor:
-    """Without limits, and with a model of 10^7 nano-USD a token and 10^12 a request."""
+    """A governor without limits, and with a model of 10^7 nano-USD a token and 10^12 a request."""
     await governor.sql("UPDATE tiers SET workflow_limit_nano_usd = NULL, monthly_quota_nano_usd = NULL")
     await governor.sql(
         "INSERT INTO tier_changes (tier, allowed_models, subscription_price_nano_usd, author, change_time)"
@@ -39,7 +39,7 @@ async def unlimited(governor: Governor) -> Governor:
 
 @pytest.fixture
 async def narrow(unlimited: Governor) -> Governor:
-    """The same where a budget may come to twenty entries of the largest size instead of nine thousand."""
+    """The same, with a bound of twenty entries of the largest size per budget, not nine thousand."""
     await unlimited.sql(
         "CREATE OR REPLACE FUNCTION largest_total_nano_usd() RETURNS bigint LANGUAGE sql IMMUTABLE"
         f" AS 'SELECT {FEW_ENTRIES}::bigint'"
@@ -48,7 +48,7 @@ async def narrow(unlimited: Governor) -> Governor:
 
 
 def dear(governor: Governor, nano_usd: int = ENTRY_MAX, **changes: Any) -> governor_pb2.AuthorizeRequest:
-    """A hold of a multiple of 10^7 nano-USD, above that of its one request."""
+    """A request whose hold is `nano_usd`: a multiple of 10^7, and more than the price of one request."""
     tokens = (nano_usd - 10**12) // 10**7 - 1
     return governor.authorize_request(models=[DEAR], input_tokens_max=tokens, output_tokens_max=1, **changes)
 
@@ -66,7 +66,7 @@ async def check(governor: Governor, request: governor_pb2.AuthorizeRequest) -> A
 
 
 async def fill(governor: Governor, *, leaving: int) -> None:
-    """Brings the workflow and the month to their bound, but for so much: by entries of the largest size."""
+    """Brings the workflow and the month to their bound minus `leaving`, with entries of the largest size."""
     (row,) = await governor.sql(
         "SELECT coalesce(max(spent_nano_usd + held_nano_usd), 0) AS total FROM budgets"
         " WHERE organization_id = $1",
@@ -84,7 +84,7 @@ async def fill(governor: Governor, *, leaving: int) -> None:
 
 
 async def test_more_holds_than_a_budget_can_bear(narrow: Governor) -> None:
-    """The hold that goes beyond the bound is refused for itself; others in its batch are placed."""
+    """The hold that would exceed the bound is refused alone; other holds in its batch are placed."""
     governor, other = narrow, new_id()
     items = [dear(governor) for _ in range(20)]
     answer = await governor.stub.BatchAuthorize(governor_pb2.BatchAuthorizeRequest(items=items))
@@ -95,7 +95,7 @@ async def test_more_holds_than_a_budget_can_bear(narrow: Governor) -> None:
 
 
 async def test_the_bound_is_below_what_an_int64_takes(unlimited: Governor) -> None:
-    """The same with the true bound: no sum on the way overflows."""
+    """With the real bound, too, no intermediate sum overflows."""
     governor, other = unlimited, new_id()
     await governor.stub.Authorize(dear(governor))
     await governor.sql("UPDATE budgets SET held_nano_usd = $1::bigint - 1, spent_nano_usd = 1", TOTAL_MAX)
@@ -117,7 +117,7 @@ async def its_next_hold_is_refused(governor: Governor, other: str) -> None:
 
 
 async def test_a_hold_that_fits_exactly(narrow: Governor) -> None:
-    """Up to the bound and not a step beyond, in sets and one by one."""
+    """A hold that reaches the bound exactly is placed, and a larger one is refused, in batches and alone."""
     governor = narrow
     await fill(governor, leaving=2 * ENTRY_MAX + 10**7)
     items = [dear(governor) for _ in range(3)]
@@ -135,7 +135,7 @@ async def test_a_hold_that_fits_exactly(narrow: Governor) -> None:
 
 @pytest.mark.parametrize("tokens", [10**9, 10**8])
 async def test_a_call_that_no_entry_can_take(unlimited: Governor, tokens: int) -> None:
-    """VALUE_TOO_LARGE, since no limit denies it: of a call, of a check, and of an item of a batch."""
+    """Without a limit that denies it, the call, the check and the batch item are VALUE_TOO_LARGE."""
     governor = unlimited
     request = governor.authorize_request(models=[DEAR], input_tokens_max=tokens, output_tokens_max=tokens)
     refused = await refusal(governor.stub.Authorize(request))
@@ -149,7 +149,7 @@ async def test_a_call_that_no_entry_can_take(unlimited: Governor, tokens: int) -
 
 
 async def test_a_limit_that_denies_goes_before_the_bound(unlimited: Governor) -> None:
-    """BUDGET_EXCEEDED with the budgets that denied, as ever."""
+    """A limit that denies the call gives BUDGET_EXCEEDED with its budgets, also above the bound."""
     governor = unlimited
     await governor.set_workflow_limit(10**9)
     request = governor.authorize_request(models=[DEAR], input_tokens_max=10**9, output_tokens_max=10**9)
@@ -159,7 +159,7 @@ async def test_a_limit_that_denies_goes_before_the_bound(unlimited: Governor) ->
 
 
 async def test_a_settlement_that_goes_beyond(narrow: Governor) -> None:
-    """The hold stays as it is, also in a batch; within its hold, everything is settled."""
+    """The hold stays as it is, also in a batch; a cost within the hold is settled."""
     governor = narrow
     holds = [await governor.stub.Authorize(dear(governor, 2 * 10**12)) for _ in range(3)]
     await fill(governor, leaving=10**13)
@@ -182,7 +182,7 @@ async def test_a_settlement_that_goes_beyond(narrow: Governor) -> None:
 
 
 async def test_usage_and_adjustments_that_go_beyond(narrow: Governor) -> None:
-    """RecordUsage, Adjust and the SQL functions refuse; nothing is posted."""
+    """RecordUsage, Adjust and the SQL functions refuse, and nothing is posted."""
     governor = narrow
     small = await record(governor, usage=entry_pb2.Usage(input_tokens=1, requests=1))
     await fill(governor, leaving=10)
@@ -207,7 +207,7 @@ async def test_usage_and_adjustments_that_go_beyond(narrow: Governor) -> None:
 
 
 async def test_reports_of_more_than_an_int64_takes(unlimited: Governor) -> None:
-    """Sums over organizations and parts of a month may exceed it: the answer is the end of its range."""
+    """A sum over organizations or parts of a month that exceeds an int64 is answered as the largest int64."""
     governor = unlimited
     for organization_id in (governor.organization_id, new_id()):
         await record(governor, organization_id=organization_id)
@@ -219,7 +219,7 @@ async def test_reports_of_more_than_an_int64_takes(unlimited: Governor) -> None:
     )
     assert own.cost_nano_usd == TOTAL_MAX
 
-    # As after charges that were taken back on a later day, and charged once more on the first.
+    # As after charges that were taken back on a later day and then charged again on the first.
     await governor.sql("UPDATE daily_costs SET cost_nano_usd = 2e19")
     await governor.sql("UPDATE workflow_costs SET cost_nano_usd = 2e19")
     await governor.sql(
@@ -247,7 +247,7 @@ async def test_reports_of_more_than_an_int64_takes(unlimited: Governor) -> None:
 
 
 async def test_the_margin_of_absurd_subscriptions(unlimited: Governor) -> None:
-    """The other sum of the overall margin."""
+    """The sum of subscription prices is answered as the largest int64 too."""
     governor = unlimited
     await governor.sql("UPDATE tiers SET subscription_price_nano_usd = 10::numeric ^ 17")
     await governor.sql(

@@ -1,4 +1,4 @@
-"""What a settlement charges, to the nano-dollar."""
+"""The cost that a settlement charges, to the nano-dollar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COST = 800_000
 async def charged(
     governor: Governor, usage: entry_pb2.Usage | None = USAGE, **changes: object
 ) -> tuple[int, int, int, set[str]]:
-    """Cost, rated cost, overage and flags of one settled call of sonar that was held at 2,400,000."""
+    """Cost, rated cost, overage and flags of one settled call of sonar with a hold of 2,400,000."""
     settled = await governor.settle(await governor.authorize(), usage, **changes)
     entry = settled.entry
     assert entry.cost_nano_usd + settled.released_nano_usd == entry.held_nano_usd + entry.overage_nano_usd
@@ -24,7 +24,7 @@ async def charged(
 
 
 async def test_the_providers_cost_counts_where_it_is_greater(governor: Governor) -> None:
-    """Both are stored; a difference beyond 1 percent is flagged."""
+    """Both costs are stored, and a difference beyond 1 percent is flagged."""
     assert await charged(governor, provider_cost_nano_usd=COST + 8_000) == (COST + 8_000, COST, 0, set())
     assert await charged(governor, provider_cost_nano_usd=COST + 8_001) == (
         COST + 8_001,
@@ -35,12 +35,12 @@ async def test_the_providers_cost_counts_where_it_is_greater(governor: Governor)
 
 
 async def test_the_rated_cost_counts_where_it_is_greater(governor: Governor) -> None:
-    """A provider that says less does not make it cheaper."""
+    """A provider's lower cost does not reduce the charge."""
     assert await charged(governor, provider_cost_nano_usd=1) == (COST, COST, 0, {"PROVIDER_VARIANCE"})
 
 
 async def test_cost_above_the_hold_is_posted_in_full(governor: Governor) -> None:
-    """Flagged, and it blocks what comes next."""
+    """The cost is flagged, and counts against the next calls."""
     await governor.set_workflow_limit(HOLD)
     usage = entry_pb2.Usage(input_tokens=1000, output_tokens=1000, requests=1)
     assert await charged(governor, usage) == (3_000_000, 3_000_000, 600_000, {"OVERAGE"})
@@ -53,7 +53,7 @@ async def test_cost_above_the_hold_is_posted_in_full(governor: Governor) -> None
 
 
 async def test_another_model_that_served_is_rated_as_served(governor: Governor) -> None:
-    """600 × 150 + 100 × 600 of gpt-4o-mini, flagged."""
+    """600 × 150 + 100 × 600 of gpt-4o-mini are charged, with a flag."""
     assert await charged(governor, served_model="openai/gpt-4o-mini-2024-07-18") == (
         150_000,
         150_000,
@@ -69,7 +69,7 @@ async def test_a_variant_of_the_granted_model_is_no_drift(governor: Governor, se
 
 
 async def test_an_unpriced_model_that_served_costs_at_least_the_hold(governor: Governor) -> None:
-    """The greater of the provider's figure and the hold; never zero."""
+    """The greater of the provider's cost and the hold is charged, never zero."""
     flags = {"MODEL_DRIFT", "UNPRICED_MODEL"}
     assert await charged(governor, served_model="nobody/nothing") == (HOLD, 0, 0, flags)
     assert await charged(governor, served_model="nobody/nothing", provider_cost_nano_usd=5_000_000) == (
@@ -81,7 +81,7 @@ async def test_an_unpriced_model_that_served_costs_at_least_the_hold(governor: G
 
 
 async def test_unknown_with_a_providers_cost(governor: Governor) -> None:
-    """The greater of the hold and what the provider says."""
+    """The greater of the hold and the provider's cost is charged."""
     assert await charged(governor, None, provider_cost_nano_usd=HOLD + 1) == (
         HOLD + 1,
         0,
@@ -102,7 +102,7 @@ async def test_a_fraction_of_a_nano_dollar_rounds_up(governor: Governor) -> None
 
 @pytest.mark.own_world
 async def test_a_price_that_changed_in_flight_does_not_count(governor: Governor) -> None:
-    """The hold keeps its price; the next hold has the new one."""
+    """The hold keeps its price, and the next hold has the new one."""
     held = await governor.authorize()
     await governor.price(SONAR, 5_000_000_000, since="now")
     settled = await governor.settle(held, USAGE)
@@ -123,7 +123,7 @@ async def test_a_cost_above_what_an_entry_takes_is_refused_and_the_hold_stays(go
 
 @pytest.mark.own_world
 async def test_an_entry_counts_in_its_holds_month(governor: Governor) -> None:
-    """A hold of last month that is settled today moves last month's budget."""
+    """A hold of last month that is settled today changes last month's budget."""
     held = await governor.authorize()
     await governor.sql("UPDATE authorizations SET month = '2026-01', budget_keys[1] = 'month/2026-01'")
     await governor.sql("UPDATE budgets SET budget_key = 'month/2026-01' WHERE budget_key LIKE 'month/%'")

@@ -1,4 +1,4 @@
-"""What Settle and Void do in each state: the contract's table, cell by cell."""
+"""The result of Settle and Void in each state: the contract's table, cell by cell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTLED = authorization_pb2.AUTHORIZATION_STATE_SETTLED
 
 
 async def figures(governor: Governor) -> tuple[int, int, int]:
-    """Spent, held and unguarded of the workflow; the month must tell the same."""
+    """Spent, held and unguarded of the workflow; the month must have the same."""
     workflow, month = await governor.workflow_budget(), await governor.month_budget()
     found = (workflow.spent_nano_usd, workflow.held_nano_usd, workflow.unguarded_nano_usd)
     assert found == (month.spent_nano_usd, month.held_nano_usd, month.unguarded_nano_usd)
@@ -39,7 +39,7 @@ async def state_of(governor: Governor, held: authorization_pb2.Authorization) ->
 
 
 async def test_pending_settle_by_usage(governor: Governor) -> None:
-    """→ SETTLED: one entry, spend up, hold gone, remainder released."""
+    """→ SETTLED: one entry is posted, spent grows, and the rest of the hold is released."""
     held = await governor.authorize(labels={"team": "growth"})
     settled = await governor.settle(held, USAGE, provider_generation_id="gen-1")
     entry = settled.entry
@@ -68,7 +68,7 @@ async def test_pending_settle_as_unknown(governor: Governor) -> None:
 
 
 async def test_pending_void(governor: Governor) -> None:
-    """→ VOIDED: everything goes back, no entry."""
+    """→ VOIDED: the whole hold is released, and no entry is posted."""
     held = await governor.authorize()
     assert (await governor.void(held)).state == VOIDED
     assert await figures(governor) == (0, 0, 0)
@@ -76,7 +76,7 @@ async def test_pending_void(governor: Governor) -> None:
 
 
 async def test_voided_settle_by_usage(governor: Governor) -> None:
-    """→ SETTLED, LATE: all of it overage, nothing released again."""
+    """→ SETTLED, LATE: the whole cost is overage, and nothing is released again."""
     held = await governor.authorize()
     await governor.void(held)
     settled = await governor.settle(held, USAGE)
@@ -92,7 +92,7 @@ async def test_voided_settle_by_usage(governor: Governor) -> None:
 
 
 async def test_voided_settle_as_unknown(governor: Governor) -> None:
-    """Refused: nothing is charged for a call that was said not to have been sent."""
+    """Refused, since the caller said that the call was not sent."""
     held = await governor.authorize()
     await governor.void(held)
     refused = await refusal(governor.settle(held))
@@ -102,7 +102,7 @@ async def test_voided_settle_as_unknown(governor: Governor) -> None:
 
 
 async def test_voided_void(governor: Governor) -> None:
-    """The authorization as it is; nothing is released twice."""
+    """The authorization is returned as it is, and nothing is released twice."""
     held = await governor.authorize()
     first = await governor.void(held)
     assert (await governor.void(held)) == first
@@ -110,7 +110,7 @@ async def test_voided_void(governor: Governor) -> None:
 
 
 async def test_settled_as_unknown_settle_by_usage(governor: Governor) -> None:
-    """Exactly one ADJUSTMENT brings it to the true cost, however often it is said."""
+    """Exactly one ADJUSTMENT corrects the cost, however often the usage is sent."""
     held = await governor.authorize()
     unknown = await governor.settle(held)
     trued_up = await governor.settle(held, USAGE)
@@ -123,13 +123,13 @@ async def test_settled_as_unknown_settle_by_usage(governor: Governor) -> None:
     replay = await governor.settle(held, USAGE)
     assert (replay.replayed, replay.entry) == (True, trued_up.entry)
     assert (await refusal(governor.settle(held, OTHER_USAGE))).reason == "AUTHORIZATION_NOT_PENDING"
-    # Said again that it is unknown: the answer is the one that was given then.
+    # A repeated settlement as unknown gets its first answer.
     assert (await governor.settle(held)).entry == unknown.entry
     assert await figures(governor) == (COST, 0, 0)
 
 
 async def test_settled_as_unknown_settle_as_unknown(governor: Governor) -> None:
-    """A replay."""
+    """The answer is a replay."""
     held = await governor.authorize()
     first = await governor.settle(held)
     again = await governor.settle(held)
@@ -139,7 +139,7 @@ async def test_settled_as_unknown_settle_as_unknown(governor: Governor) -> None:
 
 @pytest.mark.parametrize("usage", [None, USAGE], ids=["as unknown", "by usage"])
 async def test_settled_void(governor: Governor, usage: entry_pb2.Usage | None) -> None:
-    """Refused, with the entry that settled it."""
+    """Refused, with the entry that settled the hold."""
     held = await governor.authorize()
     settled = await governor.settle(held, usage)
     before = await figures(governor)
@@ -154,7 +154,7 @@ async def test_settled_void(governor: Governor, usage: entry_pb2.Usage | None) -
 
 
 async def test_settled_by_usage_settle(governor: Governor) -> None:
-    """Same or unknown: a replay. Other usage: refused."""
+    """The same usage, or unknown, is a replay; other usage is refused."""
     held = await governor.authorize()
     first = await governor.settle(held, USAGE)
     for usage in (USAGE, None):
@@ -167,7 +167,7 @@ async def test_settled_by_usage_settle(governor: Governor) -> None:
 
 
 async def test_eight_settlements_at_once(governor: Governor) -> None:
-    """One entry, and answers that are equal but for `replayed` and `budgets`."""
+    """One entry is posted, and the answers differ in `replayed` and `budgets` only."""
     held = await governor.authorize()
     answers = await asyncio.gather(*(governor.settle(held, USAGE) for _ in range(8)))
     assert sorted(answer.replayed for answer in answers) == [False] + [True] * 7
@@ -180,7 +180,7 @@ async def test_eight_settlements_at_once(governor: Governor) -> None:
 
 
 async def test_settle_against_void_at_once(governor: Governor) -> None:
-    """Whoever is first, the money is right: the cost is recorded once, and the hold is gone."""
+    """In either order the cost is recorded once, and nothing stays held."""
     for _ in range(20):
         held = await governor.authorize()
         calls: list[Callable[[], Awaitable[object]]] = [
@@ -194,7 +194,7 @@ async def test_settle_against_void_at_once(governor: Governor) -> None:
 
 
 async def test_void_by_request_id(governor: Governor) -> None:
-    """Ends the hold that was authorized with it."""
+    """Void by request_id ends the hold that was authorized with it."""
     held = await governor.authorize()
     voided = await governor.stub.Void(
         governor_pb2.VoidRequest(organization_id=governor.organization_id, request_id=held.request_id)
@@ -203,7 +203,7 @@ async def test_void_by_request_id(governor: Governor) -> None:
 
 
 async def test_void_stops_an_authorize_that_is_still_on_its_way(governor: Governor) -> None:
-    """The Authorize that comes after it finds its hold ended, and holds nothing."""
+    """An Authorize that arrives after the Void of its request_id is refused and holds nothing."""
     request = governor.authorize_request()
     voided = await governor.stub.Void(
         governor_pb2.VoidRequest(organization_id=governor.organization_id, request_id=request.request_id)
@@ -211,13 +211,13 @@ async def test_void_stops_an_authorize_that_is_still_on_its_way(governor: Govern
     assert (voided.state, voided.held_nano_usd, voided.model) == (VOIDED, 0, "")
     refused = await refusal(governor.stub.Authorize(request))
     assert (refused.reason, refused.metadata["state"]) == ("AUTHORIZATION_NOT_PENDING", "VOIDED")
-    # Nothing was ever granted: there is nothing to settle.
+    # Nothing was granted, so there is nothing to settle.
     assert (await refusal(governor.settle(voided, USAGE))).reason == "AUTHORIZATION_NOT_PENDING"
     assert await governor.entries() == []
 
 
 async def test_another_organizations_hold_is_not_found(governor: Governor) -> None:
-    """Word for word as one that does not exist, and it stays as it is."""
+    """The refusal is word for word that of a missing hold, and the hold stays unchanged."""
     held = await governor.authorize()
     owner, governor.organization_id = governor.organization_id, new_id()
     foreign = await refusal(governor.settle(held, USAGE))

@@ -1,4 +1,4 @@
-"""A request with several bad fields is told all of them at once, by every RPC of the governor."""
+"""Every RPC of the governor names all bad fields of a request at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service_chassis.rpc.errors import from_rpc_error
 from tests.bad_fields import bad_requests
 from tests.governor.conftest import Governor, refusal
 
-# Only answers set these, or what they may be depends on another field, which is bad, too.
+# Fields that only answers set, or whose check depends on another field that is bad too.
 NOT_LOOKED_AT = {
     "GetBudget": {"subject"},
     "SetBudget": {"subject"},
@@ -26,7 +26,7 @@ NOT_LOOKED_AT = {
 
 
 async def test_every_bad_field_is_named(governor: Governor) -> None:
-    """And no other."""
+    """Exactly the bad fields are named."""
     wrong, asked = {}, 0
     for service, stub in (
         (governor_service_pb2.DESCRIPTOR.services_by_name["GovernorService"], governor.stub),
@@ -50,7 +50,7 @@ async def test_every_bad_field_is_named(governor: Governor) -> None:
 
 
 async def named_by(call: Any, request: Any) -> set[str] | None:
-    """The fields that an RPC names; None where it is not built yet."""
+    """The fields that an RPC names, or None if it is not built yet."""
     try:
         await call(request)
     except grpc.aio.AioRpcError as error:
@@ -61,8 +61,8 @@ async def named_by(call: Any, request: Any) -> set[str] | None:
     return set()
 
 
-async def test_an_item_of_a_batch_is_told_each_of_its_bad_fields(governor: Governor) -> None:
-    """By its message; the item beside it is none the worse."""
+async def test_an_item_of_a_batch_names_each_of_its_bad_fields(governor: Governor) -> None:
+    """The item's message names each bad field, and the item beside it succeeds."""
     service = governor_service_pb2.DESCRIPTOR.services_by_name["GovernorService"]
     good = governor.authorize_request()
     for request, paths in bad_requests(service.methods_by_name["Authorize"]):
@@ -79,7 +79,7 @@ async def test_an_item_of_a_batch_is_told_each_of_its_bad_fields(governor: Gover
 
 
 async def test_only_too_large(governor: Governor) -> None:
-    """VALUE_TOO_LARGE where no field is worse, with each of them."""
+    """VALUE_TOO_LARGE names each such field, if no field has a worse fault."""
     request = governor.authorize_request(input_tokens_max=10**10, output_tokens_max=10**10)
     with_worse = governor.authorize_request(input_tokens_max=10**10, workflow_id="x")
     for sent, reason, named in (

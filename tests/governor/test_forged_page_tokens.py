@@ -1,4 +1,4 @@
-"""The checksum of a page token is no secret: whoever computes one gets a clear answer, and no INTERNAL."""
+"""A forged page token with a right checksum gets a clear answer and not INTERNAL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.governor.conftest import Governor, new_id
 
 
 async def test_a_workflow_of_the_year_nine(governor: Governor) -> None:
-    """A month like any other in which nothing was spent."""
+    """A token with a month in the year 9 gives an empty page."""
     token = encode_page_token(
         f"ListTopWorkflowsRequest {governor.organization_id} None", ["0009-01-01", 5, new_id()]
     )

@@ -16,7 +16,7 @@ LINES = "first line\r\n\tsecond line\nthird"
 
 
 async def calls(governor: Governor, text: str) -> dict[str, Any]:
-    """Every RPC that takes free text, by its name and the field's."""
+    """Every RPC that takes free text, by its name and the field's name."""
     held, settled = await governor.authorize(), await governor.authorize()
     entry = (await governor.settle(settled, entry_pb2.Usage(input_tokens=100))).entry
     organization_id = governor.organization_id
@@ -46,7 +46,7 @@ async def calls(governor: Governor, text: str) -> dict[str, Any]:
 
 @pytest.mark.own_world
 async def test_free_text_has_lines(governor: Governor) -> None:
-    """It comes back as it was sent."""
+    """Free text with line breaks and tabs comes back as it was sent."""
     made = await calls(governor, LINES)
     answers = {name: await call for name, call in made.items()}
     assert answers["Adjust reason"].reason == LINES
@@ -58,7 +58,7 @@ async def test_free_text_has_lines(governor: Governor) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "a\rb", "a\x1b[2Jb", "a\u202eb", "x" * 1025])
 async def test_free_text_has_no_other_controls(governor: Governor, text: str) -> None:
-    """Nor is it longer than 1,024 characters."""
+    """Other control characters, and texts above 1,024 characters, are refused."""
     for name, call in (await calls(governor, text)).items():
         refused = await refusal(call)
         named = [violation.field for violation in refused.fields]
@@ -66,7 +66,7 @@ async def test_free_text_has_no_other_controls(governor: Governor, text: str) ->
 
 
 async def test_names_are_one_line(governor: Governor) -> None:
-    """Labels, models, tiers, and a provider's ids."""
+    """Labels, models, tiers and a provider's ids take no line breaks and tabs."""
     held = await governor.authorize()
     refused = {
         "labels": governor.authorize(labels={"team": "a\nb"}),

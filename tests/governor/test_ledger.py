@@ -1,4 +1,4 @@
-"""The ledger is append-only, dense by organization, and tells what a workflow cost."""
+"""The ledger is append-only, numbered without gaps by organization, and gives a workflow's cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COST = 800_000
 async def test_the_database_refuses_to_change_it(
     governor: Governor, postgres: EmbeddedPostgres, statement: str, replication_role: str
 ) -> None:
-    """For the table's owner too, and where ordinary triggers are off."""
+    """Changes are refused for the table's owner too, and where ordinary triggers are off."""
     await governor.settle(await governor.authorize(), USAGE)
     database = urlsplit(governor.dsn).path.removeprefix("/")
     connection = await asyncpg.connect(postgres.dsn(database))
@@ -48,14 +48,14 @@ async def test_the_database_refuses_to_change_it(
 
 
 async def test_sequences_are_dense(governor: Governor) -> None:
-    """1 … n by organization, whatever came at once."""
+    """Sequences are 1 … n by organization, at any concurrency."""
     held = await asyncio.gather(*(governor.authorize() for _ in range(20)))
     await asyncio.gather(*(governor.settle(hold, USAGE) for hold in held))
     assert [entry.sequence for entry in await governor.entries()] == list(range(1, 21))
 
 
 async def test_what_a_workflow_cost(governor: Governor) -> None:
-    """In all and by served model, with what is held on top; zero for one without entries."""
+    """Cost in total and by served model, and what is held; zero for a workflow without entries."""
     request = ledger_pb2.GetWorkflowCostRequest(
         organization_id=governor.organization_id, workflow_id=governor.workflow_id
     )
@@ -74,7 +74,7 @@ async def test_what_a_workflow_cost(governor: Governor) -> None:
 
 
 async def test_entries_page_by_sequence(governor: Governor) -> None:
-    """Each once; a token of another list is refused."""
+    """Pages have each entry once; a token of another list is refused."""
     for _ in range(5):
         await governor.settle(await governor.authorize(), USAGE)
     request = ledger_pb2.ListEntriesRequest(organization_id=governor.organization_id, page_size=2)
@@ -92,7 +92,7 @@ async def test_entries_page_by_sequence(governor: Governor) -> None:
 
 
 async def test_filters_narrow(governor: Governor) -> None:
-    """Each filter alone finds the one entry that it fits."""
+    """Each filter alone finds the one entry that it matches."""
     await governor.settle(await governor.authorize(), USAGE)
     await governor.settle(await governor.authorize(labels={"team": "growth"}), USAGE)
     await governor.settle(await governor.authorize(), USAGE, served_model=MINI)
@@ -116,7 +116,7 @@ async def test_filters_narrow(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_the_documents_queries_run(governor: Governor) -> None:
-    """The cost breakdown and the dearest workflows, on the document's columns, exact in USD."""
+    """The cost breakdown and the dearest workflows use the document's columns and are exact in USD."""
     await governor.settle(await governor.authorize(), USAGE)
     (breakdown,) = await governor.sql(
         "SELECT model, SUM(cost) as total_cost FROM ai_usage_ledger"

@@ -1,4 +1,4 @@
-"""Limits: set, taken away, and counted at the moment of decision."""
+"""Limits are set, removed, and read at the moment of each decision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def get_budget(governor: Governor, **changes: Any) -> budget_pb2.BudgetSta
 
 
 async def test_the_first_defaults(governor: Governor) -> None:
-    """1.00 USD a workflow and 25.00 USD a month, for an organization that nobody has set up."""
+    """1.00 USD per workflow and 25.00 USD per month apply to an organization that was not set up."""
     assert (await governor.workflow_budget()).limit_nano_usd == 10**9
     month = await governor.month_budget()
     assert (month.limit_nano_usd, month.available_nano_usd, month.binding) == (25 * 10**9, 25 * 10**9, True)
@@ -35,7 +35,7 @@ async def test_the_first_defaults(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_a_limit_that_is_taken_away_gives_way_to_the_tiers(governor: Governor) -> None:
-    """Own limit, then the organization's override, then the tier."""
+    """The order is: own limit, then the organization's override, then the tier."""
     assert (await set_budget(governor, **MONTH, limit_nano_usd=7)).limit_nano_usd == 7
     assert (await set_budget(governor, **MONTH)).limit_nano_usd == 25 * 10**9
     await governor.sql("UPDATE organizations SET monthly_quota_nano_usd = 9")
@@ -43,7 +43,7 @@ async def test_a_limit_that_is_taken_away_gives_way_to_the_tiers(governor: Gover
 
 
 async def test_a_months_own_limit_goes_before_the_standing_one(governor: Governor) -> None:
-    """Any time within the month names it."""
+    """A month's own limit is set by any time within that month."""
     await set_budget(governor, **MONTH, limit_nano_usd=5)
     march = Timestamp()
     march.FromJsonString("2026-03-17T12:00:00Z")
@@ -54,7 +54,7 @@ async def test_a_months_own_limit_goes_before_the_standing_one(governor: Governo
 
 
 async def test_lowering_a_limit_denies_what_comes_next(governor: Governor) -> None:
-    """What is held stays held; nothing is available."""
+    """Existing holds stay, and nothing is available."""
     await governor.authorize()
     await governor.set_workflow_limit(1)
     budget = await governor.workflow_budget()
@@ -63,7 +63,7 @@ async def test_lowering_a_limit_denies_what_comes_next(governor: Governor) -> No
 
 
 async def test_a_label_has_a_budget_once_one_is_set(governor: Governor) -> None:
-    """Until then BUDGET_NOT_FOUND; it counts from its creation."""
+    """Until a limit is set the label gives BUDGET_NOT_FOUND; after that it counts new calls."""
     assert (await refusal(get_budget(governor, **LABEL))).reason == "BUDGET_NOT_FOUND"
     await governor.authorize(labels={"team": "growth"})
     await set_budget(governor, **LABEL, period=budget_pb2.BUDGET_PERIOD_MONTH, limit_nano_usd=10**9)
@@ -76,7 +76,7 @@ async def test_a_label_has_a_budget_once_one_is_set(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_every_change_keeps_its_author_and_time(governor: Governor) -> None:
-    """A history that the database does not let go of."""
+    """The history has every limit, its author, and the order of changes."""
     await set_budget(governor, **MONTH, limit_nano_usd=5)
     await set_budget(governor, **MONTH, limit_nano_usd=6)
     changes = await governor.sql(

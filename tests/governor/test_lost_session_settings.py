@@ -1,4 +1,4 @@
-"""Behind a pooler that drops what a connection asks for when it is opened, every policy and timeout holds."""
+"""Every policy and timeout stays in force behind a pooler that drops a connection's startup parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOCK_TIMEOUT_SECONDS = 0.3
 
 @asynccontextmanager
 async def pooler(dsn: str) -> AsyncIterator[str]:
-    """The DSN of a proxy that hands everything on but the startup parameters."""
+    """The DSN of a proxy that forwards everything except the startup parameters."""
     target = urlsplit(dsn)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,7 +72,7 @@ async def strict(governor_dsn: str) -> AsyncIterator[Governor]:
 
 
 async def test_the_pooler_drops_them(governor_dsn: str) -> None:
-    """So that the tests below test something."""
+    """The proxy drops the parameters, so the tests below test something."""
     settings = GovernorSettings()
     async with pooler(governor_dsn) as dsn:
         database = await Database.open(dsn, settings, application_name="test")
@@ -82,11 +82,11 @@ async def test_the_pooler_drops_them(governor_dsn: str) -> None:
 
 
 async def test_an_unknown_organization_is_denied(strict: Governor) -> None:
-    """By every call that asks whether it may spend, in sets, one by one and unlocked."""
+    """Every call that asks whether it may spend denies it: in sets, one by one and without a lock."""
     assert (await refusal(strict.authorize())).reason == "ORGANIZATION_UNKNOWN"
     assert (await check_budget(strict)).denial_reason == errors_pb2.ERROR_REASON_ORGANIZATION_UNKNOWN
     assert (await refusal(get_organization(strict))).reason == "ORGANIZATION_UNKNOWN"
-    # Seen, and therefore with a row, but not set up: an organization that the set looks at.
+    # It has a row, since it was seen, but is not set up, so the set-based decision sees it.
     await strict.sql("INSERT INTO organizations (organization_id) VALUES ($1)", strict.organization_id)
     items = [strict.authorize_request(), strict.authorize_request(organization_id=new_id())]
     answer = await strict.stub.BatchAuthorize(governor_pb2.BatchAuthorizeRequest(items=items))
@@ -97,7 +97,7 @@ async def test_an_unknown_organization_is_denied(strict: Governor) -> None:
 
 @pytest.mark.parametrize("method", ["authorize", "settle", "void", "SetBudget", "SetOrganization"])
 async def test_a_lock_is_not_waited_for_without_end(strict: Governor, method: str) -> None:
-    """OVERLOADED after lock_timeout, long before the call's deadline; nothing waits on in the database."""
+    """OVERLOADED after lock_timeout, long before the call's deadline; no session goes on waiting."""
     await set_budget(strict)
     held = await strict.authorize()
     calls: dict[str, Any] = {
@@ -127,7 +127,7 @@ async def test_a_lock_is_not_waited_for_without_end(strict: Governor, method: st
 
 
 async def test_a_transaction_has_its_timeouts(governor_dsn: str) -> None:
-    """All three, for whatever it runs; they end with it."""
+    """Each transaction has all three timeouts, and they end with it."""
     settings = GovernorSettings(
         database_statement_timeout_seconds=7, database_idle_in_transaction_timeout_seconds=8
     )

@@ -1,4 +1,4 @@
-"""Two requests under one request_id are the same if they mean the same, however they are written."""
+"""Two requests under one request_id are the same if they have the same meaning, however they are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.governor.conftest import MINI, SONAR, Governor, new_id, refusal
 
 Changes = dict[str, Any]
 
-# Fields of the first request, of one that means the same, and of one that does not.
+# Fields of the first request, of one with the same meaning, and of one with another meaning.
 AUTHORIZE: list[tuple[Changes, Changes, Changes]] = [
     ({"models": [SONAR]}, {"models": ["Perplexity/Sonar:online"]}, {"models": [MINI]}),
     ({"models": [SONAR, MINI]}, {"models": [SONAR, "gpt-4o-mini", SONAR]}, {"models": [MINI, SONAR]}),
@@ -44,7 +44,7 @@ SETTLE: list[tuple[Changes, Changes, Changes]] = [
 
 
 def upper(request: Any) -> Any:
-    """The same request, with its ids in capitals."""
+    """The same request with its ids in capitals."""
     for name in request.DESCRIPTOR.fields_by_name:
         if name.endswith("_id") and name != "provider_generation_id":
             setattr(request, name, getattr(request, name).upper())
@@ -53,7 +53,7 @@ def upper(request: Any) -> Any:
 
 @pytest.mark.parametrize(("first", "same", "other"), AUTHORIZE)
 async def test_authorize(governor: Governor, first: Changes, same: Changes, other: Changes) -> None:
-    """Spellings, defaults and order make no other request."""
+    """Other spellings, explicit defaults and another order are the same request."""
     request_id = new_id()
     held = await governor.authorize(request_id=request_id, **first)
     again = await governor.authorize(request_id=request_id, **same)
@@ -69,7 +69,7 @@ async def test_authorize(governor: Governor, first: Changes, same: Changes, othe
 async def test_settle(
     governor: Governor, known_late: bool, first: Changes, same: Changes, other: Changes
 ) -> None:
-    """Also where the outcome was unknown before."""
+    """The comparison is the same after a settlement as unknown."""
     held = await governor.authorize()
     if known_late:
         await governor.settle(held)
@@ -93,7 +93,7 @@ async def test_settle(
 
 
 async def test_settle_twice_in_one_batch(governor: Governor) -> None:
-    """An item is compared with those before it, too."""
+    """An item is compared with the earlier items of its batch too."""
     held = await governor.authorize()
     items = [
         governor_pb2.SettleRequest(
@@ -127,7 +127,7 @@ async def test_settle_twice_in_one_batch(governor: Governor) -> None:
     ],
 )
 async def test_record_usage(governor: Governor, first: Changes, same: Changes, other: Changes) -> None:
-    """The entry of the first is the answer to all that mean the same."""
+    """All requests with the same meaning get the entry of the first."""
 
     def request(changes: Changes) -> governor_pb2.RecordUsageRequest:
         content: Changes = {
@@ -168,8 +168,8 @@ async def test_adjust(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_what_is_set(governor: Governor) -> None:
-    """Budgets, organizations, tiers, freezes and prices: what is written otherwise is no other change."""
-    month, later = Timestamp(seconds=1_790_812_800), Timestamp(seconds=1_792_000_000)  # both of one month
+    """The same holds for budgets, organizations, tiers, freezes and prices."""
+    month, later = Timestamp(seconds=1_790_812_800), Timestamp(seconds=1_792_000_000)  # both in one month
     tier = {"tier": "gold", "allowed_models": [SONAR, MINI]}
 
     def budget(**changes: Any) -> Awaitable[Any]:

@@ -27,12 +27,12 @@ PROCESSES = 3
 HOLD = 2_400_000
 USAGE = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)
 COST = 800_000
-ROOM = 416  # holds of 2,400,000 in 1.00 USD
+ROOM = 416  # holds of 2,400,000 that fit into 1.00 USD
 
 
 @asynccontextmanager
 async def governors(dsn: str, *arguments: str, processes: int = 1) -> AsyncIterator[list[str]]:
-    """Their addresses."""
+    """The addresses of the governors."""
     environment = os.environ | {
         "GOVERNOR_DATABASE_URL": dsn,
         "GOVERNOR_PORT": "0",
@@ -51,7 +51,7 @@ async def governors(dsn: str, *arguments: str, processes: int = 1) -> AsyncItera
 
 
 async def violations(dsn: str) -> tuple[list[asyncpg.Record], int]:
-    """What verify.sql finds, and how many deadlocks the server has seen in this database."""
+    """The rows of verify.sql, and the number of deadlocks in this database."""
     connection = await asyncpg.connect(dsn)
     try:
         verify = files("governor_service.store").joinpath("verify.sql").read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ async def violations(dsn: str) -> tuple[list[asyncpg.Record], int]:
     ("organizations", "workflows"), [(40, 3), (1, 1), (1, 40)], ids=["spread", "workflow", "organization"]
 )
 async def test_hammered_with_batches_at_once(governor_dsn: str, organizations: int, workflows: int) -> None:
-    """Batches that repeat each other's items, through every process at once."""
+    """Batches that repeat each other's items go through every process at once."""
     names = [(new_id(), [new_id() for _ in range(workflows)]) for _ in range(organizations)]
 
     def request() -> governor_pb2.AuthorizeRequest:
@@ -94,7 +94,7 @@ async def test_hammered_with_batches_at_once(governor_dsn: str, organizations: i
             answer = await stub.BatchAuthorize(governor_pb2.BatchAuthorizeRequest(items=chunk))
             return list(answer.results)
 
-        # Each request goes out twice, through two processes, in batches of another order each time.
+        # Each request is sent twice, through two processes, in batches of different order.
         calls = []
         for turn in range(2):
             shuffled = random.sample(requests, len(requests))
@@ -140,7 +140,7 @@ async def test_hammered_with_batches_at_once(governor_dsn: str, organizations: i
 
 
 def listeners(port: int) -> int:
-    """How many sockets of this machine listen on a port; gRPC's are of IPv6, also for an address of IPv4."""
+    """How many sockets listen on a port; gRPC listens on IPv6, also for an IPv4 address."""
     listening, suffix = "0A", f":{port:04X}"
     tables = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table]
@@ -148,12 +148,12 @@ def listeners(port: int) -> int:
 
 
 async def test_workers_share_a_port(governor_dsn: str) -> None:
-    """Each listens on it, whoever is met answers, and when they are told to end, all of them do."""
+    """Each worker listens on the port, every connection is answered, and a stop ends all workers."""
     async with governors(governor_dsn, "--workers", "2") as (address,):
         port = int(address.rpartition(":")[2])
         assert listeners(port) == 2
         for _ in range(20):
-            # A channel of its own each: gRPC would share the connection.
+            # A separate channel each time, since gRPC would share the connection.
             async with grpc.aio.insecure_channel(
                 address, options=[("grpc.use_local_subchannel_pool", 1)]
             ) as channel:

@@ -1,4 +1,4 @@
-"""The governor of tests/governor, and what the ledger's tests say often."""
+"""The governor of tests/governor, with helpers for the ledger's tests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def flags(entry: entry_pb2.LedgerEntry) -> set[str]:
 
 
 async def figures(governor: Governor) -> tuple[int, int, int]:
-    """Spent, held and unguarded of the workflow, which must be its month's, too."""
+    """Spent, held and unguarded of the workflow; the month must have the same."""
     workflow, month = await governor.workflow_budget(), await governor.month_budget()
     found = (workflow.spent_nano_usd, workflow.held_nano_usd, workflow.unguarded_nano_usd)
     assert found == (month.spent_nano_usd, month.held_nano_usd, month.unguarded_nano_usd)
@@ -62,12 +62,12 @@ async def figures(governor: Governor) -> tuple[int, int, int]:
 
 
 async def violations(governor: Governor) -> list[tuple[Any, ...]]:
-    """What governor_service/store/verify.sql finds; nothing, in a database that is as it should be."""
+    """The rows of governor_service/store/verify.sql: none if every invariant holds."""
     return [tuple(row.values()) for row in await governor.sql(VERIFY)]
 
 
 @pytest.fixture
 async def verified_governor(governor: Governor) -> Any:
-    """A governor whose database must keep every invariant to the test's end."""
+    """A governor whose database must still keep every invariant at the end of the test."""
     yield governor
     assert await violations(governor) == []

@@ -1,4 +1,4 @@
-"""Adjust: an entry and its adjustments come to what it should have cost (S3, S10)."""
+"""Adjust: an entry and its adjustments sum to the corrected cost (S3, S10)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def settled(governor: Governor, **changes: Any) -> entry_pb2.LedgerEntry:
 
 
 async def test_it_posts_the_difference_where_the_original_was_posted(verified_governor: Governor) -> None:
-    """S3, S10: a new entry, of the original's month, workflow, labels and hold; the original stays."""
+    """S3, S10: a new entry has the original's month, workflow, labels and hold; the original is unchanged."""
     governor = verified_governor
     original = await settled(governor, labels={"team": "growth"})
     correction = await adjust(governor, original, 500_000)
@@ -46,7 +46,7 @@ async def test_it_posts_the_difference_where_the_original_was_posted(verified_go
 
 
 async def test_targets_do_not_add_up(verified_governor: Governor) -> None:
-    """S8: ten who correct at once to the same figure correct it once, and each is told by which entry."""
+    """S8: ten concurrent corrections to one cost post one entry, and all get that entry."""
     governor = verified_governor
     original = await settled(governor)
     corrections = await asyncio.gather(*(adjust(governor, original, 500_000) for _ in range(10)))
@@ -59,7 +59,7 @@ async def test_targets_do_not_add_up(verified_governor: Governor) -> None:
 
 
 async def test_what_it_adds_is_unguarded(verified_governor: Governor) -> None:
-    """S4: no hold covered it; a later correction takes that back first."""
+    """S4: an added cost was covered by no hold; a later correction takes it back first."""
     governor = verified_governor
     original = await settled(governor)
     dearer = await adjust(governor, original, COST + 7)
@@ -67,13 +67,13 @@ async def test_what_it_adds_is_unguarded(verified_governor: Governor) -> None:
     back = await adjust(governor, original, COST - 5)
     assert (back.cost_nano_usd, back.overage_nano_usd, flags(back)) == (-12, -7, set())
     assert await figures(governor) == (COST - 5, 0, 0)
-    # What was given back may be held by others: the hold covers it no more.
+    # The amount that was given back may be held by others, so the hold no longer covers it.
     await adjust(governor, original, COST)
     assert await figures(governor) == (COST, 0, 5)
 
 
 async def test_recorded_usage_is_unguarded_at_every_price(verified_governor: Governor) -> None:
-    """S4: no hold covers any of it, so that unguarded is what is spent, down and up again."""
+    """S4: no hold covers recorded usage, so unguarded equals spent after every correction."""
     governor = verified_governor
     entry = await record(governor)
     assert await figures(governor) == (COST, 0, COST)
@@ -83,7 +83,7 @@ async def test_recorded_usage_is_unguarded_at_every_price(verified_governor: Gov
 
 
 async def test_a_late_settlement_is_corrected_with_what_no_hold_covered(verified_governor: Governor) -> None:
-    """S4: the hold was released before, so that all of its cost is unguarded, whatever it is corrected to."""
+    """S4: the hold was released before, so the whole cost is unguarded after every correction."""
     governor = verified_governor
     held = await governor.authorize()
     await governor.void(held)
@@ -95,7 +95,7 @@ async def test_a_late_settlement_is_corrected_with_what_no_hold_covered(verified
 
 
 async def test_overage_is_corrected_first(verified_governor: Governor) -> None:
-    """S4: a correction takes back what exceeded the hold first, and then what the hold covered."""
+    """S4: a correction takes back the part above the hold first, then the part that the hold covered."""
     governor = verified_governor
     held = await governor.authorize()
     usage = entry_pb2.Usage(input_tokens=3000, requests=1)
@@ -106,8 +106,8 @@ async def test_overage_is_corrected_first(verified_governor: Governor) -> None:
         assert await figures(governor) == (target, 0, unguarded)
 
 
-async def test_a_target_that_is_reached_posts_nothing(verified_governor: Governor) -> None:
-    """S8: the answer is the entry that made it so, for a replay too, whatever came after."""
+async def test_a_target_already_reached_posts_nothing(verified_governor: Governor) -> None:
+    """S8: the answer is the entry that reached the target, also for a replay after later corrections."""
     governor = verified_governor
     original = await settled(governor)
     requests = [
@@ -133,7 +133,7 @@ async def test_a_target_that_is_reached_posts_nothing(verified_governor: Governo
 
 
 async def test_it_may_go_past_a_limit(verified_governor: Governor) -> None:
-    """S4, S9: what it should have cost is recorded, whatever it is, and blocks what comes next."""
+    """S4, S9: a corrected cost may exceed the limit, and then blocks later calls."""
     governor = verified_governor
     await adjust(governor, await settled(governor), 10**15)
     assert (await figures(governor))[0] == 10**15
@@ -141,7 +141,7 @@ async def test_it_may_go_past_a_limit(verified_governor: Governor) -> None:
 
 
 async def test_recorded_usage_is_corrected_on_its_own_budgets(verified_governor: Governor) -> None:
-    """S10: on the labels' budgets that it was posted to, not on those that were set since."""
+    """S10: the correction goes to the label budgets of the original, not to those set since."""
     governor = verified_governor
 
     async def label_budget(limit_nano_usd: int | None) -> budget_pb2.BudgetStatus:
@@ -166,7 +166,7 @@ async def test_recorded_usage_is_corrected_on_its_own_budgets(verified_governor:
 
 @pytest.mark.own_world
 async def test_a_hold_of_last_month_is_corrected_in_last_month(verified_governor: Governor) -> None:
-    """S10: its budgets are the hold's own."""
+    """S10: the correction goes to the budgets of the hold."""
     governor = verified_governor
     held = await governor.authorize()
     await governor.sql("UPDATE authorizations SET month = '2026-01', budget_keys[1] = 'month/2026-01'")
@@ -183,7 +183,7 @@ async def test_a_hold_of_last_month_is_corrected_in_last_month(verified_governor
 async def test_an_unknown_outcome_comes_to_its_true_cost_also_after_an_adjustment(
     verified_governor: Governor, corrected: int
 ) -> None:
-    """S9: Settle with usage knows better; what it adds to the lowest correction is unguarded."""
+    """S9: Settle with usage corrects again; the amount above the lowest correction is unguarded."""
     governor = verified_governor
     held = await governor.authorize()
     unknown = (await governor.settle(held)).entry
@@ -194,14 +194,14 @@ async def test_an_unknown_outcome_comes_to_its_true_cost_also_after_an_adjustmen
     assert await figures(governor) == (COST, 0, unguarded)
     assert await violations(governor) == []
 
-    # And Adjust has the last word again.
+    # A later Adjust changes the cost again.
     await adjust(governor, unknown, 42)
     assert (await governor.settle(held, USAGE)).entry == trued_up.entry
     assert await figures(governor) == (42, 0, min(42, unguarded))
 
 
 async def test_true_up_against_adjust_at_once(verified_governor: Governor) -> None:
-    """S2: whoever comes last decides; the sum is one of the two figures, never a mixture."""
+    """S2: the later of the two decides, and the sum is one of the two costs, never a mixture."""
     governor = verified_governor
     for _ in range(10):
         held = await governor.authorize()
@@ -214,7 +214,7 @@ async def test_true_up_against_adjust_at_once(verified_governor: Governor) -> No
 
 
 async def test_an_adjustment_is_not_adjusted(governor: Governor) -> None:
-    """What it corrects is corrected instead."""
+    """An ADJUSTMENT is refused as a target; only its original can be corrected."""
     correction = await adjust(governor, await settled(governor), 1)
     refused = await refusal(adjust(governor, correction, 2))
     assert (refused.reason, refused.fields[0].field) == ("INVALID_FIELD", "entry_id")
@@ -222,7 +222,7 @@ async def test_an_adjustment_is_not_adjusted(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_another_organizations_entry_is_not_found(governor: Governor) -> None:
-    """Word for word as one that does not exist."""
+    """The refusal is word for word that of a missing entry."""
     entry = await settled(governor)
     foreign = await refusal(adjust(governor, entry, 1, organization_id=new_id()))
     absent = await refusal(adjust(governor, entry, 1, entry_id=new_id()))
@@ -232,7 +232,7 @@ async def test_another_organizations_entry_is_not_found(governor: Governor) -> N
 
 
 async def test_the_same_request_adjusts_once(verified_governor: Governor) -> None:
-    """S8: a replay gets the same entry, also after others have corrected; other content is refused."""
+    """S8: a replay gets the same entry, also after later corrections; other content is refused."""
     governor = verified_governor
     entry = await settled(governor)
     request = governor_pb2.AdjustRequest(
@@ -266,7 +266,7 @@ async def test_the_same_request_adjusts_once(verified_governor: Governor) -> Non
 async def test_bad_input_changes_nothing(
     governor: Governor, changes: dict[str, Any], field: str, reason: str
 ) -> None:
-    """A clear error that names the field."""
+    """A bad field is refused with an error that names it."""
     entry = await record(governor)
     refused = await refusal(adjust(governor, entry, changes.pop("corrected_cost_nano_usd", 1), **changes))
     assert (refused.reason, refused.fields[0].field) == (reason, field)

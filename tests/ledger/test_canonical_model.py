@@ -1,4 +1,4 @@
-"""S6, S18, S19: SQL callers' model names come to the same canonical name as everybody else's."""
+"""S6, S18, S19: the SQL functions give a model's name the same canonical form as the services."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TABLE = [
 
 _WORDS = st.sampled_from(["openai/", "gpt-4o", "o3", "sonar", "claude-", "-20240718", "-2024-07-18", "2024"])
 _PARTS = _WORDS | st.sampled_from(["@azure", ":free", "A", "/", "-", " ", "\n", "\t", "\x1f"])
-# Names in ASCII; PostgreSQL takes no NUL.
+# ASCII names; PostgreSQL accepts no NUL.
 _NAMES = st.lists(_PARTS, max_size=8).map("".join) | st.text(
     "".join(chr(code) for code in range(1, 128)), max_size=40
 )
@@ -75,7 +75,7 @@ async def test_a_table_of_names(governor_dsn: str) -> None:
 
 
 async def test_any_name(governor_dsn: str) -> None:
-    """Of whatever ASCII characters."""
+    """SQL and Python agree on any ASCII name."""
     found: list[str] = []
 
     @settings(max_examples=2000, database=None, suppress_health_check=list(HealthCheck))
@@ -88,7 +88,7 @@ async def test_any_name(governor_dsn: str) -> None:
 
 
 async def test_other_names_stay_unpriced(governor_dsn: str) -> None:
-    """The price book has printable ASCII names alone, and these are none."""
+    """A name with other characters is never in the price book, which has printable ASCII names only."""
     names = ["modèle/x", "МОДЕЛЬ", "z-ai/glm\u00a05"]
     for name, canonical in zip(names, await in_sql(governor_dsn, names), strict=True):
         assert not set(canonical) <= set(string.printable), name

@@ -1,4 +1,4 @@
-"""RecordUsage: a charge with no hold, to the nano-dollar (S3, S9, S12)."""
+"""RecordUsage: a charge without a hold, to the nano-dollar (S3, S9, S12)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ago(**since: float) -> Timestamp:
 
 
 async def test_it_is_charged_to_workflow_and_month(verified_governor: Governor) -> None:
-    """S9: one entry, flagged UNGUARDED, and the whole of its cost is spent that no hold covered."""
+    """S9: one entry is posted with the flag UNGUARDED, and its whole cost is unguarded."""
     governor = verified_governor
     entry = await record(governor, served_model="Perplexity/Sonar:online", labels={"team": "growth"})
     assert (entry.kind, entry.sequence, entry.cost_nano_usd) == (entry_pb2.ENTRY_KIND_USAGE, 1, COST)
@@ -44,7 +44,7 @@ async def test_it_is_charged_to_workflow_and_month(verified_governor: Governor) 
 
 
 async def test_a_budget_of_its_labels_moves(verified_governor: Governor) -> None:
-    """S12: in the month where it happened; another label's budget stays as it is."""
+    """S12: the label's budget grows in the month of the usage; another label's budget does not."""
     governor = verified_governor
     for subject in ("team=growth", "team=sales"):
         for period in (budget_pb2.BUDGET_PERIOD_LIFETIME, budget_pb2.BUDGET_PERIOD_MONTH):
@@ -72,7 +72,7 @@ async def test_a_budget_of_its_labels_moves(verified_governor: Governor) -> None
 
 
 async def test_it_is_recorded_past_a_limit_and_blocks_what_comes_next(verified_governor: Governor) -> None:
-    """S4, S9: what was spent is recorded whatever it was; the workflow's limit then denies."""
+    """S4, S9: usage above a limit is recorded, and the workflow's limit then denies."""
     governor = verified_governor
     usage = entry_pb2.Usage(input_tokens=10**6, output_tokens=10**6)
     assert (await record(governor, usage=usage)).cost_nano_usd == 3_000_000_000
@@ -102,7 +102,7 @@ async def test_it_is_recorded_past_a_limit_and_blocks_what_comes_next(verified_g
 async def test_what_is_charged(
     verified_governor: Governor, changes: dict[str, Any], cost: int, rated: int, flagged: set[str]
 ) -> None:
-    """S5, S19: the greater of the rated cost and the provider's."""
+    """S5, S19: the greater of the rated cost and the provider's cost is charged."""
     entry = await record(verified_governor, **changes)
     assert (entry.cost_nano_usd, entry.rated_cost_nano_usd) == (cost, rated)
     assert flags(entry) == flagged | {"UNGUARDED"}
@@ -113,7 +113,7 @@ async def test_what_is_charged(
 async def test_an_unpriced_model_is_never_free(
     verified_governor: Governor, provider_cost_nano_usd: int | None
 ) -> None:
-    """S19: neither price book nor provider tells what it cost, and there is no hold to bound it: refused."""
+    """S19: without a price, a provider's cost and a hold there is no bound for the cost: refused."""
     refused = await refusal(
         record(
             verified_governor, served_model="nobody/nothing", provider_cost_nano_usd=provider_cost_nano_usd
@@ -125,7 +125,7 @@ async def test_an_unpriced_model_is_never_free(
 
 @pytest.mark.own_world
 async def test_each_kind_of_token_has_its_price(verified_governor: Governor) -> None:
-    """S5: parts are taken out of their totals; the sum is rounded up once; requests are added."""
+    """S5: parts are subtracted from their totals; the sum is rounded up once; request prices are added."""
     await verified_governor.sql(
         "INSERT INTO prices (model, effective_time, input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok,"
         " cache_write_nano_usd_per_mtok, output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok,"
@@ -147,7 +147,7 @@ async def test_each_kind_of_token_has_its_price(verified_governor: Governor) -> 
 
 @pytest.mark.own_world
 async def test_the_price_is_that_of_its_time(verified_governor: Governor) -> None:
-    """S5: a price that came into force since does not count; its month is that of its time, too."""
+    """S5: a price that came into force later is not used; the month is that of the usage too."""
     governor = verified_governor
     old = await record(governor, occurred_time=ago(days=200))
     now = datetime.now(UTC)
@@ -200,7 +200,7 @@ async def test_the_price_is_that_of_its_time(verified_governor: Governor) -> Non
 async def test_bad_input_changes_nothing(
     governor: Governor, changes: dict[str, Any], field: str, reason: str | None
 ) -> None:
-    """A clear error that names the field; also for times that only the database's clock can judge."""
+    """A bad field is refused by name, also a time that only the database's clock can check."""
     refused = await refusal(record(governor, **changes))
     assert (refused.reason, refused.fields[0].field) == (reason or "INVALID_FIELD", field)
     assert await governor.sql("SELECT FROM ai_usage_ledger UNION ALL SELECT FROM organizations") == []
@@ -217,12 +217,12 @@ async def test_a_cost_above_what_an_entry_takes_is_refused(governor: Governor) -
 
 
 async def test_399_days_back_are_accepted(verified_governor: Governor) -> None:
-    """At most 400 days."""
+    """Usage of 399 days ago is accepted; the bound is 400 days."""
     assert (await record(verified_governor, occurred_time=ago(days=399))).sequence == 1
 
 
 async def test_the_same_request_charges_once(verified_governor: Governor) -> None:
-    """S8: the same id and content is answered by the same entry, also at once; other content is refused."""
+    """S8: a replay, also a concurrent one, gets the same entry; other content is refused."""
     governor = verified_governor
     request = record_request(governor)
     answers = await asyncio.gather(*(governor.stub.RecordUsage(request) for _ in range(8)))
@@ -233,7 +233,7 @@ async def test_the_same_request_charges_once(verified_governor: Governor) -> Non
     assert len(await governor.entries()) == 1
 
 
-async def test_a_request_id_is_its_methods_and_its_organizations(verified_governor: Governor) -> None:
+async def test_a_request_id_belongs_to_a_method_and_an_organization(verified_governor: Governor) -> None:
     """S8: another organization, or another method, may use the same id."""
     governor = verified_governor
     request_id = new_id()
@@ -254,7 +254,7 @@ async def test_a_request_id_is_its_methods_and_its_organizations(verified_govern
 
 
 async def test_a_request_that_failed_may_be_tried_again(verified_governor: Governor) -> None:
-    """S8: it left nothing."""
+    """S8: a failed request leaves nothing."""
     governor = verified_governor
     request = record_request(governor, served_model="nobody/nothing")
     assert (await refusal(governor.stub.RecordUsage(request))).reason == "MODEL_NOT_PRICED"
@@ -263,7 +263,7 @@ async def test_a_request_that_failed_may_be_tried_again(verified_governor: Gover
 
 
 async def test_many_at_once_lose_nothing(verified_governor: Governor) -> None:
-    """S2: recorded, held and settled at once, every total is the sum of its entries."""
+    """S2: recording, holding and settling at once leaves every total the sum of its entries."""
     governor = verified_governor
 
     async def call() -> None:

@@ -1,4 +1,4 @@
-"""S11, S15: reports are answered from totals, and the totals are the ledger's sums."""
+"""S11, S15: reports are answered from totals, and the totals equal the sums of the ledger."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def margin(governor: Governor, **changes: Any) -> tuple[int, int, int, int
 
 
 async def test_a_month_by_model_day_and_label(verified_governor: Governor) -> None:
-    """S11: each split sums to the total, but for labels: what bears none of the key is in none of them."""
+    """S11: models and days sum to the total; entries without the label's key are in no label's part."""
     governor = verified_governor
     for day, model, labels in (
         (0, SONAR, {"team": "growth"}),
@@ -92,7 +92,7 @@ async def test_a_month_by_model_day_and_label(verified_governor: Governor) -> No
 
 @pytest.mark.own_world
 async def test_every_path_is_in_the_reports(verified_governor: Governor) -> None:
-    """S11: settlements, unknown outcomes and their true-ups, late ones, corrections, records, SQL callers."""
+    """S11: settlements, unknown outcomes and corrections, late ones, adjustments, records, SQL callers."""
     governor = verified_governor
     labels = {"team": "growth"}
     await governor.settle(await governor.authorize(labels=labels), USAGE, served_model=MINI)
@@ -136,7 +136,7 @@ async def test_every_path_is_in_the_reports(verified_governor: Governor) -> None
 async def test_what_is_posted_after_a_months_end_counts_in_its_last_day(
     verified_governor: Governor,
 ) -> None:
-    """S11: the days of a month sum to the month: a hold of January settled today is January's."""
+    """S11: the days sum to the month: a hold of January settled today counts on 31 January."""
     governor = verified_governor
     held = await governor.authorize()
     await governor.sql("UPDATE authorizations SET month = '2026-01', budget_keys[1] = 'month/2026-01'")
@@ -148,7 +148,7 @@ async def test_what_is_posted_after_a_months_end_counts_in_its_last_day(
 
 
 async def test_the_dearest_workflows_page(verified_governor: Governor) -> None:
-    """S11: dearest first, each once, equals by their id, of one month."""
+    """S11: workflows of one month come dearest first, each once, equal costs in order of id."""
     governor = verified_governor
     workflows = sorted(new_id() for _ in range(5))
     for workflow_id, tokens in zip(workflows, (1, 3, 3, 3, 2), strict=True):
@@ -179,8 +179,8 @@ async def test_the_dearest_workflows_page(verified_governor: Governor) -> None:
     assert list((await top(governor, organization_id=new_id())).workflows) == []
 
 
-async def test_a_page_token_is_its_lists(governor: Governor) -> None:
-    """Of another organization or month, or made up: refused."""
+async def test_a_page_token_belongs_to_its_list(governor: Governor) -> None:
+    """A token of another organization or month, or a forged one, is refused."""
     for _ in range(2):
         await record(governor, workflow_id=new_id())
     token = (await top(governor, page_size=1)).next_page_token
@@ -195,7 +195,7 @@ async def test_a_page_token_is_its_lists(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_margin(verified_governor: Governor) -> None:
-    """S15: subscription price − the month's cost, of one organization and of all."""
+    """S15: subscription price − the month's cost, for one organization and for all."""
     governor = verified_governor
     await governor.sql(
         "INSERT INTO tiers (tier, subscription_price_nano_usd, author) VALUES ('pro', 49000000000, 'test')"
@@ -206,7 +206,7 @@ async def test_margin(verified_governor: Governor) -> None:
     await governor.authorize(organization_id=theirs)
     await governor.sql("UPDATE organizations SET tier = 'pro' WHERE organization_id = $1", mine)
     assert await margin(governor, organization_id=mine) == (49 * 10**9, COST, 49 * 10**9 - COST, 1)
-    # What is only held has not been spent.
+    # An amount that is only held has not been spent.
     assert await margin(governor, organization_id=theirs) == (0, 0, 0, 1)
     assert await margin(governor) == (49 * 10**9, COST, 49 * 10**9 - COST, 2)
 
@@ -216,8 +216,8 @@ async def test_margin(verified_governor: Governor) -> None:
 
 
 @pytest.mark.own_world
-async def test_nobody_pays_for_months_before_they_came(verified_governor: Governor) -> None:
-    """S15: but for those in which they spent, since it was recorded afterwards."""
+async def test_months_before_the_organization_are_free(verified_governor: Governor) -> None:
+    """S15: earlier months count only if usage was recorded in them afterwards."""
     governor = verified_governor
     await governor.sql("UPDATE tiers SET subscription_price_nano_usd = 7")
     await governor.authorize()
@@ -243,6 +243,6 @@ async def test_nobody_pays_for_months_before_they_came(verified_governor: Govern
 async def test_bad_input(
     governor: Governor, call: Any, changes: dict[str, Any], field: str, reason: str
 ) -> None:
-    """A clear error that names the field."""
+    """A bad field is refused with an error that names it."""
     refused = await refusal(call(governor, **changes))
     assert (refused.reason, refused.fields[0].field) == (reason, field)

@@ -1,4 +1,4 @@
-"""S6, S7: the document's SQL functions and queries, as SQL callers use them."""
+"""S6, S7: the document's SQL functions and queries, called as SQL callers call them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def value(governor: Governor, statement: str, *arguments: Any) -> Any:
 
 
 async def record_by_sql(governor: Governor) -> None:
-    """600 + 100 tokens of sonar: 800,000 nano-USD."""
+    """Records 600 + 100 tokens of sonar: 800,000 nano-USD."""
     await value(
         governor, RECORD, governor.workflow_id, governor.organization_id, SONAR, 600, 100, Decimal("0.0008")
     )
@@ -34,7 +34,7 @@ async def record_by_sql(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_signatures(governor: Governor) -> None:
-    """S6: under those names, with those parameters and defaults, in schema public."""
+    """S6: the functions have the document's names, parameters and defaults, in schema public."""
     found = await governor.sql(
         "SELECT proname || '(' || pg_get_function_arguments(oid) || ') → ' || pg_get_function_result(oid)"
         " AS it FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = ANY ($1)",
@@ -57,7 +57,7 @@ async def test_signatures(governor: Governor) -> None:
 
 
 async def test_the_documents_call_by_named_parameters(verified_governor: Governor) -> None:
-    """S6: as `rpc('record_usage_and_increment', {…})` sends it; the ledger has the entry."""
+    """S6: a call with named parameters, as `rpc('record_usage_and_increment', {…})` sends it, is posted."""
     governor = verified_governor
     total = await value(
         governor,
@@ -88,7 +88,7 @@ async def test_the_documents_call_by_named_parameters(verified_governor: Governo
 async def test_the_greater_of_the_callers_cost_and_the_rated_one_is_charged(
     verified_governor: Governor, model: str, cost: str, charged: int, flagged: set[str]
 ) -> None:
-    """S5, S6: an unknown model costs what the caller says; a fraction of a nano-dollar counts as one."""
+    """S5, S6: an unknown model costs the caller's figure; a fraction of a nano-dollar rounds up."""
     governor = verified_governor
     total = await value(
         governor, RECORD, governor.workflow_id, governor.organization_id, model, 600, 100, Decimal(cost)
@@ -114,8 +114,8 @@ async def test_a_replay_never_charges_twice(verified_governor: Governor) -> None
 
 
 @pytest.mark.parametrize("ended", [True, False])
-async def test_the_key_of_a_hold_is_the_holds(verified_governor: Governor, ended: bool) -> None:
-    """S8: a call that is settled over gRPC is not recorded again by the name of its authorization."""
+async def test_a_call_with_a_hold_is_not_recorded_again(verified_governor: Governor, ended: bool) -> None:
+    """S8: a call with a hold cannot be recorded by SQL under the id of its authorization."""
     governor = verified_governor
     held = await governor.authorize()
     if ended:
@@ -151,7 +151,7 @@ async def test_the_key_of_a_hold_is_the_holds(verified_governor: Governor, ended
     ids=str,
 )
 async def test_bad_input_changes_nothing(governor: Governor, change: dict[str, Any]) -> None:
-    """S6: negative, NaN, missing and too large are errors."""
+    """S6: negative, NaN, missing and too large arguments are errors."""
     sent: dict[str, Any] = {
         "workflow_id": governor.workflow_id,
         "organization_id": governor.organization_id,
@@ -167,7 +167,7 @@ async def test_bad_input_changes_nothing(governor: Governor, change: dict[str, A
 
 
 async def test_the_check_reads_and_holds_count(verified_governor: Governor) -> None:
-    """S1, S6: spent + held + additional ≤ 1.00 USD, or what the caller says, to the nano-dollar."""
+    """S1, S6: spent + held + additional ≤ 1.00 USD, or the caller's limit, to the nano-dollar."""
     governor = verified_governor
     assert await value(governor, CHECK, governor.workflow_id, Decimal(1))
     assert not await value(governor, CHECK, governor.workflow_id, Decimal("1.000000001"))
@@ -199,13 +199,13 @@ async def test_the_check_reads_and_holds_count(verified_governor: Governor) -> N
     ids=lambda arguments: "-".join(str(argument) for argument in arguments[1:]),
 )
 async def test_what_cannot_be_checked_is_an_error(governor: Governor, arguments: tuple[Any, ...]) -> None:
-    """S6: never an answer that a caller might take for yes."""
+    """S6: an argument that cannot be checked raises an error instead of returning a value."""
     with pytest.raises(asyncpg.InvalidParameterValueError):
         await value(governor, "SELECT check_workflow_cost_limit($1, $2, $3)", *arguments)
 
 
 async def test_an_increment_posts_an_entry(verified_governor: Governor) -> None:
-    """S6, S10: what is in the total is in the ledger."""
+    """S6, S10: an increment of the total posts an entry to the ledger."""
     governor = verified_governor
     await record_by_sql(governor)
     assert await value(governor, INCREMENT, governor.workflow_id, Decimal("0.25")) == Decimal("0.2508")
@@ -220,7 +220,7 @@ async def test_an_increment_posts_an_entry(verified_governor: Governor) -> None:
 async def test_an_increment_of_nobodys_or_of_several_organizations_workflow(
     verified_governor: Governor,
 ) -> None:
-    """S6: an error; nothing is charged to anybody. What only holds is known, too."""
+    """S6: an unknown or ambiguous workflow is an error without a charge; a hold makes a workflow known."""
     governor = verified_governor
     with pytest.raises(asyncpg.NoDataFoundError):
         await value(governor, INCREMENT, governor.workflow_id, Decimal(1))
@@ -236,7 +236,7 @@ async def test_an_increment_of_nobodys_or_of_several_organizations_workflow(
 
 
 async def test_sql_callers_and_rpcs_share_locks_and_budgets(verified_governor: Governor) -> None:
-    """S4, S6: at once on one workflow, nothing is lost, and together they fill the same limit."""
+    """S4, S6: SQL callers and RPCs at once on one workflow lose nothing and fill the same limit."""
     governor = verified_governor
 
     async def call() -> None:
@@ -256,7 +256,7 @@ async def test_sql_callers_and_rpcs_share_locks_and_budgets(verified_governor: G
 
 @pytest.mark.own_world
 async def test_the_month_of_an_organization(verified_governor: Governor) -> None:
-    """S6, S11: this UTC month's; zero for one that spent nothing."""
+    """S6, S11: the function returns the cost of the present UTC month, zero if nothing was spent."""
     governor = verified_governor
     assert await value(governor, MONTHLY, governor.organization_id) == 0
     await record_by_sql(governor)
@@ -267,7 +267,7 @@ async def test_the_month_of_an_organization(verified_governor: Governor) -> None
 
 @pytest.mark.own_world
 async def test_the_documents_queries(verified_governor: Governor) -> None:
-    """S7: verbatim, with real ids."""
+    """S7: the document's queries run word for word, with real ids."""
     governor = verified_governor
     await record_by_sql(governor)
     await governor.settle(await governor.authorize(), USAGE, served_model=MINI)

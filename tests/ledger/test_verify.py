@@ -1,4 +1,4 @@
-"""verify.sql finds nothing after any traffic, and what was tampered with (I1–I3, I6, I12, I13, I16)."""
+"""verify.sql finds nothing after any traffic, and finds each manipulation (I1–I3, I6, I12, I13, I16)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPERATIONS = 400
 
 
 async def test_random_traffic_leaves_no_violation(governor: Governor) -> None:
-    """S2, S10, S11: of every kind, at once, on few organizations; the totals are the ledger's sums."""
+    """S2, S10, S11: after all kinds of calls at once on few organizations, totals equal the ledger's sums."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     choose = random.Random(seed)
@@ -94,7 +94,7 @@ async def test_random_traffic_leaves_no_violation(governor: Governor) -> None:
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            # A budget that is spent, an unpriced model without a cost: answers like any other.
+            # A spent budget, or an unpriced model without a cost, is a normal answer.
             if error.code() not in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND):
                 raise
 
@@ -136,7 +136,7 @@ async def test_random_traffic_leaves_no_violation(governor: Governor) -> None:
 async def test_tampering_is_found(
     governor: Governor, postgres: EmbeddedPostgres, invariant: str, tampering: str
 ) -> None:
-    """S10: by its invariant, whatever else it upsets."""
+    """S10: a manipulation is found under its invariant, whatever else it violates."""
     await governor.settle(await governor.authorize(labels={"team": "growth"}), USAGE)  # 1
     recorded = await record(governor)  # 2
     await adjust(governor, recorded, 7)  # 3
@@ -162,7 +162,7 @@ async def test_tampering_is_found(
 
 
 async def test_it_runs_in_psql(governor: Governor) -> None:
-    """S7: as the document's queries do; no row is the good answer."""
+    """S7: psql runs it like the document's queries, and prints no row if all is well."""
     await record(governor)
     path = files("governor_service.store") / "verify.sql"
     assert await psql(governor.dsn, "--file", str(path)) == ""

@@ -1,4 +1,4 @@
-"""Databases of the history before it was folded, and what a schema consists of."""
+"""Databases with the history before it was folded, and the parts of a schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.conftest import cloned
 
 @asynccontextmanager
 async def restored(postgres: EmbeddedPostgres, service: str) -> AsyncIterator[str]:
-    """A database as the earlier files left it: a dump of one that was in use."""
+    """A database as the earlier files left it, from a dump of one that was in use."""
     await postgres.ensure_database("empty_template", service)
     async with cloned(postgres, "empty_template", service) as dsn:
         dump = Path(__file__).with_name(f"{service}_before_folding.sql").read_text("utf-8")
@@ -69,5 +69,5 @@ _PARTS_OF_A_SCHEMA = {
 
 
 async def schema_of(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything that the migrations make, by kind, but for the rows."""
+    """Everything that the migrations create, by kind, except rows."""
     return {part: await fetch(dsn, sql) for part, sql in _PARTS_OF_A_SCHEMA.items()}

@@ -1,4 +1,4 @@
-"""Each SQL function stands once, in the folder of functions, and what PostgreSQL has is what stands there."""
+"""Each SQL function is defined once, in the folder of functions, and the database has exactly these."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sql_of(folder: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_function_is_defined_twice(service: str) -> None:
-    """Neither in two files nor twice in one."""
+    """No function has two definitions, neither in two files nor in one."""
     names = Counter(
         name for sql in sql_of(f"{service}/functions").values() for name in DEFINITION.findall(sql)
     )
@@ -34,7 +34,7 @@ def test_no_function_is_defined_twice(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_versioned_files_define_none(service: str) -> None:
-    """Nor do they use one: tables come first, so that the set can be replaced at any time."""
+    """Versioned files also use no function: tables come first, so the set can be replaced at any time."""
     names = {name for sql in sql_of(f"{service}/functions").values() for name in DEFINITION.findall(sql)}
     for file, sql in sql_of(service).items():
         code = re.sub(r"--.*", "", sql)
@@ -45,7 +45,7 @@ def test_versioned_files_define_none(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_functions_can_be_replaced_in_any_order(service: str) -> None:
-    """Their bodies are strings: PostgreSQL records no dependency between them."""
+    """Function bodies are strings, so PostgreSQL records no dependency between them."""
     for file, sql in sql_of(f"{service}/functions").items():
         assert re.findall(r"^CREATE (?!OR REPLACE (?:FUNCTION|VIEW|TRIGGER) )", sql, re.MULTILINE) == [], file
         assert "BEGIN ATOMIC" not in sql, file
@@ -66,7 +66,7 @@ async def test_the_database_has_those_and_no_others(
     assert sorted(name for (name,) in found) == sorted(defined)
 
 
-def test_each_folder_says_its_version() -> None:
-    """By which an older instance knows that the functions in the database are newer."""
+def test_each_folder_has_a_version() -> None:
+    """The version tells an older instance that the functions in the database are newer."""
     for service in SERVICES:
         assert int((ROOT / "migrations" / service / "functions" / "VERSION").read_text("utf-8")) > 0

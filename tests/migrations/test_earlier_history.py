@@ -1,4 +1,4 @@
-"""A database that the earlier, longer history made goes on: the same schema, every row, every open hold."""
+"""A database with the earlier, longer history keeps working: same schema, every row, every open hold."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.governor.conftest import MINI, Governor, refusal
 from tests.ledger.conftest import HOLD, USAGE, flags, violations
 from tests.migrations.conftest import fetch, restored, schema_of
 
-THE_DUMP_WAS_MADE = "2026-11-27T23:14:00+00:00"  # its holds run out ten minutes later
+THE_DUMP_WAS_MADE = "2026-11-27T23:14:00+00:00"  # its holds expire ten minutes later
 
 
 def named(name: str) -> str:
-    """The id that something of this name has in the dumps."""
+    """The id of the thing with this name in the dumps."""
     return str(uuid5(NAMESPACE_URL, name))
 
 
@@ -29,11 +29,11 @@ def named(name: str) -> str:
 async def test_it_comes_to_the_schema_of_a_new_database(
     postgres: EmbeddedPostgres, request: pytest.FixtureRequest, service: str
 ) -> None:
-    """Tables, constraints, indexes, functions, triggers, and what the runner has recorded."""
+    """Tables, constraints, indexes, functions, triggers and the runner's records equal a new database's."""
     request.getfixturevalue(f"{service}_template")
     new = await schema_of(postgres.dsn(f"{service}_template", role=service))
     async with restored(postgres, service) as dsn:
-        # Versioned files that are newer than the folding come before the functions.
+        # Versioned files newer than the folded ones are applied before the functions.
         assert (await migrate(dsn, files(f"migrations.{service}")))[-1] == "functions"
         assert await schema_of(dsn) == new
         assert await migrate(dsn, files(f"migrations.{service}")) == []
@@ -41,7 +41,7 @@ async def test_it_comes_to_the_schema_of_a_new_database(
 
 @pytest.mark.parametrize("service", ["governor", "workflow"])
 async def test_it_keeps_every_row(postgres: EmbeddedPostgres, service: str) -> None:
-    """Of every table but the runner's own."""
+    """Every table except the runner's own keeps all rows."""
     async with restored(postgres, service) as dsn:
         tables = [
             table
@@ -58,7 +58,7 @@ async def test_it_keeps_every_row(postgres: EmbeddedPostgres, service: str) -> N
 
 
 async def test_open_holds_are_settled(postgres: EmbeddedPostgres) -> None:
-    """By usage, as unknown, and with another model; replays still answer, and no invariant is broken."""
+    """Open holds are settled in each way, replays are answered, and no invariant is violated."""
     async with (
         restored(postgres, "governor") as dsn,
         serving(at_time(dsn, THE_DUMP_WAS_MADE)) as governor,
@@ -75,7 +75,7 @@ async def test_open_holds_are_settled(postgres: EmbeddedPostgres) -> None:
             assert "LATE" not in flags(settled.entry)
         assert settled.entry.granted_model == MINI
         assert (await governor.workflow_budget()).held_nano_usd == 0
-        # By hashes of contents as they were computed then, a replay with usage would be other content.
+        # A replay with usage would be other content, since hashes were computed differently then.
         again = await governor.settle(await hold_of(governor, "settled 0"))
         assert again.replayed
         assert await violations(governor) == []
@@ -96,7 +96,7 @@ async def hold_of(governor: Governor, request: str) -> authorization_pb2.Authori
 
 
 async def test_a_workflow_goes_on(postgres: EmbeddedPostgres) -> None:
-    """A call that was open is settled, its workflow's total follows, and the guards stand."""
+    """An open call is settled, its workflow's total follows, and the guards are in force."""
     async with restored(postgres, "workflow") as dsn:
         await migrate(dsn, files("migrations.workflow"))
         await fetch(
@@ -112,7 +112,7 @@ async def test_a_workflow_goes_on(postgres: EmbeddedPostgres) -> None:
 
 
 async def test_an_unfinished_earlier_history_is_refused(postgres: EmbeddedPostgres) -> None:
-    """One that stopped half-way, or had other content, is not what the folded files stand for."""
+    """A history that stopped half-way is refused, since the folded files replace the whole."""
     async with restored(postgres, "governor") as dsn:
         await fetch(dsn, "DELETE FROM schema_migrations WHERE name = '0017_sweep_in_order.sql'")
         with pytest.raises(MigrationEdited, match="0001_prices"):
@@ -120,7 +120,7 @@ async def test_an_unfinished_earlier_history_is_refused(postgres: EmbeddedPostgr
 
 
 def test_the_dumps_are_of_the_history_that_was_folded() -> None:
-    """So that the tests above cannot pass on some other database."""
+    """The dumps have exactly the folded history, so that the tests above test the right database."""
     for service, number in (("governor", 17), ("workflow", 3)):
         dump = Path(__file__).with_name(f"{service}_before_folding.sql").read_text("utf-8")
         folded = (files(f"migrations.{service}") / "folded.sql").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""A server that answers with any bytes, for what no well-behaved server sends; and a client on it."""
+"""A server that answers with any bytes, also those that no well-behaved server sends, and a client of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUEST = CompletionRequest(
 
 @dataclass
 class Received:
-    """One request, as it came over the socket."""
+    """One request, as it was received."""
 
     head: str
     body: bytes
@@ -49,7 +49,7 @@ Behave = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(*answers: bytes | Behave) -> AsyncIterator[RawServer]:
-    """Answers the requests with `answers` in turn, the last one for ever; one request a connection."""
+    """Answers the requests with `answers` in turn and repeats the last one; one request a connection."""
     server = RawServer()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def serving(*answers: bytes | Behave) -> AsyncIterator[RawServer]:
             else:
                 await answer(writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client went away, which some tests are about
+            pass  # the client went away, which some tests want
         finally:
             writer.close()
 
@@ -79,7 +79,7 @@ async def serving(*answers: bytes | Behave) -> AsyncIterator[RawServer]:
 
 
 def answer(status: int, body: bytes | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
-    """An HTTP answer with this body, as JSON unless it is bytes."""
+    """An HTTP answer with this body, which is encoded as JSON unless it is bytes."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(content)}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -87,7 +87,7 @@ def answer(status: int, body: bytes | Mapping[str, Any], headers: Mapping[str, s
 
 
 def completion(**changes: Any) -> dict[str, Any]:
-    """A good answer of OpenRouter's, with some of its top-level fields changed; None leaves one out."""
+    """A good answer of OpenRouter with some top-level fields changed; None removes a field."""
     document: dict[str, Any] = {
         "id": "gen-1",
         "model": "perplexity/sonar",
@@ -108,7 +108,7 @@ async def calling(base_url: str, **options: Any) -> AsyncIterator[OpenRouterClie
 
 
 async def failure(client: OpenRouterClient, request: CompletionRequest = REQUEST) -> ModelCallFailed:
-    """The failure of a call that has to fail."""
+    """The failure of a call; fails if the call succeeds."""
     try:
         await client.complete(request)
     except ModelCallFailed as failed:

@@ -1,4 +1,4 @@
-"""An article to deliver, and a site that keeps posts as WordPress does."""
+"""An article to deliver, and a site that stores posts as WordPress does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SLUG = "practical-guide-b3f0c1d20000"
 
 @asynccontextmanager
 async def hosting(app: Starlette) -> AsyncIterator[str]:
-    """`app` on a socket of its own; yields its origin."""
+    """Serves `app` on a socket and yields its origin."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, log_level="critical"))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -44,16 +44,16 @@ async def hosting(app: Starlette) -> AsyncIterator[str]:
 
 
 class WordPress:
-    """Posts with slugs that it makes unique by itself, as WordPress does: `-2`, `-3`, …"""
+    """Posts with unique slugs: a used slug gets `-2`, `-3`, … as in WordPress."""
 
     def __init__(self) -> None:
         self.posts: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str]] = []
         """Method and Authorization header of each request."""
         self.fails_after_posting = 0
-        """So many posts are kept, and answered with a 502."""
+        """This many posts are stored and still answered with a 502."""
         self.rival: dict[str, Any] | None = None
-        """A post that somebody else makes between the look-up and the next post."""
+        """A post of another client, made between the look-up and the next post."""
         self.app = Starlette(
             routes=[
                 Route("/blog/wp-json/wp/v2/posts", self._list),

@@ -1,4 +1,4 @@
-"""Every answer has one class, and says whether money may have been spent."""
+"""Every answer has one error class, and says whether money may have been spent."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def cut_off(finish_reason: str, **message: Any) -> dict[str, Any]:
 async def test_failure_classes(
     status: int, body: bytes | dict[str, Any], error_class: ErrorClass, charge: ChargeKind
 ) -> None:
-    """Status and body → class and charge, line by line."""
+    """Each status and body has its class and charge."""
     async with serving(answer(status, body)) as server, calling(server.base_url) as client:
         failed = await failure(client)
     assert (failed.error_class, failed.charge.kind) == (error_class, charge)
@@ -132,7 +132,7 @@ async def test_failure_classes(
 async def test_retry_after(
     status: int, body: bytes | dict[str, Any], header: str | None, expected: float | None
 ) -> None:
-    """Seconds and HTTP-dates count; a 402 has one only while calls in flight hold the credit."""
+    """Seconds and HTTP-dates are accepted; a 402 has one only while calls in flight hold the credit."""
     now = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
     headers = {"Retry-After": header} if header is not None else {}
     async with (
@@ -158,7 +158,7 @@ async def test_retry_after(
 async def test_completions(
     changes: dict[str, Any], text: str, served_model: str, finish_reason: str | None
 ) -> None:
-    """Whatever a good answer's text is, it can be stored; the served model is the provider's word for it."""
+    """The text is made storable; without a usable model name the requested model is the served one."""
     async with serving(answer(200, completion(**changes))) as server, calling(server.base_url) as client:
         completed = await client.complete(REQUEST)
     assert (completed.text, completed.served_model) == (text, served_model)
@@ -166,7 +166,7 @@ async def test_completions(
 
 
 async def test_leading_white_space_is_no_fault() -> None:
-    """OpenRouter keeps long calls alive with it."""
+    """OpenRouter sends leading white space to keep long calls alive."""
     body = b"\n   \n" * 1000 + json.dumps(completion()).encode()
     async with serving(answer(200, body)) as server, calling(server.base_url) as client:
         assert (await client.complete(REQUEST)).text == "Hello."

@@ -1,4 +1,4 @@
-"""A call that breaks says whether the provider can have acted on it, and ends within one total deadline."""
+"""A broken call says whether the provider can have acted on it, and ends within one total deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nX-Generation-Id: gen-9\r\nContent-Length: 1000\r\n\r
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
-    """A byte of white space every 20 ms, for ever: each one would reset a read timeout."""
+    """Sends a byte of white space every 20 ms without end; each one would reset a read timeout."""
     writer.write(HEAD)
     while True:
         writer.write(b" ")
@@ -47,7 +47,7 @@ async def reset(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_a_server_that_drips_bytes_meets_one_total_deadline() -> None:
-    """Body or headers: the bytes that arrive buy no time. What it cost is unknown, its id is kept."""
+    """Bytes of body or headers do not extend the deadline; the cost is unknown, and the id is kept."""
     for behave, generation_id in ((drip, "gen-9"), (drip_headers, None)):
         async with serving(behave) as server, calling(server.base_url, deadline_seconds=0.3) as client:
             start = time.monotonic()
@@ -58,14 +58,14 @@ async def test_a_server_that_drips_bytes_meets_one_total_deadline() -> None:
 
 
 async def test_a_server_that_never_answers() -> None:
-    """TIMEOUT; the request was sent, so its cost is unknown."""
+    """TIMEOUT: the request was sent, so its cost is unknown."""
     async with serving(hang) as server, calling(server.base_url, deadline_seconds=0.2) as client:
         failed = await failure(client)
     assert (failed.error_class, failed.charge.kind) == (ErrorClass.TIMEOUT, ChargeKind.UNKNOWN)
 
 
 async def test_a_refused_connection_costs_nothing() -> None:
-    """Nothing listens: CONNECTION_FAILED, NOT_CHARGED."""
+    """Where nothing listens the call is CONNECTION_FAILED and NOT_CHARGED."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -75,7 +75,7 @@ async def test_a_refused_connection_costs_nothing() -> None:
 
 
 async def test_a_deadline_before_the_request_left_costs_nothing() -> None:
-    """A port whose backlog is full never accepts: TIMEOUT, and nobody can have charged for it."""
+    """TIMEOUT before the connection is accepted: the request was not sent, so nothing was charged."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -92,7 +92,7 @@ async def test_a_deadline_before_the_request_left_costs_nothing() -> None:
 
 
 async def test_a_connection_cut_after_the_request_was_sent() -> None:
-    """Before the first byte or in the middle of the body: the cost is unknown; an id that came is kept."""
+    """A cut before or inside the body leaves the cost unknown; an id that was received is kept."""
     for behave, generation_id in ((reset, None), (break_off, "gen-9")):
         async with serving(behave) as server, calling(server.base_url) as client:
             failed = await failure(client)
@@ -100,14 +100,14 @@ async def test_a_connection_cut_after_the_request_was_sent() -> None:
         assert (failed.charge.kind, failed.charge.generation_id) == (ChargeKind.UNKNOWN, generation_id)
 
 
-async def test_what_is_no_http_is_a_failed_connection() -> None:
-    """Garbage instead of a status line."""
+async def test_an_answer_that_is_not_http_is_a_failed_connection() -> None:
+    """An answer that is not HTTP is CONNECTION_FAILED."""
     async with serving(b"SSH-2.0-OpenSSH_9.6\r\n\r\n") as server, calling(server.base_url) as client:
         assert (await failure(client)).error_class is ErrorClass.CONNECTION_FAILED
 
 
 async def test_an_answer_without_end_is_not_read() -> None:
-    """Above 4 MiB: MALFORMED_RESPONSE, its cost unknown; memory is bounded."""
+    """An answer above 4 MiB is MALFORMED_RESPONSE with unknown cost, so memory is bounded."""
 
     async def flood(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
@@ -122,7 +122,7 @@ async def test_an_answer_without_end_is_not_read() -> None:
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    """The key and the prompt stay where they were sent; nothing was charged."""
+    """The key and the prompt go to no other address, and nothing was charged."""
     async with serving(answer(200, completion())) as elsewhere:
         redirect = answer(307, b"", {"Location": f"{elsewhere.base_url}/chat/completions"})
         async with serving(redirect) as server, calling(server.base_url) as client:
@@ -132,7 +132,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_calls_at_once_do_not_wait_for_each_other() -> None:
-    """One that hangs holds no other back; cancelled, it is cancelled and not failed."""
+    """A call that hangs does not delay others; when it is cancelled it raises CancelledError."""
     arrived = asyncio.Event()
 
     async def hang_on_arrival(writer: asyncio.StreamWriter) -> None:

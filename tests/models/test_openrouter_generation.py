@@ -1,4 +1,4 @@
-"""The provider's record of a call tells its usage and cost, for a call whose answer was lost."""
+"""The provider's record of a call gives its usage and cost when the answer was lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def look_up(raw: bytes) -> GenerationRecord | None:
 
 
 async def test_a_record_is_read_exactly() -> None:
-    """The native counts, which are those that are billed; the cost in whole nano-USD."""
+    """The billed, native counts are used, and the cost in whole nano-USD."""
     record = await look_up(answer(200, {"data": RECORD}))
     assert record == GenerationRecord(
         "gen 7&id=other", "perplexity/sonar", TokenUsage(10, 25, 3, 0, 5), 12_345_001
@@ -39,7 +39,7 @@ async def test_a_record_is_read_exactly() -> None:
 
 
 async def test_a_record_with_common_counts_only() -> None:
-    """Where the provider has no native counts, the common ones stand in."""
+    """Without native counts the common ones are used."""
     data = {name: value for name, value in RECORD.items() if not name.startswith("native")}
     record = await look_up(answer(200, {"data": data}))
     assert record is not None
@@ -92,7 +92,7 @@ async def test_a_record_is_read_like_an_answer(
 
 
 async def test_no_record() -> None:
-    """None, which may change: the provider writes it a moment after the call."""
+    """None: the provider writes the record a moment after the call, so it may appear later."""
     assert await look_up(answer(404, {"error": {"code": 404, "message": "Generation not found"}})) is None
 
 
@@ -107,7 +107,7 @@ async def test_no_record() -> None:
     ],
 )
 async def test_a_provider_that_cannot_be_asked(raw: bytes, error_class: ErrorClass) -> None:
-    """It is not the same as having no record."""
+    """A failed look-up raises an error, unlike a missing record."""
     with pytest.raises(ModelCallFailed) as raised:
         await look_up(raw)
     assert raised.value.error_class is error_class

@@ -1,4 +1,4 @@
-"""Usage and cost are read exactly, and what cannot be true is not believed."""
+"""Usage and cost are read exactly, and impossible values are ignored."""
 
 import json
 from typing import Any
@@ -54,10 +54,7 @@ async def read_usage(usage: Any) -> Completion:
     ],
 )
 async def test_cost_is_read_from_the_text(cost: str, nano_usd: int | None) -> None:
-    """A number, a text or Perplexity's object becomes whole nano-USD, rounded up, without a float between.
-
-    The absurd becomes None.
-    """
+    """A number, a text or Perplexity's object becomes whole nano-USD, rounded up; an impossible cost is None."""
     text = json.dumps(completion()).replace("0.012015", cost)
     completed = await read(text.encode())
     assert completed.provider_cost_nano_usd == nano_usd
@@ -65,7 +62,7 @@ async def test_cost_is_read_from_the_text(cost: str, nano_usd: int | None) -> No
 
 
 async def test_every_count_is_read() -> None:
-    """Totals and their parts, by OpenRouter's names."""
+    """Totals and their parts are read by OpenRouter's names."""
     completed = await read_usage(
         {
             "prompt_tokens": 194,
@@ -103,7 +100,7 @@ async def test_every_count_is_read() -> None:
     ],
 )
 async def test_usage_that_cannot_be_true_is_none(usage: Any) -> None:
-    """Missing, zero, negative, enormous, of another type: the cost alone is left."""
+    """Usage that is missing, zero, negative, enormous or mistyped is None; the cost is kept."""
     completed = await read_usage(usage)
     assert completed.text == "Hello."
     assert completed.usage is None
@@ -113,7 +110,7 @@ async def test_usage_that_cannot_be_true_is_none(usage: Any) -> None:
 
 
 async def test_a_failed_call_says_what_it_used() -> None:
-    """An error inside a 200 with usage is charged with it; without, its charge is unknown, never nothing."""
+    """An error inside a 200 is charged by its usage; without usage its charge is unknown, not zero."""
     error = {"code": 502, "message": "Provider returned error"}
     bodies = (completion(error=error, choices=None), completion(error=error, choices=None, usage=None))
     async with (

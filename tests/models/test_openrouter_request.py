@@ -1,4 +1,4 @@
-"""What is sent is exactly what was granted: max_tokens, and the prices of the authorization as max_price."""
+"""The request has exactly the granted max_tokens, and the authorization's prices as max_price."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from workflow_service.clients.openrouter import MaxPrice
 
 
 async def test_the_request_as_the_server_gets_it() -> None:
-    """Model, messages, bound, temperature, schema, usage accounting and the key, in OpenRouter's fields."""
+    """Model, messages, bound, temperature, schema, usage accounting and key are in OpenRouter's fields."""
     request = replace(
         REQUEST,
         messages=({"role": "user", "content": "Zürich \ud800"},),
@@ -48,7 +48,7 @@ async def test_the_request_as_the_server_gets_it() -> None:
     ],
 )
 async def test_prices_lose_nothing_on_their_way_into_json(nano_usd: int, usd: str) -> None:
-    """Each nano-dollar arrives, as a JSON number that no float has touched."""
+    """Prices are exact JSON numbers that were never a float."""
     request = replace(REQUEST, max_price=MaxPrice(nano_usd, nano_usd, nano_usd))
     async with serving(answer(200, completion())) as server, calling(server.base_url) as client:
         await client.complete(request)

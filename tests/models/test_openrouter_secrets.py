@@ -1,4 +1,4 @@
-"""The API key and the prompts are in no error, no repr, no traceback, no log line, and in nothing kept."""
+"""The API key and the prompts appear in no error, repr, traceback, log line or stored value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROMPT = REQUEST.messages[0]["content"]
 async def test_a_provider_that_repeats_secrets(
     status: int, error: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its text is left out, or one short printable line."""
+    """The text of an error is left out, or becomes one short printable line without secrets."""
     caplog.set_level(logging.DEBUG)
     async with serving(answer(status, {"error": error})) as server, calling(server.base_url) as client:
         failed = await failure(client)
@@ -64,7 +64,7 @@ def _choice(content: str = "Hello.", finish_reason: str = "stop") -> list[dict[s
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 @pytest.mark.parametrize("place", ["id", "header", "model", "finish_reason", "error's id", "error's header"])
 async def test_a_name_that_repeats_a_secret(place: str, secret: str) -> None:
-    """It counts as no name: ids and models go into the journal and into the append-only ledger."""
+    """An id or model with a secret counts as missing, since both are stored in journal and ledger."""
     text = f"a/{secret}"
     header = {"X-Generation-Id": text}
     raw = {
@@ -88,7 +88,7 @@ async def test_a_name_that_repeats_a_secret(place: str, secret: str) -> None:
 
 
 async def test_a_record_that_repeats_the_key() -> None:
-    """As in an answer: its figures count, its name does not."""
+    """A record's usage is read, and a model name with the key is left out."""
     record = {"model": f"a/{API_KEY}", "tokens_prompt": 1, "tokens_completion": 1}
     async with serving(answer(200, {"data": record})) as server, calling(server.base_url) as client:
         found = await client.generation("gen-1")
@@ -97,7 +97,7 @@ async def test_a_record_that_repeats_the_key() -> None:
 
 
 async def test_a_generation_id_of_an_answer_that_never_ends() -> None:
-    """It came in the header, and the failure carries it."""
+    """A generation id that repeats the key is left out of a timeout's failure."""
 
     async def hang(writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 X\r\nX-Generation-Id: {API_KEY}\r\nContent-Length: 9\r\n\r\n".encode())
@@ -110,7 +110,7 @@ async def test_a_generation_id_of_an_answer_that_never_ends() -> None:
 
 
 async def test_an_answer_that_repeats_the_key() -> None:
-    """The answer is used without it: it was paid for, and becomes an article."""
+    """The key is removed and the rest of the answer used, since it was paid for."""
     body = completion(choices=_choice(f'{{"title": "Use {API_KEY}"}}'))
     async with serving(answer(200, body)) as server, calling(server.base_url) as client:
         completed = await client.complete(REQUEST)
@@ -118,7 +118,7 @@ async def test_an_answer_that_repeats_the_key() -> None:
 
 
 async def test_a_placeholder_is_no_key() -> None:
-    """A local server takes any key; an answer may contain that word."""
+    """A local server accepts any key, so an answer may contain that word."""
     body = completion(model="local/model", choices=_choice("all local"))
     async with serving(answer(200, body)) as server:
         client = OpenRouterClient(server.base_url, "local")
@@ -128,7 +128,7 @@ async def test_a_placeholder_is_no_key() -> None:
 
 
 async def test_an_exception_of_the_transport_bears_no_request() -> None:
-    """The chain of causes is cut: httpx's exceptions hold the request, its headers and its body."""
+    """The exception has no cause: httpx's exceptions contain the request, its headers and its body."""
     async with serving(b"nonsense\r\n\r\n") as server, calling(server.base_url) as client:
         failed = await failure(client)
     assert failed.__cause__ is None
@@ -137,7 +137,7 @@ async def test_an_exception_of_the_transport_bears_no_request() -> None:
 
 @pytest.mark.parametrize("key", ["", "sk-or-\nv1", "sk-or-ü", "sk-or-v1\x7f"])
 def test_a_key_that_no_header_can_carry(key: str) -> None:
-    """It is refused at the start, and not repeated."""
+    """The key is refused at the start, and the error does not repeat it."""
     with pytest.raises(ValueError, match="the API key is empty or has") as raised:
         OpenRouterClient("http://127.0.0.1:1/api/v1", key)
     assert not key or key not in str(raised.value)

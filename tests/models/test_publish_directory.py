@@ -1,4 +1,4 @@
-"""Articles become Markdown files below the publish directory, each whole or not there at all, and once."""
+"""Articles become Markdown files below the publish directory: each complete, or absent, and written once."""
 
 # ruff: noqa: ASYNC240 - a test may wait for its own small files
 from __future__ import annotations
@@ -34,7 +34,7 @@ def deliver(tmp_path: Path) -> Deliver:
 
 
 async def test_the_file(deliver: Deliver) -> None:
-    """Front matter, the body, a name of slug and id; the directory is the workflow's unless one is named."""
+    """The file has front matter, body, and a name of slug and id; its directory can be named."""
     path = Path(await deliver())
     assert path == deliver.root / str(WORKFLOW) / f"{SLUG}.md"
     text = path.read_text()
@@ -46,7 +46,7 @@ async def test_the_file(deliver: Deliver) -> None:
 
 
 async def test_a_repeat_leaves_the_file_as_it_is(deliver: Deliver) -> None:
-    """Also where a person has edited it since; nothing else is left behind, with ten at once either."""
+    """A repeat keeps the file, even if a person has edited it; ten at once leave this one file only."""
     path = Path(await deliver())
     path.write_text("edited by hand")
     assert Path(await deliver()) == path
@@ -57,7 +57,7 @@ async def test_a_repeat_leaves_the_file_as_it_is(deliver: Deliver) -> None:
 
 
 async def test_a_write_that_fails_leaves_nothing(deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk: a temporary failure that names no path, no file under the name, no temporary file."""
+    """A full disk is a temporary failure without a path in its text, and leaves no file."""
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -74,14 +74,14 @@ async def test_a_write_that_fails_leaves_nothing(deliver: Deliver, monkeypatch: 
 
 @pytest.mark.parametrize("location", ["../x", "a/../../x", "/etc", "a\0b", "..\\x"])
 async def test_a_path_outside_is_refused(deliver: Deliver, location: str) -> None:
-    """Whatever the target says, nothing is written elsewhere."""
+    """For a path outside the directory nothing is written."""
     with pytest.raises(PublishFailed, match="not below the publish directory"):
         await deliver(location)
     assert not deliver.root.exists()
 
 
 async def test_a_symbolic_link_does_not_lead_outside(deliver: Deliver, tmp_path: Path) -> None:
-    """A link below the directory that points out of it is refused."""
+    """A symbolic link that points out of the directory is refused."""
     deliver.root.mkdir()
     (tmp_path / "elsewhere").mkdir()
     (deliver.root / "out").symlink_to(tmp_path / "elsewhere")

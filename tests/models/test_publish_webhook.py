@@ -1,4 +1,4 @@
-"""A webhook gets one signed POST an article; a repeat bears the same key; a failure says if it may pass."""
+"""A webhook gets one signed POST per article; a repeat has the same key; a failure may be temporary."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def deliver(url: str, **settings: Any) -> str:
     ("secret", "key"), [("whsec_" + base64.b64encode(b"k" * 24).decode(), b"k" * 24), ("plain", b"plain")]
 )
 async def test_the_post(secret: str, key: bytes) -> None:
-    """The article as JSON, the idempotency key, and a signature over id, time and body."""
+    """The POST has the article as JSON, the idempotency key, and a signature of id, time and body."""
     async with serving(answer(200, b"")) as server:
         url = f"{server.base_url}/hook"
         assert await deliver(url, webhook_secret=secret) == url
@@ -47,7 +47,7 @@ async def test_the_post(secret: str, key: bytes) -> None:
 
 
 async def test_a_repeat_is_the_same_delivery() -> None:
-    """After a lost answer the receiver sees the same key and the same body, and can tell."""
+    """After a lost answer the receiver gets the same key and body again, and can recognize them."""
     async with serving(b"", answer(201, b"", {"Location": "https://acme.example/a"})) as server:
         with pytest.raises(PublishFailed) as raised:
             await deliver(f"{server.base_url}/hook")
@@ -67,7 +67,7 @@ async def test_a_repeat_is_the_same_delivery() -> None:
     ],
 )
 async def test_refusals(status: int, is_temporary: bool) -> None:
-    """What the receiver says is not repeated; its status is."""
+    """The failure has the receiver's status, and not its text."""
     async with serving(answer(status, b"secret text", {"Location": "http://127.0.0.1:1/"})) as server:
         with pytest.raises(PublishFailed, match=f"the webhook answered {status}") as raised:
             await deliver(f"{server.base_url}/hook")
@@ -76,14 +76,14 @@ async def test_refusals(status: int, is_temporary: bool) -> None:
 
 
 @pytest.mark.parametrize("location", ["javascript:alert(1)", "/relative", "http://x/" + "a" * 3000])
-async def test_a_location_that_is_no_address(location: str) -> None:
-    """The webhook's own address stands in."""
+async def test_an_invalid_location(location: str) -> None:
+    """Without a usable address the location is the webhook's own address."""
     async with serving(answer(200, b"", {"Location": location})) as server:
         assert await deliver(f"{server.base_url}/hook") == f"{server.base_url}/hook"
 
 
-async def test_an_address_that_is_none() -> None:
-    """A failure for good, not an accident."""
+async def test_an_invalid_address() -> None:
+    """An invalid webhook address is a final failure."""
     with pytest.raises(PublishFailed) as raised:
         await deliver("http://[::1")
     assert not raised.value.is_temporary

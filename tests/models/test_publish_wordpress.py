@@ -1,4 +1,4 @@
-"""WordPress gets each article once, whatever was lost in between; the password goes to its own site only."""
+"""WordPress gets each article once, even after a lost answer; the password goes to its own site only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def deliver(account_url: str, target_url: str | None = None) -> str:
 
 
 async def test_the_post() -> None:
-    """Published under slug and id, as HTML in which a model's markup does nothing; a repeat finds it."""
+    """The post has slug and id, and HTML without the model's markup; a repeat finds it."""
     site = WordPress()
     async with hosting(site.app) as origin:
         location = await deliver(f"{origin}/blog/")
@@ -42,7 +42,7 @@ async def test_the_post() -> None:
 
 
 async def test_a_lost_answer() -> None:
-    """The post was made and its answer lost: the repeat finds it and posts nothing."""
+    """After an answer was lost the repeat finds the post and makes no second one."""
     site = WordPress()
     site.fails_after_posting = 1
     async with hosting(site.app) as origin:
@@ -54,7 +54,7 @@ async def test_a_lost_answer() -> None:
 
 
 async def test_two_at_once() -> None:
-    """Somebody posts the same between look-up and post: ours is taken back, theirs is the location."""
+    """If another post appears between look-up and post, ours is deleted and the location is the other's."""
     site = WordPress()
     site.rival = {"id": 1, "slug": SLUG, "link": "https://blog.example/theirs/"}
     async with hosting(site.app) as origin:
@@ -63,7 +63,7 @@ async def test_two_at_once() -> None:
 
 
 async def test_the_password_stays_with_its_site() -> None:
-    """A target without an account gets nothing at all, be it the same host under another path."""
+    """A target without an account gets no request, also on the same host under another path."""
     site = WordPress()
     async with hosting(site.app) as origin:
         for target in (f"{origin}/other", f"{origin}.evil.example/blog", "https://blog.example"):
@@ -84,7 +84,7 @@ async def test_the_password_stays_with_its_site() -> None:
     ],
 )
 async def test_a_site_in_trouble(raw: bytes, message: str, is_temporary: bool) -> None:
-    """Nothing is posted where it could not be looked up."""
+    """If the look-up fails, nothing is posted."""
     async with serving(raw) as server:
         with pytest.raises(PublishFailed, match=message) as raised:
             await deliver(server.base_url)

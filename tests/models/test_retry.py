@@ -1,4 +1,4 @@
-"""Waits: 1 s, doubled each time, at most 30 s, with jitter; a Retry-After counts within that bound."""
+"""Delays: 1 s, doubled each time, at most 30 s, with jitter; Retry-After is respected within that bound."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ POLICY = RetryPolicy()
     ],
 )
 def test_delay(failed_attempts: int, retry_after: float | None, jitter: float, expected: float) -> None:
-    """The table above."""
+    """The delays are those of the table."""
     delay = delay_seconds(
         POLICY, failed_attempts=failed_attempts, retry_after_seconds=retry_after, jitter=jitter
     )
@@ -42,7 +42,7 @@ def test_delay(failed_attempts: int, retry_after: float | None, jitter: float, e
 def test_delay_stays_within_its_bounds(
     failed_attempts: int, retry_after: float | None, jitter: float
 ) -> None:
-    """Never above 30 s, never below half a second, never before a Retry-After that the bound allows."""
+    """A delay is between half a second and 30 s, and not shorter than a Retry-After within that bound."""
     delay = delay_seconds(
         POLICY, failed_attempts=failed_attempts, retry_after_seconds=retry_after, jitter=jitter
     )

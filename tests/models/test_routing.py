@@ -44,14 +44,14 @@ def route_of(*failures: Failure, route: Route = ROUTE) -> Retry | NextModel | Fa
 
 
 def test_the_default_order_is_sonar_then_mini() -> None:
-    """Before anything has failed, the whole route is asked for, in its order."""
+    """Before any failure the whole route is requested, in its order."""
     assert candidates(ROUTE, ()) == (SONAR, MINI)
     assert candidates(Route(disable_fallback=True), ()) == (SONAR,)
 
 
 @pytest.mark.parametrize("error_class", RETRIED)
-def test_passing_trouble_is_retried_and_then_leaves_the_model(error_class: ErrorClass) -> None:
-    """Three attempts on each model, 1 s and 2 s apart, then the next model at once, then the end."""
+def test_a_temporary_failure_is_retried_and_then_leaves_the_model(error_class: ErrorClass) -> None:
+    """A model gets three attempts, 1 s and 2 s apart; then the next model follows at once, or the end."""
     sonar, mini = Failure(SONAR, error_class), Failure(MINI, error_class)
     assert route_of(sonar) == Retry((SONAR, MINI), 1.0)
     assert route_of(sonar, sonar) == Retry((SONAR, MINI), 2.0)
@@ -61,20 +61,20 @@ def test_passing_trouble_is_retried_and_then_leaves_the_model(error_class: Error
 
 
 @pytest.mark.parametrize("error_class", FINAL)
-def test_what_another_attempt_cannot_change_ends_the_route(error_class: ErrorClass) -> None:
-    """Neither the same model nor the next one is asked."""
+def test_a_final_failure_ends_the_route(error_class: ErrorClass) -> None:
+    """Neither the same model nor the next one is tried."""
     assert route_of(Failure(SONAR, error_class)) == Fail(error_class)
 
 
 @pytest.mark.parametrize("error_class", [ErrorClass.UNKNOWN_MODEL, ErrorClass.OUTPUT_LIMIT_REACHED])
-def test_what_this_model_alone_cannot_do_moves_on_at_once(error_class: ErrorClass) -> None:
-    """No second attempt, no wait; the last model's is the end."""
+def test_a_failure_of_one_model_moves_on_at_once(error_class: ErrorClass) -> None:
+    """The next model follows at once without a wait; after the last model the route ends."""
     assert route_of(Failure(SONAR, error_class)) == NextModel((MINI,))
     assert route_of(Failure(SONAR, error_class), Failure(MINI, error_class)) == Fail(error_class)
 
 
 def test_disable_fallback_keeps_to_the_first_model() -> None:
-    """It is retried as ever, and then the step fails."""
+    """The first model is retried as usual, and then the step fails."""
     route = Route(disable_fallback=True)
     sonar = Failure(SONAR, ErrorClass.TIMEOUT)
     assert route_of(sonar, route=route) == Retry((SONAR,), 1.0)
@@ -83,7 +83,7 @@ def test_disable_fallback_keeps_to_the_first_model() -> None:
 
 
 def test_a_402_waits_only_with_a_retry_after() -> None:
-    """In-flight credit is waited for on the same model; out of credit is final; neither changes the model."""
+    """With a Retry-After the same model is tried again; without one a 402 is final."""
     credits_class = ErrorClass.INSUFFICIENT_CREDITS
     waiting = Failure(SONAR, credits_class, retry_after_seconds=5.0)
     assert route_of(waiting) == Retry((SONAR, MINI), 6.0)
@@ -92,14 +92,14 @@ def test_a_402_waits_only_with_a_retry_after() -> None:
 
 
 def test_a_downgraded_grant_can_go_back_to_the_first_model() -> None:
-    """What counts is the model that failed: after a downgrade the first one has not been given up."""
+    """After a downgrade only the model that failed is given up, so the first model can be next."""
     mini = Failure(MINI, ErrorClass.PROVIDER_ERROR)
     assert route_of(mini) == Retry((MINI, SONAR), 1.0)
     assert route_of(mini, mini, mini) == NextModel((SONAR,))
 
 
 def test_a_route_and_a_failure_are_checked() -> None:
-    """An empty route, a model named twice and a failure of a model off the route are programming errors."""
+    """An empty route, a model named twice, and a failure of a model not in the route raise an error."""
     for models in ((), (SONAR, SONAR)):
         with pytest.raises(ValueError, match="route"):
             Route(models=models)
@@ -114,7 +114,7 @@ def test_a_route_and_a_failure_are_checked() -> None:
     data=st.data(),
 )
 def test_every_route_ends(models: int, attempts: int, disable_fallback: bool, data: st.DataObject) -> None:
-    """Whatever fails, each model is asked at most `attempts` times, and the same history is decided alike."""
+    """Each model gets at most `attempts` attempts, and the same history gives the same decision."""
     route = Route(
         models=tuple(f"vendor/model-{number}" for number in range(models)),
         disable_fallback=disable_fallback,

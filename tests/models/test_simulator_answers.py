@@ -49,7 +49,7 @@ MINI = "openai/gpt-4o-mini"
 
 
 async def run(client: OpenRouterClient, step: Step, step_input: StepInput) -> Any:
-    """The step's result, as the executor would make it, out of one call an item."""
+    """The step's result from one call per item, built as the executor builds it."""
     work = MODEL_STEPS[step]
     answers = []
     for item in work.items(step_input):
@@ -103,7 +103,7 @@ async def run_all(client: OpenRouterClient, name: str, competitors: tuple[str, .
     ],
 )
 async def test_a_whole_workflow_is_answered(name: str, competitors: tuple[str, ...]) -> None:
-    """Every step's answer parses and answers its input, within its tokens; a second run says the same."""
+    """Every step accepts its answer, within the tokens; a second run gives the same answers."""
     async with Simulator() as simulator, calling(simulator.base_url) as client:
         first = await run_all(client, name, competitors)
         assert await run_all(client, name, competitors) == first
@@ -126,7 +126,7 @@ class _Outline(Answer):
 
 
 async def test_a_step_that_it_has_no_content_for() -> None:
-    """The answer fits the schema, and takes from the prompt's document what has the same name."""
+    """For an unknown step the answer fits the schema, with fields of the same name from the prompt."""
     clusters = [UUID(int=number) for number in (1, 2)]
     document = {
         "pillar_keyword": "seo tools",
@@ -147,7 +147,7 @@ async def test_a_step_that_it_has_no_content_for() -> None:
 
 
 async def test_the_bill_is_exact() -> None:
-    """Tokens are bytes over four; sonar's fee for each request is in the cost; the record says the same."""
+    """Tokens are bytes over four, sonar's fee per request is in the cost, and the record has the same."""
     async with Simulator() as simulator, calling(simulator.base_url) as client:
         sonar = await client.complete(REQUEST)
         mini = await client.complete(replace(REQUEST, model=MINI))
@@ -174,7 +174,7 @@ def _record(completed: Completion) -> GenerationRecord:
 
 
 async def test_max_tokens_cuts_the_answer() -> None:
-    """No more output than was granted, and the finish reason says so."""
+    """The output has no more tokens than granted, and the finish reason is "length"."""
     async with Simulator() as simulator, calling(simulator.base_url) as client:
         cut = await client.complete(replace(REQUEST, max_tokens=5))
     assert cut.finish_reason == "length"
@@ -191,14 +191,14 @@ async def test_max_tokens_cuts_the_answer() -> None:
     ],
 )
 async def test_max_price_is_respected_to_the_nano_dollar(price: MaxPrice) -> None:
-    """A model that costs more than the authorization's price is not served, and costs nothing."""
+    """A model above max_price is not served, and costs nothing."""
     async with Simulator() as simulator, calling(simulator.base_url) as client:
         failed = await failure(client, replace(REQUEST, max_price=price))
     assert (failed.error_class, failed.http_status) == (ErrorClass.UNKNOWN_MODEL, 404)
 
 
 async def test_refusals_in_openrouters_shape() -> None:
-    """No key: 401. A bad request: 400, naming the field. An unknown model: its own words. Nothing billed."""
+    """No key gives 401, a bad request 400 with the field, an unknown model its text; nothing is billed."""
     chat = {"model": "openai/gpt-0", "messages": [{"role": "user", "content": "a secret"}], "max_tokens": 1}
     async with Simulator() as simulator, httpx.AsyncClient(base_url=simulator.base_url) as http:
         anonymous = await http.post("/chat/completions", json=chat)
@@ -219,7 +219,7 @@ async def test_refusals_in_openrouters_shape() -> None:
 
 
 async def test_many_calls_at_once() -> None:
-    """A hundred at once are all answered, each with an id of its own."""
+    """A hundred calls at once are all answered, each with a different id."""
     async with Simulator() as simulator, calling(simulator.base_url) as client:
         done = await asyncio.gather(*(client.complete(REQUEST) for _ in range(100)))
         assert len({completed.generation_id for completed in done}) == 100

@@ -1,4 +1,4 @@
-"""The simulator misbehaves as its script says, in order and only there; the client classifies it."""
+"""The simulator fails as its script says, in order and only there, and the client classifies each failure."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ STEP = {"type": "json_schema", "json_schema": {"name": "icp", "schema": {"type":
 async def test_failures(
     behaviour: Behaviour, error_class: ErrorClass, charge: ChargeKind, billed: bool
 ) -> None:
-    """Each failure is what it is meant to be for the client; what may have been billed can be looked up."""
+    """The client gives each failure its class; calls that may have been billed can be looked up."""
     async with Simulator() as simulator, calling(simulator.base_url, deadline_seconds=0.3) as client:
         simulator.misbehave(behaviour)
         failed = await failure(client)
@@ -90,11 +90,11 @@ async def test_failures(
             record = await client.generation(failed.charge.generation_id)
             assert record is not None
             assert record.provider_cost_nano_usd == call.billed_nano_usd
-        assert (await client.complete(REQUEST)).usage is not None  # and the next call is answered
+        assert (await client.complete(REQUEST)).usage is not None  # the next call is answered
 
 
 async def test_good_answers_that_lie() -> None:
-    """Missing or odd usage, another model, another cost, a text that is no JSON."""
+    """Missing or odd usage, another model, another cost, and text that is not JSON are read as sent."""
     async with Simulator() as simulator, calling(simulator.base_url) as client:
         simulator.misbehave(
             Behaviour(kind=BehaviourKind.MISSING_USAGE),
@@ -110,7 +110,7 @@ async def test_good_answers_that_lie() -> None:
     assert odd.provider_cost_nano_usd is not None
     assert other.served_model == MINI
     assert other.provider_cost_nano_usd is not None
-    assert other.provider_cost_nano_usd < 12_000_000  # as the model that served, without sonar's fee
+    assert other.provider_cost_nano_usd < 12_000_000  # priced as the model that served, without sonar's fee
     assert dear.provider_cost_nano_usd == 500_000_000
     assert not prose.text.startswith("{")
 
@@ -145,7 +145,7 @@ async def test_good_answers_in_other_forms() -> None:
 
 
 async def test_the_script_is_kept_in_order_and_to_its_calls() -> None:
-    """`times`, `model` and `step` say which calls a behaviour takes; the others pass it by."""
+    """`times`, `model` and `step` select the calls of a behaviour; other calls are answered normally."""
     async with Simulator() as simulator, calling(simulator.base_url) as client:
         async with httpx.AsyncClient() as http:
             added = await http.post(
@@ -184,7 +184,7 @@ async def test_the_script_is_kept_in_order_and_to_its_calls() -> None:
     "script", [{}, {"behaviours": [{"kind": "explode"}]}, {"behaviours": [{"times": 0}]}]
 )
 async def test_a_script_that_is_not_understood(script: object) -> None:
-    """400 with what is wrong; nothing of it is taken."""
+    """The script is refused with 400 and a reason, and no part of it is used."""
     async with Simulator() as simulator, httpx.AsyncClient() as http:
         answer = await http.post(f"{simulator.control_url}/script", json=script)
         assert answer.status_code == 400
@@ -192,22 +192,22 @@ async def test_a_script_that_is_not_understood(script: object) -> None:
 
 
 async def test_it_stops_while_calls_hang() -> None:
-    """A stop ends what is held open; it does not wait for it."""
+    """A stop ends open calls instead of waiting for them."""
     async with asyncio.timeout(10), contextlib.AsyncExitStack() as stack:
         async with Simulator() as simulator:
             client = await stack.enter_async_context(calling(simulator.base_url))
             simulator.misbehave(Behaviour(kind=BehaviourKind.HANG), Behaviour(kind=BehaviourKind.SLOW))
             held = [asyncio.create_task(failure(client)) for _ in range(2)]
-            while len(simulator.calls) < 2:  # noqa: ASYNC110 - the calls are the simulator's to count
+            while len(simulator.calls) < 2:  # noqa: ASYNC110 - the simulator has no event for its calls
                 await asyncio.sleep(0.001)
         outcomes = await asyncio.gather(*held, return_exceptions=True)
-    # The one that hung was cut; the slow one got its answer early, which `failure` takes for a fault.
+    # The call that hung was cut; the slow one got its answer early, which `failure` reports as an error.
     assert {type(outcome) for outcome in outcomes} == {ModelCallFailed, AssertionError}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_as_a_process(number: signal.Signals) -> None:
-    """It says where it listens, answers there, and ends cleanly on a signal, with a call still held."""
+    """The process prints its address, answers there, and exits cleanly on a signal with a call still open."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -229,7 +229,7 @@ async def test_as_a_process(number: signal.Signals) -> None:
                 await http.post(f"{control_url}/script", json={"behaviours": [{"kind": "hang"}]})
                 held = asyncio.create_task(failure(client))
                 calls_url = f"{control_url}/calls"
-                while len((await http.get(calls_url)).json()["calls"]) < 2:  # noqa: ASYNC110 - a process
+                while len((await http.get(calls_url)).json()["calls"]) < 2:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.01)
                 process.send_signal(number)
                 assert (await held).error_class is ErrorClass.CONNECTION_FAILED

@@ -1,6 +1,6 @@
-"""I12: what a call costs, worked out by hand to the nano-dollar, from Authorize to the ledger and the budget.
+"""I12: the cost of a call, calculated by hand to the nano-dollar, from Authorize to the budget.
 
-CreatePrice enters prices in nano-USD per million tokens; comments work in nano-USD a token, a millionth.
+CreatePrice takes prices in nano-USD per million tokens; comments calculate in nano-USD a token.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LIMIT_MAX = 10**17
 
 
 async def enter(governor: Governor, **components: int) -> None:
-    """A price of MODEL, from now on."""
+    """Creates a price of MODEL, in force from now on."""
     price = CreatePriceRequest(model=MODEL)
     for name, value in components.items():
         setattr(price, "request_nano_usd" if name == "request" else f"{name}_nano_usd_per_mtok", value)
@@ -44,7 +44,7 @@ async def open_limits(governor: Governor) -> None:
 
 
 async def settled(governor: Governor, usage: entry_pb2.Usage, *, held_nano_usd: int) -> entry_pb2.LedgerEntry:
-    """The entry of one call. It is what the budgets have spent, too, and releases what it does not cost."""
+    """The entry of one call; asserts that the budgets spent its cost and the rest was released."""
     authorization = await governor.authorize(models=[MODEL])
     assert authorization.held_nano_usd == held_nano_usd
     settlement = await governor.settle(authorization, usage)
@@ -58,7 +58,7 @@ async def settled(governor: Governor, usage: entry_pb2.Usage, *, held_nano_usd: 
 
 
 async def test_cached_tokens(governor: Governor) -> None:
-    """Cached input is taken out of the input and costs its own price."""
+    """Cached tokens are subtracted from the input and have their own price."""
     # 3,000.0007 a token, 300.0003 from the cache, 15,000 out. Held: 1,000 × 3,000.0007 + 700 × 15,000
     # = 3,000,000.7 + 10,500,000, rounded up.
     await enter(governor, input=3_000_000_700, cached_input=300_000_300, output=15_000_000_000)
@@ -69,7 +69,7 @@ async def test_cached_tokens(governor: Governor) -> None:
 
 
 async def test_cached_tokens_without_a_price_of_their_own(governor: Governor) -> None:
-    """They cost what input costs; at a price of 0 they cost nothing."""
+    """Without a price they cost as much as input; at a price of 0 they cost nothing."""
     await enter(governor, input=3_000_000_000, output=15_000_000_000)
     usage = entry_pb2.Usage(input_tokens=1000, cached_input_tokens=999, output_tokens=10, requests=1)
     # 1,000 × 3,000 + 10 × 15,000.
@@ -81,7 +81,7 @@ async def test_cached_tokens_without_a_price_of_their_own(governor: Governor) ->
 
 
 async def test_cache_writes(governor: Governor) -> None:
-    """They are taken out of the input as well, and being the dearest they bound the hold."""
+    """Cache writes are subtracted from the input too; as the dearest kind they set the hold."""
     # Held: 1,000 × 3,750 + 700 × 15,000.
     await enter(
         governor,
@@ -98,7 +98,7 @@ async def test_cache_writes(governor: Governor) -> None:
 
 
 async def test_all_input_written_to_the_cache_costs_no_more_than_the_hold(governor: Governor) -> None:
-    """The dearest that a granted call can be."""
+    """The whole input as cache writes is the dearest call that was granted."""
     await enter(governor, input=1_000_000, cache_write=1_500_001, output=2_000_000, reasoning=2_500_001)
     usage = entry_pb2.Usage(
         input_tokens=1000, cache_write_tokens=1000, output_tokens=700, reasoning_tokens=700, requests=1
@@ -109,7 +109,7 @@ async def test_all_input_written_to_the_cache_costs_no_more_than_the_hold(govern
 
 
 async def test_reasoning_tokens(governor: Governor) -> None:
-    """They are taken out of the output and cost their own price, dearer or cheaper."""
+    """Reasoning tokens are subtracted from the output and have their own price, higher or lower."""
     # Held: 1,000 × 2,000 + 700 × 8,000.
     await enter(governor, input=2_000_000_000, output=8_000_000_000, reasoning=3_000_000_000)
     usage = entry_pb2.Usage(input_tokens=7, output_tokens=700, reasoning_tokens=650, requests=1)
@@ -118,7 +118,7 @@ async def test_reasoning_tokens(governor: Governor) -> None:
 
 
 async def test_request_fees(governor: Governor) -> None:
-    """Each request bears its fee; none counts as one; more than were held are overage."""
+    """Each request costs its fee; no requests count as one; requests beyond the held ones are overage."""
     # Held: 1,000 × 1 + 700 × 1 + 12,000,000.
     await enter(governor, input=1_000_000, output=1_000_000, request=12_000_000)
     usage = entry_pb2.Usage(input_tokens=10, output_tokens=5, requests=0)
@@ -136,7 +136,7 @@ async def test_request_fees(governor: Governor) -> None:
 
 
 async def test_a_request_fee_alone(governor: Governor) -> None:
-    """A price may lie in the fee only."""
+    """A price may consist of the fee alone."""
     await enter(governor, request=5_000_000)
     usage = entry_pb2.Usage(input_tokens=1000, output_tokens=700, requests=1)
     assert (await settled(governor, usage, held_nano_usd=5_000_000)).cost_nano_usd == 5_000_000
@@ -145,7 +145,7 @@ async def test_a_request_fee_alone(governor: Governor) -> None:
 @pytest.mark.parametrize(
     ("provider_cost", "cost", "overage"),
     [
-        # Less than the hold: the hold, since nothing else bounds what it was.
+        # A provider's cost below the hold: the hold is charged, since nothing else bounds the cost.
         (1, 2_400_000, 0),
         (2_400_001, 2_400_001, 1),
         (123_456_789, 123_456_789, 121_056_789),
@@ -154,7 +154,7 @@ async def test_a_request_fee_alone(governor: Governor) -> None:
 async def test_a_model_that_only_the_provider_priced(
     governor: Governor, provider_cost: int, cost: int, overage: int
 ) -> None:
-    """It costs the greater of the hold and what the provider says, and is never rated."""
+    """The greater of the hold and the provider's cost is charged; the usage is never rated."""
     authorization = await governor.authorize()
     settlement = await governor.settle(
         authorization,
@@ -170,7 +170,7 @@ async def test_a_model_that_only_the_provider_priced(
 
 
 async def test_the_providers_cost_of_a_priced_model(governor: Governor) -> None:
-    """A search fee, say, that the price book does not know: the greater figure is charged."""
+    """The provider's cost is charged where it is greater, e.g. for a search fee that has no price."""
     # Sonar in the document: 600 × 1,000 + 100 × 2,000.
     settlement = await governor.settle(
         await governor.authorize(),
@@ -181,7 +181,7 @@ async def test_the_providers_cost_of_a_priced_model(governor: Governor) -> None:
 
 
 async def test_a_price_that_changed_in_flight(governor: Governor) -> None:
-    """The hold is settled at the price that it was placed with; the next one has the new price."""
+    """The hold is settled at the price of its authorization, and the next hold has the new price."""
     await enter(governor, input=1_000_000_000, output=2_000_000_000)
     before = await governor.authorize(models=[MODEL])
     await enter(governor, input=1_000_000_007, output=2_000_000_000, request=1)
@@ -196,7 +196,7 @@ async def test_a_price_that_changed_in_flight(governor: Governor) -> None:
 
 
 async def test_the_largest_usage_allowed(governor: Governor) -> None:
-    """10⁹ tokens each way in 10⁶ requests, at prices that make it the most that an entry takes."""
+    """10⁹ tokens each way in 10⁶ requests, at prices that give exactly the largest entry."""
     await open_limits(governor)
     # 10⁹ × 100,000 + 10⁹ × 300,000 + 10⁶ × 600,000,000 = 10¹⁴ + 3 × 10¹⁴ + 6 × 10¹⁴.
     await enter(governor, input=10**11, output=3 * 10**11, request=6 * 10**8)
@@ -213,14 +213,14 @@ async def test_the_largest_usage_allowed(governor: Governor) -> None:
     assert authorization.held_nano_usd == 10**15
     settlement = await governor.settle(authorization, usage)
     assert (settlement.entry.cost_nano_usd, settlement.released_nano_usd) == (10**15, 0)
-    # Without a hold to speak of it is overage, in full: 10¹⁵ − (100,000 + 300,000 + 600,000,000).
+    # With a tiny hold nearly all of it is overage: 10¹⁵ − (100,000 + 300,000 + 600,000,000).
     small = await governor.authorize(models=[MODEL], input_tokens_max=1, output_tokens_max=1)
     beyond = await governor.settle(small, usage)
     assert beyond.entry.cost_nano_usd == 10**15
     assert beyond.entry.overage_nano_usd == 10**15 - 600_400_000
     assert (await governor.month_budget()).spent_nano_usd == 2 * 10**15
 
-    # A thousandth of a nano-dollar a token more is 10⁶ nano-USD more than an entry takes.
+    # A thousandth of a nano-dollar more per token is 10⁶ nano-USD more than an entry can have.
     await enter(governor, input=10**11, output=3 * 10**11 + 1_000, request=6 * 10**8)
     assert (await refusal(governor.authorize(**most))).reason == "VALUE_TOO_LARGE"
     held = await governor.authorize(models=[MODEL], input_tokens_max=1, output_tokens_max=1)
@@ -229,7 +229,7 @@ async def test_the_largest_usage_allowed(governor: Governor) -> None:
 
 
 async def test_one_token_of_each_kind_at_the_finest_prices(governor: Governor) -> None:
-    """Fractions are added up before they are rounded, once: five of a millionth each are one nano-dollar."""
+    """Fractions are added before they are rounded once: five millionths cost one nano-dollar."""
     await enter(governor, input=1, cached_input=1, cache_write=1, output=1, reasoning=1)
     usage = entry_pb2.Usage(
         input_tokens=3,
@@ -243,7 +243,7 @@ async def test_one_token_of_each_kind_at_the_finest_prices(governor: Governor) -
 
 
 async def test_sonar_in_the_document(governor: Governor) -> None:
-    """0.001 USD for 1,000 tokens in and 0.002 out: 600 in and 100 out are 0.0008 USD."""
+    """At 0.001 USD for 1,000 input tokens and 0.002 for output, 600 and 100 tokens cost 0.0008 USD."""
     settlement = await governor.settle(
         await governor.authorize(models=[SONAR]),
         entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1),

@@ -1,4 +1,4 @@
-"""S5: prices are versions in one price book: a new one joins, and nothing that was rated is rated anew."""
+"""S5: a price is a version in the price book; a new version never changes a cost that was rated before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def from_now(**lengths: int) -> Timestamp:
 
 
 def request(**changes: Any) -> CreatePriceRequest:
-    """Sonar at 2,000 and 4,000 nano-USD a token: twice the document's price."""
+    """Sonar at 2,000 and 4,000 nano-USD a token, twice the document's price."""
     fields: dict[str, Any] = {
         "model": SONAR,
         "input_nano_usd_per_mtok": 2_000_000_000,
@@ -51,7 +51,7 @@ async def in_force(governor: Governor, model: str, at_time: Timestamp | None = N
 
 
 async def test_a_version_counts_from_now_on_and_the_old_one_stays(governor: Governor) -> None:
-    """Without a time it begins now; as of an earlier time the earlier version counts; both keep their ids."""
+    """Without a time a version begins now; earlier times keep the earlier version; both keep their ids."""
     before = await in_force(governor, SONAR)
     earlier = from_now()
     created = await governor.prices.CreatePrice(request())
@@ -64,13 +64,13 @@ async def test_a_version_counts_from_now_on_and_the_old_one_stays(governor: Gove
 
 
 @pytest.mark.parametrize("variant", ["perplexity/sonar:online", "Perplexity/Sonar@azure", "sonar-2025-01-01"])
-async def test_any_variant_of_the_id_is_the_models(governor: Governor, variant: str) -> None:
-    """A version is entered under the canonical name."""
+async def test_any_variant_of_the_id_names_the_model(governor: Governor, variant: str) -> None:
+    """A version is stored under the canonical name."""
     assert (await governor.prices.CreatePrice(request(model=variant))).model == SONAR
 
 
 async def test_every_component_is_kept(governor: Governor) -> None:
-    """One that is set to 0 is not one that is unset."""
+    """A component that is set to 0 differs from one that is unset."""
     sent = request(
         cached_input_nano_usd_per_mtok=0,
         cache_write_nano_usd_per_mtok=10**13,
@@ -89,7 +89,7 @@ async def test_every_component_is_kept(governor: Governor) -> None:
 
 
 async def test_a_version_for_the_future_waits(governor: Governor) -> None:
-    """It counts from its time on; one entered later for a time before it counts until then."""
+    """A future version begins at its time; one added later for an earlier time is in force until then."""
     future = from_now(days=10)
     later = await governor.prices.CreatePrice(request(effective_time=future))
     assert (await governor.authorize()).held_nano_usd == 2_400_000
@@ -101,7 +101,7 @@ async def test_a_version_for_the_future_waits(governor: Governor) -> None:
 
 
 async def test_a_version_for_the_past_only_where_there_was_no_price(governor: Governor) -> None:
-    """What has been in force is never replaced; before a model's first version there is room."""
+    """A version in force is never replaced; before the first version one can be added."""
     first = await governor.prices.CreatePrice(request(model="vendor/new", effective_time=from_now(days=-10)))
     refused = await refusal(
         governor.prices.CreatePrice(request(model="vendor/new", effective_time=from_now(days=-5)))
@@ -116,7 +116,7 @@ async def test_a_version_for_the_past_only_where_there_was_no_price(governor: Go
 
 
 async def test_two_versions_never_begin_at_once(governor: Governor) -> None:
-    """The second is refused, whichever it is; another model's is not."""
+    """The second version with one time is refused, in any order; another model's is accepted."""
     at_once = from_now(days=3)
     answers = await asyncio.gather(
         *(governor.prices.CreatePrice(request(effective_time=at_once)) for _ in range(5)),
@@ -133,7 +133,7 @@ async def test_two_versions_never_begin_at_once(governor: Governor) -> None:
 
 
 async def test_a_repeated_request_creates_one_version(governor: Governor) -> None:
-    """S8: the same request_id returns the same version, at once or later; other content is refused."""
+    """S8: a replay, also a concurrent one, returns the same version; other content is refused."""
     before = await versions(governor)
     sent = request(request_id=new_id())
     prices = await asyncio.gather(*(governor.prices.CreatePrice(sent) for _ in range(5)))
@@ -146,7 +146,7 @@ async def test_a_repeated_request_creates_one_version(governor: Governor) -> Non
 
 
 async def test_a_refused_request_leaves_its_id_free(governor: Governor) -> None:
-    """A call that failed left nothing."""
+    """A refused call leaves nothing, so its request_id can be used again."""
     sent = request(request_id=new_id(), effective_time=from_now(days=-1))
     assert (await refusal(governor.prices.CreatePrice(sent))).reason == "INVALID_FIELD"
     sent.ClearField("effective_time")
@@ -185,7 +185,7 @@ async def test_a_refused_request_leaves_its_id_free(governor: Governor) -> None:
 async def test_bad_input_changes_nothing(
     governor: Governor, changes: dict[str, Any], field: str, reason: str
 ) -> None:
-    """Each field's bounds are told with its path."""
+    """Each field's bounds are checked, and the error has the field's path."""
     before = await versions(governor)
     refused = await refusal(governor.prices.CreatePrice(request(**changes)))
     assert refused.reason == reason
@@ -193,8 +193,8 @@ async def test_bad_input_changes_nothing(
     assert await versions(governor) == before
 
 
-# What holds and entries were rated with, worked out again from the price book as it stands: every hold still
-# is the bound of its price, every entry still the rating of its usage.
+# Rates holds and entries again with the present price book: every hold must still be the bound of its price,
+# and every entry the rating of its usage.
 _RATED_OTHERWISE = """
 SELECT 'hold' AS what FROM authorizations AS a JOIN prices AS p USING (price_id)
 WHERE a.held_nano_usd <> hold_nano_usd(p, a.input_tokens_max, a.output_tokens_max, a.requests_max)
@@ -214,8 +214,10 @@ SELECT (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.authorization_id) FROM authoriza
 
 
 async def test_no_version_changes_a_running_hold_or_an_entry(governor: Governor) -> None:
-    """I12, by SQL: holds, budgets and entries are the same to the byte after versions for now, the future and
-    the past; and what is settled afterwards is rated as of its hold, also where another model served."""
+    """I12: versions for now, the future and the past leave holds, budgets and entries unchanged to the byte.
+
+    Later settlements are rated as of their hold, also where another model served.
+    """
     usage = entry_pb2.Usage(input_tokens=600, output_tokens=100, requests=1)
     settled = await governor.settle(await governor.authorize(), usage)
     held = [await governor.authorize() for _ in range(3)]
@@ -234,14 +236,14 @@ async def test_no_version_changes_a_running_hold_or_an_entry(governor: Governor)
     assert (await governor.settle(granted, usage)).entry.cost_nano_usd == settled.entry.cost_nano_usd
     # 600 × 150 + 100 × 600, as when the hold was placed.
     assert (await governor.settle(drifted, usage, served_model=MINI)).entry.cost_nano_usd == 150_000
-    # Unpriced when the hold was placed, but its price as of then is known by now: 600 × 2,000 + 100 × 4,000.
+    # It had no price when the hold was placed, but one for that time exists now: 600 × 2,000 + 100 × 4,000.
     late = await governor.settle(newly_priced, usage, served_model="vendor/new")
     assert late.entry.cost_nano_usd == 1_600_000
     assert await governor.sql(_RATED_OTHERWISE) == []
 
 
 async def test_holds_and_versions_at_once(governor: Governor) -> None:
-    """While versions are entered as fast as can be, each hold is the bound of the price that it names."""
+    """While versions are created without pause, each hold is the bound of the price that it names."""
 
     async def enter() -> None:
         for step in range(20):

@@ -1,4 +1,4 @@
-"""EstimateCost: what usage would cost, made up or a month's, at any time's prices; nothing is charged."""
+"""EstimateCost: the cost of given usage or of a month's usage at any time's prices; nothing is charged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def time_at(moment: datetime) -> Timestamp:
 
 
 async def dearer_sonar(governor: Governor, effective_time: Timestamp | None = None) -> None:
-    """2,000.5 nano-USD a token in, 4,000 out, and 1,000 for each request."""
+    """Sonar at 2,000.5 nano-USD an input token, 4,000 an output token, and 1,000 a request."""
     await governor.prices.CreatePrice(
         CreatePriceRequest(
             model=SONAR,
@@ -54,7 +54,7 @@ async def month(governor: Governor, at_time: Timestamp | None = None, **changes:
 
 
 async def test_a_given_usage(governor: Governor) -> None:
-    """By any variant of the model's id, at the price of now or of another time."""
+    """Usage is priced by any variant of the model's id, at the present price or that of another time."""
     future = datetime.now(UTC) + timedelta(days=1)
     await dearer_sonar(governor, time_at(future))
     asked = ModelUsage(model="Perplexity/Sonar:online", usage=USAGE)
@@ -71,7 +71,7 @@ async def test_a_given_usage(governor: Governor) -> None:
 
 
 async def test_the_largest_usage_at_the_highest_price(governor: Governor) -> None:
-    """An estimate is not bound by what an entry takes."""
+    """An estimate may exceed the largest entry."""
     await governor.prices.CreatePrice(
         CreatePriceRequest(
             model="vendor/dear",
@@ -89,7 +89,7 @@ async def test_the_largest_usage_at_the_highest_price(governor: Governor) -> Non
 
 
 async def test_a_month_at_its_own_prices_is_what_was_charged(governor: Governor) -> None:
-    """Where everything was rated, estimate and charge are the same, by model; each entry rounds by itself."""
+    """If everything was rated, estimate and charge agree by model; each entry is rounded separately."""
     await governor.price("vendor/fine", 1_500_000)
     one_token = entry_pb2.Usage(input_tokens=1, requests=1)
     for _ in range(3):
@@ -109,7 +109,7 @@ async def test_a_month_at_its_own_prices_is_what_was_charged(governor: Governor)
 
 
 async def test_a_month_at_another_times_prices(governor: Governor) -> None:
-    """What the same usage costs at the prices of then, beside what it did cost."""
+    """The answer has the cost at that time's prices and the amount that was charged."""
     for _ in range(2):
         await governor.settle(await governor.authorize(), USAGE)
     # No requests count as one.
@@ -126,8 +126,8 @@ async def test_a_month_at_another_times_prices(governor: Governor) -> None:
     assert (await month(governor)).cost_nano_usd == 1_603_000
 
 
-async def test_what_has_no_usage_or_no_price_is_in_the_charge_alone(governor: Governor) -> None:
-    """An unknown outcome has no usage until it becomes known; an unpriced model has no price."""
+async def test_without_usage_or_price_only_the_charge_counts(governor: Governor) -> None:
+    """Usage that is unknown, or of a model without a price, is in the charge only."""
     await governor.settle(await governor.authorize(), None)
     await governor.settle(await governor.authorize(), USAGE, served_model="nobody/unheard-of")
     answer = await month(governor)
@@ -146,7 +146,7 @@ async def test_what_has_no_usage_or_no_price_is_in_the_charge_alone(governor: Go
 
 
 async def test_a_correction_has_no_usage(governor: Governor) -> None:
-    """It moves what was charged; at another time's prices it does not count as a request."""
+    """A correction changes the charge, and does not count as a request at another time's prices."""
     settled = await governor.settle(await governor.authorize(), USAGE)
     await governor.stub.Adjust(
         AdjustRequest(
@@ -165,7 +165,7 @@ async def test_a_correction_has_no_usage(governor: Governor) -> None:
 
 
 async def test_only_the_month_and_the_organization_asked_for(governor: Governor) -> None:
-    """Another month and another organization have nothing of it."""
+    """Usage of another month or another organization is not included."""
     await governor.settle(await governor.authorize(), USAGE)
     for nothing in (
         await month(governor, organization_id=new_id()),
@@ -176,7 +176,7 @@ async def test_only_the_month_and_the_organization_asked_for(governor: Governor)
 
 
 async def test_a_model_without_a_price_is_refused(governor: Governor) -> None:
-    """A given usage of it cannot be estimated: never zero."""
+    """Given usage of a model without a price is refused, never estimated as zero."""
     asked = EstimateCostRequest(usage=ModelUsage(model="nobody/unheard-of", usage=USAGE))
     assert (await refusal(governor.prices.EstimateCost(asked))).reason == "MODEL_NOT_PRICED"
 
@@ -203,7 +203,7 @@ async def test_a_model_without_a_price_is_refused(governor: Governor) -> None:
     ],
 )
 async def test_bad_input(governor: Governor, changes: dict[str, Any], field: str, reason: str) -> None:
-    """Told with the path of the field."""
+    """A bad field is refused with its path."""
     if "usage" in changes:
         changes = changes | {"period_start": None}
     refused = await refusal(month(governor, **changes))

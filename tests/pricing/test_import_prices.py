@@ -1,4 +1,4 @@
-"""The price book is brought up to a seller's prices: the differences are shown, and written after a yes."""
+"""Importing a seller's prices shows the differences, and writes them after a confirmation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
 
 
 def answer(*models: tuple[str, dict[str, Any]]) -> str:
-    """What OpenRouter's /models answers, with more in it than prices."""
+    """An answer of OpenRouter's /models, which has more than prices."""
     return json.dumps(
         {
             "data": [
@@ -68,12 +68,12 @@ def components(listing: Listing) -> dict[str, int]:
                 "request_nano_usd": 5_000_000,
             },
         ),
-        # 0 says that there is none: reasoning costs what output costs, and is not free.
+        # 0 means no own price: reasoning then costs as much as output, and is not free.
         (
             {"prompt": "0.000001", "completion": "0.000002", "internal_reasoning": "0", "request": "0"},
             {"input_nano_usd_per_mtok": 1_000_000_000, "output_nano_usd_per_mtok": 2_000_000_000},
         ),
-        # What is finer than a nano-dollar counts as a whole one; what is no string is still exact.
+        # A fraction of a nano-dollar is rounded up; a JSON number is read exactly too.
         (
             {"prompt": 0.0000000000000001, "completion": "2e-6"},
             {"input_nano_usd_per_mtok": 1, "output_nano_usd_per_mtok": 2_000_000_000},
@@ -84,13 +84,13 @@ def components(listing: Listing) -> dict[str, int]:
     ],
 )
 def test_a_listing_of_openrouter(pricing: dict[str, Any], expected: dict[str, int] | None) -> None:
-    """Decimal USD a token and a request become nano-USD a million tokens and a request; free is unpriced."""
+    """Decimal USD become nano-USD per million tokens and per request; a free model is unpriced."""
     found = openrouter_listings.listings(answer(("vendor/model", pricing)), source="test")
     assert [components(listing) for listing in found] == ([expected] if expected else [])
 
 
 def test_variants_of_a_model_are_one_listing() -> None:
-    """The id that is canonical counts; where none is, the dearest of each component."""
+    """The canonical id's prices are used; without it, the dearest price of each component."""
     found = openrouter_listings.listings(
         answer(
             ("a/one", {"prompt": "1e-6", "completion": "1e-6"}),
@@ -122,7 +122,7 @@ def test_variants_of_a_model_are_one_listing() -> None:
     ],
 )
 def test_what_is_no_list_of_prices_is_refused_whole(body: str) -> None:
-    """Not JSON, another shape, no number, above the bound: nothing of it is taken."""
+    """Text that is not JSON, or has another shape or a price that is no number or too large, is refused."""
     with pytest.raises(ValueError, match=r".+"):
         openrouter_listings.listings(body, source="test")
 
@@ -176,7 +176,7 @@ async def book(governor_dsn: str) -> Any:
 
 
 async def test_differences_are_shown_and_nothing_is_written_unasked(book: Book, tmp_path: Path) -> None:
-    """Without a yes, from a person or as --yes, it is a look."""
+    """Without a confirmation by a person or --yes the differences are only shown."""
     file = tmp_path / "models.json"
     file.write_text(answer((SONAR, {"prompt": "1e-6", "completion": "3e-6", "request": "0.012"})))
     before = await book.rows()
@@ -197,13 +197,15 @@ async def test_differences_are_shown_and_nothing_is_written_unasked(book: Book, 
 
 
 async def test_versions_are_written_for_what_changed_alone(book: Book, tmp_path: Path) -> None:
-    """New and changed models get a version from now on; the same price, and a model not listed, get none; the
-    second time there is nothing to do."""
+    """New and changed models get a version from now on; unchanged and unlisted models get none.
+
+    A second run has nothing to do.
+    """
     file = tmp_path / "models.json"
     file.write_text(
         answer(
             (SONAR, {"prompt": "1e-6", "completion": "3e-6"}),
-            # The same, although it says it in another way: cached input at the price of input.
+            # An equal price in another form: cached input at the price of input.
             (MINI, {"prompt": "0.00000015", "completion": "0.0000006", "input_cache_read": "0.00000015"}),
             ("vendor/new", {"prompt": "1e-6", "completion": "1e-6"}),
         )
@@ -225,7 +227,7 @@ async def test_versions_are_written_for_what_changed_alone(book: Book, tmp_path:
 
 
 async def test_the_simulators_models_are_read_over_http(book: Book) -> None:
-    """From --url, or from OPENROUTER_BASE_URL: both come to the same."""
+    """The prices are the same from --url and from OPENROUTER_BASE_URL."""
     async with Simulator() as simulator:
         by_url = await book.run("openrouter", "--url", f"{simulator.base_url}/models", "--json")
         by_base = await book.run("openrouter", "--json", "--yes", OPENROUTER_BASE_URL=simulator.base_url)
@@ -239,7 +241,7 @@ async def test_the_simulators_models_are_read_over_http(book: Book) -> None:
 
 
 async def test_genai_prices_are_imported(book: Book) -> None:
-    """The installed package's prices, on a book that has few."""
+    """The prices of the installed package are added to a book that has few."""
     shown = (await book.run("genai-prices", "--json", "--yes")).json
     assert len(shown["changes"]) > 200
     assert len(await book.rows()) == 5 + len(shown["changes"])
@@ -255,7 +257,7 @@ async def test_genai_prices_are_imported(book: Book) -> None:
     ],
 )
 async def test_what_cannot_be_read_is_said_in_a_line(book: Book, arguments: tuple[str, ...]) -> None:
-    """No stack trace, an exit code, and nothing written."""
+    """An unreadable source gives an exit code and one line, no stack trace, and nothing is written."""
     before = await book.rows()
     ran = await book.run(*arguments, "--yes")
     assert ran.exit_code == 1
@@ -265,7 +267,7 @@ async def test_what_cannot_be_read_is_said_in_a_line(book: Book, arguments: tupl
 
 
 async def test_all_versions_or_none(book: Book) -> None:
-    """If one price is no longer what the differences were taken from, no other is written either."""
+    """If one price has changed since the differences were shown, none is written."""
     listings = openrouter_listings.listings(
         answer(
             (MINI, {"prompt": "1e-6", "completion": "1e-6"}),

@@ -1,4 +1,4 @@
-"""A governor that starts on an empty price book fills it, once; a price book that is in use is left alone."""
+"""A governor that starts with an empty price book fills it once; a price book with prices is left alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def _count(governor_dsn: str) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_empty_book_is_filled(database: Database, governor_dsn: str, name: str) -> None:
-    """Every listing becomes a price, the same in each component, in force since 2000."""
+    """Every listing becomes a price with the same components, in force since 2000."""
     listings = read_price_list(name)
     assert await load_price_list(database, name) == len(listings)
     connection = await asyncpg.connect(governor_dsn)
@@ -53,7 +53,7 @@ async def test_empty_book_is_filled(database: Database, governor_dsn: str, name:
 
 
 async def test_instances_that_start_together_fill_it_once(governor_dsn: str) -> None:
-    """Of several instances one puts the prices in; the others wait, and find them there."""
+    """Of several instances one fills the book, and the others wait for it."""
     databases = [
         await Database.open(governor_dsn, DatabaseSettings(), application_name="test") for _ in range(3)
     ]
@@ -69,7 +69,7 @@ async def test_instances_that_start_together_fill_it_once(governor_dsn: str) -> 
 
 
 async def test_book_in_use_is_left_alone(database: Database, governor_dsn: str) -> None:
-    """A price that somebody entered is not joined by others at the next start."""
+    """A book with one price gets no others at the next start."""
     connection = await asyncpg.connect(governor_dsn)
     try:
         await connection.execute("""

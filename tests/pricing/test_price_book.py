@@ -1,4 +1,4 @@
-"""S5: the price book keeps every version of a price, changes none, and takes nothing that is no price."""
+"""S5: the price book keeps every version of a price unchanged, and accepts only valid prices."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def _insert(connection: asyncpg.Connection[asyncpg.Record], **columns: Any
     ],
 )
 async def test_nothing_changes_a_price(connection: asyncpg.Connection[asyncpg.Record], change: str) -> None:
-    """The database refuses UPDATE, DELETE and TRUNCATE, to the owner too."""
+    """The database refuses UPDATE, DELETE and TRUNCATE, also by the owner."""
     await _insert(connection)
     with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
         await connection.execute(change)
@@ -57,7 +57,7 @@ async def test_nothing_changes_a_price(connection: asyncpg.Connection[asyncpg.Re
 async def test_not_even_where_triggers_are_off(
     connection: asyncpg.Connection[asyncpg.Record], postgres: EmbeddedPostgres, governor_dsn: str
 ) -> None:
-    """A superuser's session in which ordinary triggers are silent, as for replication, is refused too."""
+    """A superuser's session that disables ordinary triggers, as replication does, is refused too."""
     await _insert(connection)
     superuser = await asyncpg.connect(postgres.dsn(urlsplit(governor_dsn).path.removeprefix("/")))
     try:
@@ -70,7 +70,7 @@ async def test_not_even_where_triggers_are_off(
 async def test_the_latest_version_that_has_begun_is_in_force(
     connection: asyncpg.Connection[asyncpg.Record],
 ) -> None:
-    """A version counts from its effective_time to the next one's; before the first, the model is unpriced."""
+    """A version is in force from its effective_time to the next one's; before the first there is no price."""
     for year, price in ((2026, 3), (2024, 1), (2025, 2)):
         await _insert(
             connection, effective_time=datetime(year, 1, 1, tzinfo=UTC), input_nano_usd_per_mtok=price
@@ -91,7 +91,7 @@ async def test_the_latest_version_that_has_begun_is_in_force(
 
 
 async def test_two_versions_of_one_time_are_refused(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Which price is in force is never a matter of chance."""
+    """The price in force at a time is always unambiguous."""
     await _insert(connection)
     with pytest.raises(asyncpg.UniqueViolationError):
         await _insert(connection, input_nano_usd_per_mtok=1)
@@ -128,13 +128,13 @@ async def test_two_versions_of_one_time_are_refused(connection: asyncpg.Connecti
 async def test_what_is_no_price_is_refused(
     connection: asyncpg.Connection[asyncpg.Record], wrong: dict[str, Any]
 ) -> None:
-    """CHECKs refuse names that are not canonical, figures out of bounds, and prices in which all is free."""
+    """CHECKs refuse names that are not canonical, figures out of bounds, and prices of zero only."""
     with pytest.raises(asyncpg.CheckViolationError):
         await _insert(connection, **wrong)
 
 
 async def test_the_bounds_themselves_are_prices(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """The greatest price that is stated is accepted."""
+    """The greatest allowed price is accepted."""
     await _insert(
         connection,
         input_nano_usd_per_mtok=10**13,

@@ -1,4 +1,4 @@
-"""S5, S19: the shipped price list holds real prices at their dearest, and the document's list its figures."""
+"""S5, S19: the shipped list has real prices, the dearest of each; the document's list has its figures."""
 
 import json
 from datetime import date
@@ -16,7 +16,7 @@ DOCUMENT = {listing.model: listing for listing in read_price_list("document")}
 
 
 def _usd(listing: Listing) -> dict[str, float]:
-    """Components in USD per million tokens and per thousand requests, as people read price lists."""
+    """Components in USD per million tokens and per thousand requests, as in published price lists."""
     return {
         name.removesuffix("_nano_usd_per_mtok").removesuffix("_nano_usd"): value
         / (10**6 if name == "request_nano_usd" else 10**9)
@@ -27,7 +27,7 @@ def _usd(listing: Listing) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_model_once_under_its_canonical_name(name: str) -> None:
-    """A list is sorted by model, and every model in it can be found by its canonical name."""
+    """A list is sorted by model, and each model has its canonical name."""
     models = [listing.model for listing in read_price_list(name)]
     assert models == sorted(set(models))
     assert [canonical_model(model).model for model in models] == models
@@ -36,7 +36,7 @@ def test_each_model_once_under_its_canonical_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_free(name: str) -> None:
-    """No model is priced at zero by accident, neither its input nor its output."""
+    """No model's input or output has a price of zero by mistake."""
     assert all(
         listing.input_nano_usd_per_mtok and listing.output_nano_usd_per_mtok
         for listing in read_price_list(name)
@@ -46,21 +46,21 @@ def test_nothing_is_free(name: str) -> None:
 @pytest.mark.parametrize(
     ("model", "components"),
     [
-        # OpenRouter lists no fee for each request; Perplexity does, and the dearest search context is 12 USD.
+        # OpenRouter lists no fee per request; Perplexity does, and the dearest search context is 12 USD.
         ("perplexity/sonar", {"input": 1, "output": 1, "request": 12}),
         ("perplexity/sonar-deep-research", {"input": 2, "output": 8, "reasoning": 3}),
-        # Not what gpt-4o:extended or its first snapshot cost.
+        # Not the price of gpt-4o:extended or of its first snapshot.
         ("openai/gpt-4o", {"input": 2.5, "output": 10, "cached_input": 1.25}),
         ("openai/gpt-4o-mini", {"input": 0.15, "output": 0.6, "cached_input": 0.075}),
-        # Twice as much for long prompts.
+        # The double price of long prompts.
         ("x-ai/grok-4-fast", {"input": 0.4, "output": 1, "cached_input": 0.05}),
-        # A cache write that lasts an hour, listed by Anthropic alone (as claude-haiku-4-5).
+        # A cache write that lasts an hour, listed by Anthropic only (as claude-haiku-4-5).
         ("anthropic/claude-haiku-4.5", {"input": 1, "output": 5, "cached_input": 0.1, "cache_write": 2}),
-        # OpenRouter lists its batch variant alone, at half the price.
+        # OpenRouter lists only its batch variant, at half the price.
         ("anthropic/claude-opus-4.1", {"input": 15, "output": 75, "cached_input": 1.5, "cache_write": 30}),
-        # The dearest hours of the day.
+        # The price of the dearest hours of the day.
         ("deepseek/deepseek-v4-flash", {"input": 0.3, "output": 1.2, "cached_input": 0.021}),
-        # Listed as 0.0833333333333333 USD: no less than that.
+        # Listed as 0.0833333333333333 USD and not rounded down.
         (
             "google/gemini-2.5-flash",
             {"input": 0.3, "output": 2.5, "cached_input": 0.03, "cache_write": 0.083333334},
@@ -70,26 +70,26 @@ def test_nothing_is_free(name: str) -> None:
     ],
 )
 def test_shipped_price(model: str, components: dict[str, float]) -> None:
-    """Each component is the dearest of OpenRouter's listing and the vendor's, of all tiers and hours."""
+    """Each component is the dearest of OpenRouter's and the vendor's prices, over all tiers and hours."""
     assert _usd(SHIPPED[model]) == components
 
 
 @pytest.mark.parametrize(
     "model",
     [
-        "x-ai/grok-4.1-fast",  # listed as :free alone
-        "deepseek/deepseek-v4.1-flash-1017",  # listed as :batch alone
+        "x-ai/grok-4.1-fast",  # listed as :free only
+        "deepseek/deepseek-v4.1-flash-1017",  # listed as :batch only
         "typesafe/jev-1.14",  # no price for output
         "vendor/unheard-of",
     ],
 )
 def test_unpriced(model: str) -> None:
-    """What has no price for an ordinary call is not in the list."""
+    """A model without a price for an ordinary call is not in the list."""
     assert model not in SHIPPED
 
 
 def test_document_figures() -> None:
-    """The document's prices, in USD per thousand tokens, without a fee for requests."""
+    """The document's prices in USD per thousand tokens, without a fee per request."""
     assert {
         model: (
             listing.input_nano_usd_per_mtok / 10**12,
@@ -107,7 +107,7 @@ def test_document_figures() -> None:
 
 
 def test_shipped_list_can_be_made_again() -> None:
-    """The package and the day that the shipped list names give the same text, byte for byte."""
+    """The named package and day give the same text again, byte for byte."""
     text = files("governor_service.listings").joinpath("shipped.json").read_text(encoding="utf-8")
     about = json.loads(text)["about"]
     package, as_of = about.split(", prices in force on ")
@@ -117,7 +117,7 @@ def test_shipped_list_can_be_made_again() -> None:
 
 
 def test_lists_are_diffable() -> None:
-    """One price to a line, in the same order whatever the order of the listings."""
+    """Each price has its own line, in an order that does not depend on the order of the listings."""
     cheap = Rates(input_nano_usd_per_mtok=1, output_nano_usd_per_mtok=2)
     made = [
         Listing(model=model, source="s", **{k: v for k, v in cheap.components() if v is not None})

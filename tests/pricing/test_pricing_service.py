@@ -1,4 +1,4 @@
-"""PricingService over a socket: the price book can be read, and bad requests are told what is wrong."""
+"""PricingService over a socket: the price book can be read, and bad requests name their faults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from service_chassis.settings import DatabaseSettings
 if TYPE_CHECKING:
     from infin8.governor.v1.pricing_service_pb2_grpc import (
         PricingServiceAsyncStub,
-    )  # stands in the stub file alone
+    )  # defined in the stub file only
 
 DOCUMENT = ["openai/gpt-4o-mini", "perplexity/sonar", "x-ai/grok-4-fast", "z-ai/glm-4.7", "z-ai/glm-5"]
 
@@ -42,7 +42,7 @@ def _time(year: int) -> Timestamp:
 
 @pytest.fixture
 async def stub(governor_dsn: str) -> AsyncIterator[PricingServiceAsyncStub]:
-    """A governor with the document's prices, and perplexity/sonar at twice of that from the year 2100 on."""
+    """A governor with the document's prices, and perplexity/sonar at twice its price from 2100 on."""
     database = await Database.open(governor_dsn, DatabaseSettings(), application_name="test")
     await load_price_list(database, "document")
     connection = await asyncpg.connect(governor_dsn)
@@ -81,7 +81,7 @@ async def _refused(call: grpc.aio.UnaryUnaryCall[Any, Any]) -> tuple[grpc.Status
 
 
 async def test_list_prices(stub: PricingServiceAsyncStub) -> None:
-    """The price of each model that is in force now, by model."""
+    """Each model's present price, in order of model."""
     response = await stub.ListPrices(ListPricesRequest())
     assert [price.model for price in response.prices] == DOCUMENT
     assert not response.next_page_token
@@ -95,7 +95,7 @@ async def test_list_prices(stub: PricingServiceAsyncStub) -> None:
 
 
 async def test_list_prices_at_a_time(stub: PricingServiceAsyncStub) -> None:
-    """The versions of that time; a component at zero is not one that is unset. Case makes no difference."""
+    """The versions of that time; a component of zero differs from an unset one; case does not matter."""
     response = await stub.ListPrices(ListPricesRequest(at_time=_time(2100), model_prefix="Perplexity/"))
     (sonar,) = response.prices
     assert sonar.input_nano_usd_per_mtok == 2_000_000_000
@@ -105,7 +105,7 @@ async def test_list_prices_at_a_time(stub: PricingServiceAsyncStub) -> None:
 
 
 async def test_list_prices_in_pages(stub: PricingServiceAsyncStub) -> None:
-    """Pages hold every model once, in order, and the last has no token."""
+    """Pages have every model once, in order, and the last page has no token."""
     seen: list[str] = []
     token = ""
     for size in (2, 2, 1):
@@ -118,14 +118,14 @@ async def test_list_prices_in_pages(stub: PricingServiceAsyncStub) -> None:
 
 
 async def test_list_prices_by_prefix(stub: PricingServiceAsyncStub) -> None:
-    """Only models that begin so; what SQL takes for a wildcard is not one."""
+    """Only models with that prefix are listed; SQL's wildcards are ordinary characters."""
     found = await stub.ListPrices(ListPricesRequest(model_prefix="z-ai/"))
     assert [price.model for price in found.prices] == ["z-ai/glm-4.7", "z-ai/glm-5"]
     assert not (await stub.ListPrices(ListPricesRequest(model_prefix="z_ai%"))).prices
 
 
 async def test_a_page_token_of_another_list_is_refused(stub: PricingServiceAsyncStub) -> None:
-    """A token is good for the filters that it was given for."""
+    """A token is valid only with the filters that it was issued for."""
     first = await stub.ListPrices(ListPricesRequest(page_size=1))
     for request in (
         ListPricesRequest(page_size=1, page_token=first.next_page_token, model_prefix="z-ai/"),
@@ -138,7 +138,7 @@ async def test_a_page_token_of_another_list_is_refused(stub: PricingServiceAsync
 
 
 async def test_get_price_by_any_name(stub: PricingServiceAsyncStub) -> None:
-    """A model's price is found by every variant of its id, and by its own id whatever the time."""
+    """A price is found by every variant of the model's id, and by its own id at any time."""
     price = await stub.GetPrice(GetPriceRequest(model="openai/gpt-4o-mini"))
     assert price.input_nano_usd_per_mtok == 150_000_000
     for variant in ("openai/gpt-4o-mini-2024-07-18", "OpenAI/GPT-4o-mini:free@azure", "gpt-4o-mini"):
@@ -151,21 +151,21 @@ async def test_get_price_by_any_name(stub: PricingServiceAsyncStub) -> None:
 
 
 async def test_unpriced_model(stub: PricingServiceAsyncStub) -> None:
-    """A model without a price is NOT_FOUND / MODEL_NOT_PRICED, and names the model that was looked for."""
+    """A model without a price is NOT_FOUND / MODEL_NOT_PRICED, with its canonical name."""
     code, refusal = await _refused(stub.GetPrice(GetPriceRequest(model="vendor/Unheard-of:free")))
     assert (code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_PRICED")
     assert refusal.metadata == {"model": "vendor/unheard-of"}
 
 
 async def test_unknown_price(stub: PricingServiceAsyncStub) -> None:
-    """A price id that nobody gave out is NOT_FOUND / PRICE_NOT_FOUND."""
+    """An unknown price id is NOT_FOUND / PRICE_NOT_FOUND."""
     unknown = GetPriceRequest(price_id="5d0dbd2e-6f2f-4bb3-9d0c-2f5ab0a6cf5f")
     code, refusal = await _refused(stub.GetPrice(unknown))
     assert (code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "PRICE_NOT_FOUND")
 
 
 async def test_resolve_model(stub: PricingServiceAsyncStub) -> None:
-    """What an id normalizes to, why, and whether that has a price."""
+    """The canonical name of an id, the steps to it, and whether it has a price."""
     resolved = await stub.ResolveModel(ResolveModelRequest(model="z-ai/GLM-4.7-20251222:free@novita"))
     assert resolved.model == "z-ai/glm-4.7"
     assert list(resolved.steps) == ["case", "variant :free", "provider @novita", "date -20251222"]
@@ -178,7 +178,7 @@ async def test_resolve_model(stub: PricingServiceAsyncStub) -> None:
 
 
 @pytest.mark.parametrize("model", ["", "a b", " a", "a\tb", "a\x00b", "a\u202eb", "a\u2003b", "m" * 201])
-async def test_what_is_no_model_id(stub: PricingServiceAsyncStub, model: str) -> None:
+async def test_an_invalid_model_id(stub: PricingServiceAsyncStub, model: str) -> None:
     """An id that is empty, too long or has white space, control or bidi characters is INVALID_FIELD."""
     for call in (
         stub.GetPrice(GetPriceRequest(model=model)),
@@ -201,7 +201,7 @@ async def test_what_is_no_model_id(stub: PricingServiceAsyncStub, model: str) ->
     ],
 )
 async def test_bad_get_price(stub: PricingServiceAsyncStub, request_: GetPriceRequest, field: str) -> None:
-    """What is wrong with a request is INVALID_FIELD, with the path of the field."""
+    """A bad field is INVALID_FIELD with its path."""
     code, refusal = await _refused(stub.GetPrice(request_))
     assert (code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert [violation.field for violation in refusal.fields] == [field]
@@ -220,7 +220,7 @@ async def test_bad_get_price(stub: PricingServiceAsyncStub, request_: GetPriceRe
 async def test_bad_list_prices(
     stub: PricingServiceAsyncStub, request_: ListPricesRequest, code: grpc.StatusCode, field: str
 ) -> None:
-    """What is wrong with a request is told with the path of the field."""
+    """A bad field is refused with its path."""
     answered, refusal = await _refused(stub.ListPrices(request_))
     assert answered is code
     assert [violation.field for violation in refusal.fields] == [field]

@@ -79,14 +79,14 @@ COSTS = [
     ),
     # 100 * 2,000 + 100 * 8,000 + 900 * 3,000
     (DEEP_RESEARCH, Usage(input_tokens=100, output_tokens=1000, reasoning_tokens=900), 3_700_000),
-    # Cached tokens and cache writes cost what input costs.
+    # Cached tokens and cache writes cost as much as input.
     (
         DEEP_RESEARCH,
         Usage(input_tokens=100, cached_input_tokens=60, cache_write_tokens=40, output_tokens=0),
         200_000,
     ),
     (FREE_CACHE, Usage(input_tokens=100, cached_input_tokens=100, output_tokens=1), 1),
-    # Rounded up, and once: two halves are one, not two.
+    # Rounded up once: two halves cost one nano-dollar, not two.
     (HALF, Usage(input_tokens=1, output_tokens=0), 1),
     (HALF, Usage(input_tokens=1, output_tokens=1), 1),
     (HALF, Usage(input_tokens=2, output_tokens=1), 2),
@@ -97,7 +97,7 @@ COSTS = [
         Usage(input_tokens=TOKENS_MAX, output_tokens=TOKENS_MAX, requests=REQUESTS_MAX),
         1_020_000_000_000_000_000,
     ),
-    # (10⁹ - 1) * (10⁷ - 10⁻⁶) + 10⁹ * 10⁷: seventeen digits, and a millionth to round up.
+    # (10⁹ - 1) * (10⁷ - 10⁻⁶) + 10⁹ * 10⁷: seventeen digits, and a millionth that is rounded up.
     (
         ALMOST_DEAREST,
         Usage(input_tokens=TOKENS_MAX - 1, output_tokens=TOKENS_MAX),
@@ -153,13 +153,13 @@ def _components(rates: Rates) -> list[int | None]:
 
 @pytest.mark.parametrize(("rates", "usage", "cost"), COSTS)
 def test_cost(rates: Rates, usage: Usage, cost: int) -> None:
-    """Each kind of token at its own price, divided and rounded up once, and the price of each request."""
+    """Each kind of token has its own price; the sum is divided and rounded up once; requests are added."""
     assert rated_cost_nano_usd(rates, usage) == cost
 
 
 @pytest.mark.parametrize(("rates", "input_tokens", "output_tokens", "requests", "hold"), HOLDS)
 def test_hold(rates: Rates, input_tokens: int, output_tokens: int, requests: int, hold: int) -> None:
-    """A hold prices each token at the dearest of its direction."""
+    """A hold prices each token at the dearest price of its direction."""
     assert (
         hold_nano_usd(
             rates, input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests
@@ -172,7 +172,7 @@ def test_hold(rates: Rates, input_tokens: int, output_tokens: int, requests: int
 def test_output_tokens_that_fit(
     rates: Rates, available: int, input_tokens: int, requests: int, wanted: int, fits: int | None
 ) -> None:
-    """As many output tokens as what is available pays for, to the token; None if not even the input fits."""
+    """The exact number of output tokens that the amount pays for; None if the input does not fit."""
     assert (
         output_tokens_that_fit(
             rates, available, input_tokens_max=input_tokens, requests_max=requests, output_tokens_max=wanted
@@ -182,7 +182,7 @@ def test_output_tokens_that_fit(
 
 
 async def test_sql_costs_the_same(governor_dsn: str) -> None:
-    """The database's functions give the same figures, of all three tables."""
+    """The database's functions give the figures of all three tables."""
     connection = await asyncpg.connect(governor_dsn)
     try:
         for rates, usage, cost in COSTS:
@@ -212,7 +212,7 @@ async def test_sql_costs_the_same(governor_dsn: str) -> None:
 
 
 async def test_sql_without_a_price_is_null(governor_dsn: str) -> None:
-    """A model without a price costs NULL, holds NULL and lets nothing fit: never zero, never everything."""
+    """Without a price the cost and the hold are NULL and nothing fits: never zero, never everything."""
     connection = await asyncpg.connect(governor_dsn)
     try:
         unpriced = await connection.fetchrow("""
@@ -237,7 +237,7 @@ async def test_sql_without_a_price_is_null(governor_dsn: str) -> None:
     ],
 )
 def test_impossible_usage(wrong: dict[str, int]) -> None:
-    """Counts below zero or above their bounds, and parts above their totals, are no usage."""
+    """Counts below zero or above their bounds, and parts above their totals, are refused."""
     with pytest.raises(ValueError, match=r"must be between|exceed"):
         Usage(**{"input_tokens": 100, "output_tokens": 100, **wrong})
 
@@ -252,6 +252,6 @@ def test_impossible_usage(wrong: dict[str, int]) -> None:
     ],
 )
 def test_impossible_rates(wrong: dict[str, int]) -> None:
-    """Prices below zero or above their bounds are none, and neither is one in which everything is free."""
+    """Prices below zero or above their bounds, and prices of zero only, are refused."""
     with pytest.raises(ValueError, match=r"must be between|free"):
         Rates(**{"input_nano_usd_per_mtok": 1, "output_nano_usd_per_mtok": 1, **wrong})

@@ -1,4 +1,4 @@
-"""What holds for every price and every usage within the bounds, and that SQL and Python agree on it."""
+"""Properties of every price and usage within the bounds, and the agreement of SQL and Python."""
 
 import dataclasses
 from typing import Any
@@ -56,7 +56,7 @@ def _usages(draw: st.DrawFn) -> Usage:
 def test_no_usage_within_the_bounds_costs_more_than_the_hold(
     rates: Rates, usage: Usage, more_input: int, more_output: int, more_requests: int
 ) -> None:
-    """A hold is a bound: whatever part of it is used, and however, costs no more."""
+    """No part of a hold, used in any way, costs more than the hold."""
     assert rated_cost_nano_usd(rates, usage) <= hold_nano_usd(
         rates,
         input_tokens_max=usage.input_tokens + more_input,
@@ -83,7 +83,7 @@ def test_more_usage_costs_no_less(
 def test_what_fits_fits_and_one_more_does_not(
     rates: Rates, available: int, input_tokens: int, requests: int, wanted: int
 ) -> None:
-    """The hold of what fits is within what is available; the hold of one token more is not."""
+    """The hold of the tokens that fit is within the available amount; with one token more it is not."""
 
     def hold(output_tokens: int) -> int:
         return hold_nano_usd(
@@ -110,16 +110,16 @@ FROM (SELECT ROW(gen_random_uuid(), 'm', now(), $1::bigint, $2::bigint, $3::bigi
 
 
 @given(st.data())
-# The fixture is one database for all examples: they only read, so that none sees another.
+# All examples share the fixture's database; they only read, so none affects another.
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_sql_agrees(governor_dsn: str, data: Any) -> None:
-    """For any price, usage and available amount, the database's functions and their Python model agree."""
+    """For any price, usage and available amount the database's functions and the Python model agree."""
     connection = await asyncpg.connect(governor_dsn)
     try:
         rates, usage = data.draw(_rates()), data.draw(_usages())
         available = data.draw(
             st.integers(-(10**6), 10**15)
-            # Near the hold, where it is decided.
+            # Near the hold, where the result changes.
             | st.integers(-2, 2).map(
                 lambda offset: (
                     hold_nano_usd(

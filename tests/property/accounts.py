@@ -1,4 +1,4 @@
-"""The model's budgets, prices, tiers and freezes, and what may be set of them."""
+"""The model's budgets, prices, tiers and freezes, and the operations that set them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from tests.property.operations import (
 
 
 class Accounts:
-    """What may be spent, and what is. A refusal changes nothing."""
+    """Limits and totals. A refusal changes nothing."""
 
     def __init__(self, organizations: int) -> None:
         self.organizations = [Organization() for _ in range(organizations)]
         self.tiers = {"default": DEFAULT_TIER}
         self.prices: dict[str, tuple[Price, ...]] = {}
         self.frozen: frozenset[tuple[int | None, str | None]] = frozenset()
-        # What a request_id did, of operations that leave no hold and no entry; by method and whose the id is.
+        # The answers by request_id to operations without a hold or entry; keyed by method and owner too.
         self.requests: dict[tuple[str, int | None, int], tuple[Operation, Answer | int]] = {}
 
     def copy(self) -> Self:
@@ -48,7 +48,7 @@ class Accounts:
         return other
 
     def limit(self, organization: Organization, key: BudgetKey) -> int | None:
-        """Its own, else the standing one, else the override, else the tier's; None: no limit."""
+        """The own limit, else the standing one, the override, the tier's; None: no limit."""
         tier = self.tiers[organization.tier]
         in_order: list[int | None] = [organization.limits.get(key)]
         in_order.append(organization.limits.get(key.standing))
@@ -69,7 +69,7 @@ class Accounts:
     def budgets_that_apply(
         self, organization: Organization, workflow: int, labels: Labels, time: datetime
     ) -> tuple[BudgetKey, ...]:
-        """Those that there are by nature, and those that a limit has been set for."""
+        """The budgets that always exist for a call, and those with a limit."""
         return tuple(
             key
             for key, by_nature in those_of_a_call(workflow, labels, time)
@@ -96,7 +96,7 @@ class Accounts:
         return max(begun, key=lambda price: price.effective_time, default=None)
 
     def known(self, operation: Operation, owner: int | None, request: int | None) -> Answer | int | None:
-        """What the request_id did before, if it did."""
+        """The earlier answer to this request_id, or REQUEST_ID_REUSED; None if the id is new."""
         if request is None:
             return None
         known = self.requests.get((type(operation).__name__, owner, request))
@@ -124,7 +124,7 @@ class Accounts:
         return price
 
     def set(self, operation: SetBudget | SetTier | SetOrganization | SetFreeze, now: datetime) -> Answer:
-        """The operation itself tells what was set; a budget is answered as it stands."""
+        """Answers with the operation itself, or with the budget's status."""
         owner = None if isinstance(operation, SetTier) else operation.organization
         if isinstance(operation, SetOrganization) and (operation.tier or "default") not in self.tiers:
             return Refused("TIER_NOT_FOUND")

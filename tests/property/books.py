@@ -1,4 +1,4 @@
-"""What the model keeps, all of it immutable but for an organization's dictionaries; and its arithmetic."""
+"""The model's data, immutable except an organization's dictionaries, and its arithmetic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING_USED = Usage(0, 0, 0, 0, 0, 0)
 
 
 def canonical(model: str) -> str:
-    """Without what does not change a price: case, provider, variant, date."""
+    """The name without the parts that do not change a price: case, provider, variant, date."""
     return re.sub(r"-\d{4}-\d{2}-\d{2}$", "", re.split("[@:]", model.lower())[0])
 
 
@@ -47,7 +47,7 @@ def rated_cost(rates: Rates, usage: Usage) -> int:
 
 
 def bound(rates: Rates, input_tokens: int, output_tokens: int, requests: int) -> int:
-    """The most that a call may cost: every token at the dearest price of its direction."""
+    """The highest cost of a call: every token at the dearest price of its direction."""
     dearest_input = max(rates.input, rates.cached or 0, rates.cache_write or 0)
     dearest_output = max(rates.output, rates.reasoning or 0)
     return (
@@ -72,7 +72,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Hold:
-    """`asked` None: voided before it was ever asked for. `settled_with`: what ended it with an entry."""
+    """`asked` None: voided before Authorize arrived. `settled_with`: the operation that posted its entry."""
 
     asked: Authorize | None
     state: str
@@ -91,7 +91,7 @@ class Hold:
 
     @property
     def is_unknown(self) -> bool:
-        """Settled, and nobody has said with what usage."""
+        """Settled, and its usage is still unknown."""
         by = self.settled_with
         return self.state == "SETTLED" and not (isinstance(by, Settle) and by.usage is not None)
 
@@ -125,7 +125,7 @@ class Organization:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is granted, or `denial`, why not."""
+    """The grant, or the reason of its `denial`."""
 
     budgets: tuple[Status, ...]
     denial: str | None = None

@@ -1,7 +1,7 @@
-"""The kinds of budgets, as the model knows them. Nothing else of the model says which there are.
+"""The kinds of budgets, as the model knows them. No other part of the model lists them.
 
-A kind is a scope and a period. A period that begins anew has a start, written as in the database.
-`STANDING` in its place names the limit of every such period.
+A kind is a scope and a period. A repeating period has a start, written as in the database.
+The start `STANDING` names the limit of every such period.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ KINDS = (
     ("LABEL", "LIFETIME"),
     ("LABEL", "MONTH"),
 )
-# These have a budget without anybody setting a limit.
+# These budgets exist without a limit.
 _BY_NATURE = {("ORGANIZATION", "MONTH"), ("WORKFLOW", "LIFETIME")}
-# A period that is not here never begins anew.
+# Periods that are not here do not repeat.
 _STARTS = {"MONTH": "%Y-%m"}
 
 
@@ -39,25 +39,25 @@ class BudgetKey(NamedTuple):
 
     @property
     def begins(self) -> datetime | None:
-        """None where it never begins anew, and of a standing limit."""
+        """None for a period that does not repeat, and for a standing limit."""
         if self.start in (None, STANDING):
             return None
         return datetime.strptime(self.start or "", _STARTS[self.period]).replace(tzinfo=UTC)
 
     def at(self, now: datetime) -> BudgetKey:
-        """Of a standing limit, the budget that it governs now."""
+        """For a standing limit, the budget that it limits now; otherwise this key."""
         return budget_key(self.scope, self.subject, self.period, now) if self.start == STANDING else self
 
 
 def budget_key(scope: str, subject: str, period: str, time: datetime) -> BudgetKey:
-    """The budget that a time falls in."""
+    """The budget whose period contains the time."""
     return BudgetKey(scope, subject, period, time.strftime(_STARTS[period]) if period in _STARTS else None)
 
 
 def those_of_a_call(
     workflow: int, labels: tuple[tuple[str, str], ...], time: datetime
 ) -> Iterator[tuple[BudgetKey, bool]]:
-    """Each budget that a call may be on, and whether it is without a limit, too."""
+    """Each budget that a call may be on, and whether it exists without a limit."""
     subjects = {
         "ORGANIZATION": [""],
         "WORKFLOW": [str(workflow)],
@@ -69,7 +69,7 @@ def those_of_a_call(
 
 
 def of_database(key: str) -> BudgetKey:
-    """A workflow's subject is its id."""
+    """From the database's key. A workflow's subject is its id."""
     word, _, rest = key.partition("/")
     scope = {"workflow": "WORKFLOW", "label": "LABEL"}.get(word, "ORGANIZATION")
     period = "LIFETIME"
@@ -83,7 +83,7 @@ def of_database(key: str) -> BudgetKey:
 
 
 def of_answer(scope: str, subject: str, period_start: datetime | None) -> BudgetKey:
-    """As an answer names it. It begins when its period does."""
+    """From an answer's fields."""
     (period,) = (
         period
         for kind, period in KINDS

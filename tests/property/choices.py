@@ -1,4 +1,4 @@
-"""Operations that are likely to meet, and to come near the edges of what is allowed."""
+"""Random operations that are likely to affect each other and to come near the bounds."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ _USD = 10**9
 LIMIT_MAX = 10**17
 _LIMITS = [None, 0, 5 * _MILLION, _USD // 10, _USD // 2, *[_USD, 3 * _USD, 25 * _USD] * 2, LIMIT_MAX]
 _RATES = (1, 333_333_333, 150 * _MILLION, 600 * _MILLION, 10**9, 2 * 10**9)
-# How often each kind is drawn. `Again` repeats an operation word for word, `Reuse` takes its request_id for
-# another.
+# How often each kind is drawn. `Again` repeats an operation exactly, `Reuse` gives its request_id to another
+# one.
 ALONE = {
     "Authorize": 22,
     "Settle": 22,
@@ -64,8 +64,8 @@ ALONE = {
     "SetOrganization": 3,
     "SetFreeze": 2,
 }
-# What everybody shares is not decided under an organization's lock: a decision that is under way may see one
-# change of it and not another. So operations at once leave it alone.
+# Prices and tiers are not read under an organization's lock: a running decision may see one change of
+# them and not another. So concurrent operations do not change them.
 AT_ONCE = {kind: weight for kind, weight in ALONE.items() if kind not in ("CreatePrice", "SetTier")}
 
 _WITH_REQUEST = ["Authorize", "RecordUsage", "Adjust", "SetBudget", "SetOrganization", "SetFreeze"]
@@ -73,7 +73,7 @@ _WITH_REQUEST = ["Authorize", "RecordUsage", "Adjust", "SetBudget", "SetOrganiza
 
 @dataclass
 class Program:
-    """What has happened so far, as far as it matters to what may come."""
+    """The part of a program's history that the next operation depends on."""
 
     model: Model
     now: datetime
@@ -83,7 +83,7 @@ class Program:
 
 
 class Choices:
-    """One operation, chosen by a seed so that it fits a program."""
+    """Chooses one operation for a program from a seed."""
 
     def __init__(self, program: Program, seed: int) -> None:
         self.program = program
@@ -99,7 +99,7 @@ class Choices:
         return self.one_of(*_TOKENS) if not self.rarely() else _TOO_MANY_TOKENS
 
     def request(self) -> int:
-        """A new one, mostly."""
+        """Mostly a new one."""
         program = self.program
         if program.requests and self.rarely():
             return self.random.randrange(program.requests)
@@ -116,7 +116,7 @@ class Choices:
         return self.random.randrange(WORKFLOWS)
 
     def hold(self, organization: int) -> HoldName:
-        """One that there is, mostly of this organization, the younger the likelier."""
+        """An existing hold, mostly of this organization and mostly a recent one."""
         owner = 1 - organization if self.rarely() else organization
         holds = self.program.model.organizations[owner].holds
         known: list[int] = list(holds)
@@ -152,7 +152,7 @@ class Choices:
         )
 
     def usage(self, name: HoldName) -> Usage:
-        """What the hold allows, exactly or in part, or anything."""
+        """Usage that the hold allows, in full or in part, or any usage."""
         hold = self.program.model.organizations[name.organization].holds.get(name.request)
         if hold is None or hold.asked is None or self.one_of(True, False, False):
             return self.any_usage()
@@ -167,7 +167,7 @@ class Choices:
         return self.one_of(None, None, None, 0, 999, 12_345_678, 10**9, ENTRY_COST_MAX)
 
     def free(self, time: datetime) -> datetime:
-        """No two holds run out at one instant: the sweeper may take such in either order."""
+        """A time at which no other hold expires: a sweeper may take holds of one instant in any order."""
         while time in self.program.expire_times:
             time += timedelta(microseconds=1)
         self.program.expire_times.add(time)
@@ -210,7 +210,7 @@ class Choices:
         hold = self.hold(organization)
         known = self.program.model.organizations[hold.organization].holds.get(hold.request)
         if known is not None and self.rarely():
-            # As it is: said twice, it is done once.
+            # The present time again: repeating an Extend has no further effect.
             return Extend(organization, hold, known.expire_time)
         longest = timedelta(hours=24)
         ahead = self.one_of(
@@ -301,7 +301,7 @@ class Choices:
         )
 
     def set_freeze(self) -> SetFreeze:
-        """Lifted more often than set, so that most of a program can go on."""
+        """Lifted more often than set, so that most of a program can continue."""
         organization, model = self.one_of((0, None), (1, None), (None, "a"), (None, "c"), (None, None))
         return SetFreeze(self.maybe_request(), organization, model, self.one_of(True, False, False))
 
@@ -324,7 +324,7 @@ class Choices:
             "SetOrganization": self.set_organization,
             "SetFreeze": self.set_freeze,
             "Reuse": lambda: self.with_used_request(self.operation(dict.fromkeys(_WITH_REQUEST, 1))),
-            # Another's entry may get an id that a request at the same time gives to one of one's own.
+            # The id of a foreign entry may at the same time be given to an entry of the own organization.
             "Adjust": lambda: self.adjust(may_be_foreign=kinds is ALONE),
         }
         kind = self.one_of(*(kind for kind, weight in kinds.items() for _ in range(weight)))
@@ -341,7 +341,7 @@ class Choices:
         return simple[kind]() if has_begun and kind in simple else self.authorize()
 
     def with_used_request(self, other: Operation) -> Operation:
-        """The same, with a request_id that one of its kind has used."""
+        """The operation with a request_id that another of its kind has used."""
         assert not isinstance(other, CheckBudget | Settle | Void | Extend | Sweep)
         used = [
             done.request

@@ -1,4 +1,4 @@
-"""The model's holds: granted, released, extended."""
+"""The model's holds: grant, release, extension."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.property.operations import (
 
 
 class Holds(Accounts):
-    """Which model is granted, and what is held for it."""
+    """Decides which model is granted, and how much is held for it."""
 
     def decide(self, call: Call, now: datetime) -> Decision:
         organization = self.organizations[call.organization]
@@ -99,7 +99,7 @@ class Holds(Accounts):
         if call.output_tokens_min is not None:
             for price in in_order:
                 if fits(hold_of(price, call.output_tokens_min)):
-                    # The most that fits, by halving.
+                    # Binary search for the most that fits.
                     most, too_many = call.output_tokens_min, call.output_tokens
                     while too_many - most > 1:
                         middle = (most + too_many) // 2
@@ -212,7 +212,7 @@ class Holds(Accounts):
         return Held(self.seen(HoldName(owner, request), now), budgets, replayed)
 
     def own(self, organization: int, name: HoldName) -> Hold | None:
-        """Another organization's hold is none."""
+        """The hold, or None if it belongs to another organization."""
         if name.organization != organization:
             return None
         return self.organizations[organization].holds.get(name.request)

@@ -1,7 +1,7 @@
-"""A model of the governor: small, pure, and written from its contract, not from its SQL.
+"""A model of the governor: small, pure, and derived from its contract, not from its SQL.
 
-It predicts the answer to every operation and where everything stands afterwards. One operation after the
-other: what the real governor answers to operations at once must be what this answers to them in some order.
+It predicts the answer to every operation and the state afterwards, one operation after the other. The
+real governor's answers to concurrent operations must equal the model's in some order.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from tests.property.operations import (
 
 
 class Model(Holds):
-    """The governor, as its contract says it is: accounts, holds and, here, the ledger."""
+    """The governor as its contract describes it: accounts, holds and, here, the ledger."""
 
     def apply(self, operation: Operation, now: datetime) -> Answer:
-        """Does it, and answers. A refusal has changed nothing."""
+        """Applies the operation and returns its answer. A refusal changes nothing."""
         match operation:
             case Authorize():
                 return self.authorize(operation, now)
@@ -72,7 +72,7 @@ class Model(Holds):
                 return self.set(operation, now)
 
     def _sweep(self, sweep: Sweep, now: datetime) -> Answer:
-        """Those that ran out longest ago come first."""
+        """Holds that expired longest ago are swept first."""
         organization = self.organizations[sweep.organization]
         due = sorted(
             (hold.expire_time, request)
@@ -93,11 +93,11 @@ class Model(Holds):
     def _charge(
         self, price: Price | None, usage: Usage | None, provider_cost: int | None, held: int, *, drifted: bool
     ) -> Charge:
-        """The greater of the rated cost and the provider's; the bound stands for what cannot be rated."""
+        """The greater of the rated cost and the provider's; the held amount if the usage cannot be rated."""
         rated = rated_cost(price.rates, usage) if price and usage else None
         flags = set()
         variance = 0 if rated is None or provider_cost is None else abs(provider_cost - rated)
-        # Tolerated: a hundredth, and a thousand nano-USD.
+        # Tolerated: one percent, and a thousand nano-USD.
         if variance > 1000 and variance * 100 > (rated or 0):
             flags.add("PROVIDER_VARIANCE")
         if price is None:
@@ -140,7 +140,7 @@ class Model(Holds):
         return self._end(settle, settle.hold, now)
 
     def _end(self, by: Settle | Sweep, name: HoldName, now: datetime) -> Answer:
-        """The entry that ends a hold, or brings an unknown one to its true cost."""
+        """The entry that ends a hold, or corrects an unknown outcome to its actual cost."""
         organization = self.organizations[name.organization]
         hold = organization.holds[name.request]
         assert hold.asked is not None
@@ -200,7 +200,7 @@ class Model(Holds):
     def _to_target(self, organization: Organization, sequence: int, target: int) -> tuple[int, int]:
         """Cost and overage of the adjustment that brings an entry to a target.
 
-        What it takes back is first what no hold covered; what it adds, no hold covers.
+        A reduction first takes back the part that no hold covered; no hold covers an increase.
         """
         chain = [e for e in organization.entries if sequence in (e.sequence, e.adjusts)]
         cost = target - sum(e.cost for e in chain)

@@ -1,4 +1,4 @@
-"""One program's ids, and what they name."""
+"""The ids of one program, and the things that they name."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ NOBODY = -1
 
 
 class Names:
-    """One program's ids, in both directions.
+    """The ids of one program, in both directions.
 
-    Ids that the governor makes become known by `learn`; one that is not known names nothing.
+    `learn` adds the ids that the governor creates; an unknown id names nothing.
     """
 
     def __init__(self, organizations: int) -> None:
         self._namespace = uuid4()
         self.organizations = [uuid4() for _ in range(organizations)]
         self._known: dict[tuple[str, object], str] = {}
-        # By organization, since two may have things of one id; what belongs to none has -1.
+        # By organization, since two may use the same id; things without an organization have -1.
         self._names: dict[tuple[str, int, str], Any] = {}
         self.prefix = f"t{self._namespace.hex[:12]}/"
 
     def learn(self, kind: str, name: Any, value: str) -> None:
-        """That an id means this; it does so for good."""
+        """Records the permanent meaning of an id."""
         owner = name.organization if isinstance(name, HoldName | EntryName) else NOBODY
         names = self._names.setdefault((kind, owner, value), name)
         assert (self._known.setdefault((kind, name), value), names) == (value, name), (
@@ -49,11 +49,11 @@ class Names:
         return self._names[kind, owner, value]
 
     def resolved(self, operation: Operation) -> Operation:
-        """The same, naming what its ids mean to the organization that asks."""
+        """The operation with its ids as the calling organization sees them."""
         match operation:
             case Settle() | Extend() | Void(by_request=False):
-                # A hold's id comes from its request_id alone: to any organization it names the hold of its
-                # own that has this request, also one that is yet to come.
+                # The id depends on the request_id only: for any organization it names its own hold with that
+                # request, even one that is not placed yet.
                 is_known = ("hold", operation.hold) in self._known
                 owner = operation.organization if is_known else NOBODY
                 return replace(operation, hold=operation.hold._replace(organization=owner))
@@ -66,7 +66,7 @@ class Names:
         return operation
 
     def request_id(self, request: int | None) -> str:
-        """They sort as their numbers do: a sweep ends holds of one instant in the order of their requests."""
+        """Ids sort as their numbers do: a sweep ends holds of one instant in the order of their requests."""
         if request is None:
             return ""
         value = str(UUID(int=self._namespace.int >> 32 << 32 | request))
@@ -92,7 +92,7 @@ class Names:
         return self._known.get(("entry", name)) or str(uuid5(self._namespace, f"no entry {name}"))
 
     def model_id(self, model: str) -> str:
-        """Each program has models and tiers of its own. Case is a part of how a model is spelled."""
+        """Each program has its own models and tiers. Case is kept as part of the spelling."""
         return f"{self.prefix.upper() if model.isupper() else self.prefix}{model}" if model else ""
 
     def own(self, name: str) -> str:
@@ -102,7 +102,7 @@ class Names:
         return tier if tier in ("", "default") else f"{self.prefix}{tier}"
 
     def budget(self, key: str) -> BudgetKey:
-        """A budget by the key that the database has for it."""
+        """A budget from the database's key."""
         budget = of_database(key)
         if budget.scope == "WORKFLOW":
             return budget._replace(subject=str(self.named("workflow", budget.subject)))

@@ -1,7 +1,7 @@
-"""What is asked of the governor and what it answers: the vocabulary that the model and the real one share.
+"""Operations and answers of the governor: the vocabulary shared by the model and the real governor.
 
-Organizations, workflows and requests are small numbers here, and an entry is its sequence; `wire.py` turns
-them into the ids that travel. Two operations have the same content exactly if they are equal.
+Organizations, workflows and requests are small numbers here, and an entry is its sequence; `wire.py` converts
+them to real ids. Two operations have the same content exactly if they are equal.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from tests.property.budget_keys import BudgetKey
 
 
 class HoldName(NamedTuple):
-    """A hold: whose it is, and the request it was asked for with."""
+    """A hold: its organization, and the request that asked for it."""
 
     organization: int
     request: int
 
 
 class EntryName(NamedTuple):
-    """An entry: whose ledger it is in, and its sequence."""
+    """An entry: the organization of its ledger, and its sequence."""
 
     organization: int
     sequence: int
 
 
 class Usage(NamedTuple):
-    """Tokens and requests; cached and cache-write tokens are parts of the input, reasoning of the output."""
+    """Tokens and requests; cached and cache-write tokens are part of the input, reasoning of the output."""
 
     input: int
     cached: int
@@ -39,7 +39,7 @@ class Usage(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Nano-USD per million tokens, and per request; None costs what its parent costs."""
+    """Nano-USD per million tokens, and per request; None: the same as the parent kind."""
 
     input: int
     cached: int | None
@@ -54,7 +54,7 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Call:
-    """What Authorize and CheckBudget are asked alike. `models` are as sent, in any spelling."""
+    """The fields that Authorize and CheckBudget share. `models` are as sent, in any spelling."""
 
     organization: int
     workflow: int
@@ -163,7 +163,7 @@ class SetTier:
 
 @dataclass(frozen=True)
 class SetOrganization:
-    """All three are set; None takes one away."""
+    """Sets all three fields; None clears one."""
 
     request: int | None
     organization: int
@@ -210,7 +210,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Status:
-    """A budget as it stands."""
+    """The status of a budget."""
 
     key: BudgetKey
     limit: int | None
@@ -221,7 +221,7 @@ class Status:
 
 @dataclass(frozen=True)
 class HoldSeen:
-    """An authorization as callers see it; of one that was voided before it was asked for, little."""
+    """An authorization as callers see it; few fields if it was voided before Authorize arrived."""
 
     organization: int
     request: int
@@ -270,7 +270,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Held:
-    """Authorize, Void, Extend."""
+    """The answer of Authorize, Void and Extend."""
 
     hold: HoldSeen
     budgets: tuple[Status, ...]
@@ -279,7 +279,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Checked:
-    """CheckBudget; `denial` None: allowed."""
+    """The answer of CheckBudget; `denial` None: allowed."""
 
     denial: str | None
     model: str
@@ -304,7 +304,7 @@ class Swept:
 
 @dataclass(frozen=True)
 class Refused:
-    """With what the refusal tells about itself, by name."""
+    """A refusal, with its details by name."""
 
     reason: str
     details: frozenset[tuple[str, str | int]] = frozenset()

@@ -1,4 +1,4 @@
-"""What a program does next."""
+"""The next step of a program."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _STEPS = [timedelta(minutes=minutes) for minutes in (1, 9, 60, 23 * 60, 25 * 60)
 
 
 class Chooser(Choices):
-    """The next step, chosen by a seed.
+    """The next step, chosen from a seed.
 
-    Where a program stands depends on who was first among operations at once. So hypothesis draws no more than
-    the seed of each step: that much is the same when it runs a program again.
+    The state of a program depends on the order of concurrent operations. So hypothesis draws only the seed
+    of each step, which is the same when it runs a program again.
     """
 
     def at_the_edge(self) -> Sequence[Operation]:
-        """A hold that just fits, or just does not; or a month that is at its threshold to the nano-USD."""
+        """A hold that just fits or just does not, or a month exactly at its threshold."""
         model, now, call = self.program.model, self.program.now, self.call()
         month = budget_key("ORGANIZATION", "", "MONTH", now)
         account = model.organizations[call.organization].accounts.get(month, Account())
@@ -55,7 +55,7 @@ class Chooser(Choices):
         return self.operation(ALONE)
 
     def at_once(self) -> Sequence[Operation]:
-        """Two to six: of any kind, all about one hold, or all for the same budgets."""
+        """Two to six operations: of any kind, all on one hold, or all on the same budgets."""
         number = self.random.randint(2, 6)
         subject = self.one_of("anything", "anything", "one hold", "one budget")
         if subject == "one budget":
@@ -79,7 +79,7 @@ class Chooser(Choices):
         return [self.one_of(*choices) for _ in range(number)]
 
     def later(self) -> datetime:
-        """Where to move the clock: by a little, by a lot, or to the instant at which something ends."""
+        """The next time of the clock: a little or much later, or the instant at which something ends."""
         now, model = self.program.now, self.program.model
         if self.one_of(True, False):
             return now + self.one_of(*_STEPS)

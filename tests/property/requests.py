@@ -1,4 +1,4 @@
-"""What is asked, as messages."""
+"""Operations as request messages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SETTABLE = ("tier", "workflow_limit_nano_usd", "monthly_quota_nano_usd")
 
 
 class Requests(Names):
-    """Operations out."""
+    """Converts operations to messages."""
 
     def message(self, operation: Operation) -> tuple[str, Message]:
         """The method and its request."""

@@ -1,4 +1,4 @@
-"""Where a program's organizations stand, in the database and in the model, to be compared after each step."""
+"""The state of a program's organizations, in the database and in the model, compared after each step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.property.names import NOBODY
 from tests.property.operations import EntryName, HoldName
 from tests.property.wire import Wire
 
-# One statement, since it runs after each step. $1: the organizations, $2: how the names of a program begin.
+# One statement, since it runs after each step. $1: the organizations, $2: the prefix of a program's names.
 QUERY = """
 SELECT 'hold' AS kind, organization_id, request_id::text AS name, authorization_id::text AS id, state AS word,
     ARRAY[held_nano_usd::bigint] AS figures, expire_time
@@ -43,7 +43,7 @@ WHERE starts_with(model, $2) OR (model = '' AND organization_id = ANY ($1::uuid[
 
 @dataclass(frozen=True)
 class Standing:
-    """Every total, and what was set: by organization, with the request, the budget, the sequence."""
+    """Every total and every setting, by organization and by request, budget or sequence."""
 
     holds: dict[tuple[int, int], tuple[str, int, datetime]]
     accounts: dict[tuple[int, BudgetKey], Account]
@@ -54,7 +54,7 @@ class Standing:
 
     @classmethod
     def of(cls, model: Model) -> Standing:
-        """What the model says."""
+        """The state of the model."""
         numbered = list(enumerate(model.organizations))
         return cls(
             holds={
@@ -86,14 +86,14 @@ class Standing:
 
 
 def read_standing(rows: Iterable[asyncpg.Record], wire: Wire) -> Standing:
-    """What QUERY found."""
+    """The state from the rows of QUERY."""
     organizations = {id_: number for number, id_ in enumerate(wire.organizations)}
     found = Standing(
         holds={},
         accounts={},
         entries={},
         limits={},
-        # One that has no row yet has the default's.
+        # An organization without a row has the default terms.
         terms=dict.fromkeys(range(len(wire.organizations)), ("default", None, None)),
         frozen=frozenset(),
     )

@@ -1,10 +1,10 @@
-"""The governor does what the model says it does, whatever is asked of it, one by one or at once.
+"""The governor does as the model says, for any operations, one by one or concurrent.
 
-`make soak OPERATIONS=200000` goes on for that many operations.
+`make soak OPERATIONS=200000` runs that many operations.
 
-Operations at once are checked for an order: there must be one in which the model gives each of them the
-answer that it got, and ends where the governor ended. Only a sweeper may do nothing instead: it leaves an
-organization that it finds locked.
+For concurrent operations there must be an order in which the model gives each the answer that it got,
+and ends in the governor's state. Only a sweeper may do nothing instead: it skips an organization that it
+finds locked.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _START = datetime(2031, 1, 31, 20, tzinfo=UTC)
 _BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 _SEEDS = st.integers(0, 2**24 - 1)
 _OVER_GRPC = st.sampled_from([False] * 9 + [True])
-# verify.sql reads all of a database: many small ones are quicker than a large one.
+# verify.sql reads a whole database, so many small ones are quicker than a large one.
 _OPERATIONS_OF_A_DATABASE = 500
 
 
 class Bench:
-    """Where programs run one after the other, and what they did so far."""
+    """Runs programs one after the other, and counts what they did."""
 
     def __init__(self, runner: asyncio.Runner, open_world: Callable[[], World]) -> None:
         self._runner = runner
@@ -52,14 +52,14 @@ class Bench:
         self.done = 0
         self.seen: Counter[str] = Counter()
         self.started = time.monotonic()
-        # Hypothesis does not tell what failed where it cannot make it fail again: who is first may differ.
+        # Hypothesis does not report a failure that it cannot repeat, and the order of operations may differ.
         self.failure = ""
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(work)
 
     def world(self) -> World:
-        """The present database, or, once that is full, a new one."""
+        """The present database, or a new one once that has had enough operations."""
         if self._world is None or self.done >= self._until:
             self.close()
             world = self._open_world()
@@ -102,7 +102,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(seed=_SEEDS)
     def prices(self, seed: int) -> None:
-        """a, b and c have one; d has none."""
+        """a, b and c have a price; d has none."""
         chooser = Chooser(self._program, seed)
         for model in ("a", "b", "c"):
             self._do([CreatePrice(None, model, chooser.rates(), _BEGINNING)])
@@ -112,7 +112,7 @@ class Machine(RuleBasedStateMachine):
         for seed in seeds:
             operation = Chooser(self._program, seed).alone()
             if isinstance(operation, CreatePrice):
-                # What was rated at this instant stays so: a price that begins now begins after it.
+                # Costs that were rated at this instant must not change, so a price begins later.
                 self._move_clock(self._program.now + NEW_PRICE)
             self._do([operation], over_grpc=over_grpc)
 
@@ -130,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         self._move_clock(Chooser(self._program, seed).later())
 
     def teardown(self) -> None:
-        """I6: all that was ever held and posted is there as it was answered, and nothing else."""
+        """I6: the governor has every hold and entry as it was answered, and no others."""
         if not self._failed:
             seen = self._bench.run(self._world.read_all(self._wire))
             for number, organization in enumerate(self._program.model.organizations):
@@ -177,7 +177,7 @@ class Machine(RuleBasedStateMachine):
         self._failed = False
 
     def _unexplained(self, asked: Sequence[tuple[Operation, Answer]], standing: Standing) -> str:
-        """What each would be answered if it were the first."""
+        """Each operation's answer if it were the first, as text."""
         lines = ["no order explains these"]
         for operation, answer in asked:
             first = self._program.model.copy()
@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def in_some_order(model: Model, asked: Sequence[tuple[Operation, Answer]], now: datetime) -> Iterator[Model]:
-    """The model after each order of the operations in which it would answer as was heard."""
+    """The model after each order of the operations in which it gives the answers that were received."""
     if not asked:
         yield model
     for place, (operation, answer) in enumerate(asked):
@@ -207,7 +207,7 @@ def in_some_order(model: Model, asked: Sequence[tuple[Operation, Answer]], now: 
 
 
 def difference(operation: Operation, found: Any, predicted: Any) -> str:
-    """Field by field, for people to read."""
+    """The differing fields, as text."""
     lines = [f"{operation}"]
     if type(found) is not type(predicted) or isinstance(found, Refused):
         return "\n".join([*lines, f"  found     {found}", f"  predicted {predicted}"])
@@ -228,7 +228,7 @@ def bench(postgres: EmbeddedPostgres, governor_template: str) -> Iterator[Bench]
 
 @pytest.mark.timeout(0 if OPERATIONS > 10_000 else 300)
 def test_the_governor_does_as_the_model_says(bench: Bench) -> None:
-    """I1–I4, I12, I13, I16: each answer and each total, and verify.sql after each step."""
+    """I1–I4, I12, I13, I16: each answer and each total equals the model's, and verify.sql finds nothing."""
     try:
         _run(bench)
     except BaseException as error:

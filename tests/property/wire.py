@@ -1,4 +1,4 @@
-"""The vocabulary of the model, as messages: operations out, and here, answers in."""
+"""The model's vocabulary as messages: requests are built in `requests.py`, answers are read here."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from tests.property.requests import Requests
 
 
 class Wire(Requests):
-    """What was answered, in the model's words."""
+    """Converts answers to the model's vocabulary."""
 
     def answer(self, answer: Any, operation: Operation) -> Answer:
-        """What was heard, in the model's words."""
+        """The answer or refusal in the model's vocabulary."""
         match answer:
             case authorization_pb2.Authorization():
                 return Held(self.hold(answer), self._statuses(answer.budgets), answer.replayed)
@@ -210,7 +210,7 @@ class Wire(Requests):
         return price
 
     def _statuses(self, seen: Any) -> tuple[Status, ...]:
-        """By key. One that has a limit binds: the one with the least available."""
+        """By key. Of the budgets with a limit, the one with the least available binds."""
         limited = [status for status in seen if status.HasField("limit_nano_usd")]
         least = min((status.available_nano_usd for status in limited), default=0)
         assert [status.available_nano_usd for status in seen if status.binding] == [least][: len(limited)]

@@ -1,4 +1,4 @@
-"""The real governor that the model is compared with: its database, clock and doors, and where it stands."""
+"""The real governor that is compared with the model: its database, its clock, its RPCs and its state."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WORKFLOWS = 2
 
 VERIFY = (files("governor_service.store") / "verify.sql").read_text(encoding="utf-8")
 
-# Time stands still until a program moves it, so that what ends at an instant can be tried at that instant.
+# The clock is fixed until a program moves it, so that exact instants can be tested.
 _CLOCK = """
 CREATE TABLE clock (now timestamptz NOT NULL);
 INSERT INTO clock VALUES (clock_timestamp());
@@ -74,8 +74,8 @@ class World:
             )
         finally:
             await administrator.close()
-        # What survives a crash is tried elsewhere. Tables that nobody has analyzed are taken for large ones:
-        # every query would be compiled.
+        # Crash safety is tested elsewhere. The planner takes tables that were never analyzed for large ones,
+        # so it would compile every query.
         dsn = f"{self._postgres.dsn(self._name, 'governor')}&synchronous_commit=off&jit=off"
         self._connection = await asyncpg.connect(dsn)
         await self._connection.execute(_CLOCK)
@@ -116,11 +116,11 @@ class World:
             await administrator.close()
 
     async def begin(self, now: datetime) -> Wire:
-        """A program's own organizations, and what is everybody's as it is at first."""
+        """A program's own organizations, and the shared state in its initial form."""
         await self.set_clock(now)
         wire = Wire(2)
         await self.do(wire, [DEFAULT_TIER, SetFreeze(None, None, None, frozen=False)], over_grpc=False)
-        # Accounts are made by a workflow's first hold: its id must be known by then.
+        # A workflow's first hold creates its accounts, and its id must be known by then.
         for workflow in range(WORKFLOWS):
             wire.workflow_id(workflow)
         return wire
@@ -129,7 +129,7 @@ class World:
         await self._connection.execute("UPDATE clock SET now = $1", now)
 
     async def do(self, wire: Wire, operations: Iterable[Operation], *, over_grpc: bool) -> list[Any]:
-        """All of them at once; what each was answered, or refused with."""
+        """Sends all of them at once; returns the answer or the refusal of each."""
         sent = [(operation, wire) for operation in operations]
         return list(await asyncio.gather(*(self._one(*each, over_grpc=over_grpc) for each in sent)))
 
@@ -160,7 +160,7 @@ class World:
             return refusal
 
     async def standing(self, wire: Wire) -> Standing:
-        """Where a program's organizations stand. Teaches `wire` the ids that were made meanwhile."""
+        """The state of a program's organizations. Adds the ids that were created since to `wire`."""
         return read_standing(await self._connection.fetch(QUERY, wire.organizations, wire.prefix), wire)
 
     async def read_all(self, wire: Wire) -> list[tuple[list[Entry], dict[int, HoldSeen]]]:
@@ -180,5 +180,5 @@ class World:
         return found
 
     async def violations(self) -> list[str]:
-        """What verify.sql finds: nothing, where every invariant holds."""
+        """The rows of verify.sql: none if every invariant holds."""
         return [str(tuple(row)) for row in await self._verify.fetch()]

@@ -27,12 +27,12 @@ REPOSITORY = Path(__file__).parent.parent.parent
     ids=lambda value: ",".join(value) or "nothing",
 )
 def test_folders_of_changed_files(files: list[str], folders: list[str]) -> None:
-    """A file that no rule knows concerns all tests."""
+    """A file that matches no rule concerns all tests."""
     assert affected(files) == folders
 
 
 def test_rules_name_what_is_there() -> None:
-    """A folder that was renamed would no longer be tested."""
+    """Rules name existing files and folders; tests in a renamed folder would otherwise not run."""
     for pattern, folders in RULES:
         assert (REPOSITORY / pattern).exists(), pattern
         for folder in folders:

@@ -1,4 +1,4 @@
-"""A test that changes what tests share fails, and does no harm to the tests after it."""
+"""A test that changes shared things fails, and does not affect the tests after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["governor"]
 
 @pytest.fixture
 def shared(administrator: Administrator) -> Iterator[SharedGovernor]:
-    """Another one, so that the one that tests share stays."""
+    """Another shared governor, so that the one that tests use stays unchanged."""
     shared = SharedGovernor(administrator)
     shared.ensure_running()
     yield shared
@@ -38,7 +38,7 @@ def shared(administrator: Administrator) -> Iterator[SharedGovernor]:
     ids=["price", "tier", "freeze", "function", "trigger"],
 )
 def test_a_change_is_found(shared: SharedGovernor, statement: str) -> None:
-    """The next test gets a new database and a new process."""
+    """The test fails, and the next one gets a new database and a new process."""
     shared.assert_unchanged()
     before = (shared.dsn, shared.target)
     shared.execute(statement)
@@ -51,7 +51,7 @@ def test_a_change_is_found(shared: SharedGovernor, statement: str) -> None:
 
 
 def test_a_governor_that_ended_is_replaced(shared: SharedGovernor) -> None:
-    """The test during which it ended fails."""
+    """The test during which the governor ended fails, and the next one gets a new governor."""
     before = shared.dsn
     shared.kill()
     with pytest.raises(AssertionError, match="ended"):
@@ -62,7 +62,7 @@ def test_a_governor_that_ended_is_replaced(shared: SharedGovernor) -> None:
 
 
 async def test_sql_without_an_organization_is_refused(governor: Governor) -> None:
-    """It would see what other tests have left."""
+    """SQL that names no organization would see data of other tests."""
     assert (
         await governor.sql("SELECT FROM budgets WHERE organization_id = $1", governor.organization_id) == []
     )
@@ -72,12 +72,12 @@ async def test_sql_without_an_organization_is_refused(governor: Governor) -> Non
 
 @pytest.mark.own_world
 async def test_in_an_own_world_it_is_allowed(governor: Governor) -> None:
-    """Nobody else is there."""
+    """An own world has no data of other tests."""
     assert await governor.sql("SELECT FROM organizations") == []
 
 
 async def test_what_a_killed_run_left_is_removed(scratch_dir: Path) -> None:
-    """Its server ends and its data goes; a server in use stays."""
+    """An abandoned server is ended and its data removed; a server in use stays."""
     used, abandoned = (scratch_dir / f"{PREFIX}{name}" for name in ("used", "abandoned"))
     server = EmbeddedPostgres(used)
     await server.start()

@@ -18,7 +18,7 @@ def executor() -> PlainExecutor:
 async def client(
     request: pytest.FixtureRequest, workflow_world: str, executor: PlainExecutor
 ) -> AsyncIterator[Client]:
-    """A service of this test's own; on a database of its own if the test is marked `own_world`."""
+    """A client of a service for this test; on a database of its own if the test is marked `own_world`."""
     async with served(workflow_world, executor) as client:
         if not has_own_world(request):
             client.organization_id = str(uuid4())

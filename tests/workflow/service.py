@@ -1,4 +1,4 @@
-"""A workflow service on a socket and a real database, with an executor that does no model calls."""
+"""A workflow service on a socket and a real database, with an executor that calls no models."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ICP_MESSAGE = steps_pb2.IcpResult(
 
 
 class PlainExecutor:
-    """Answers each step with a fitting result. `gate` holds it back; `failures` come first."""
+    """Answers each step with a valid result. `gate` delays it; `failures` come first."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -139,7 +139,7 @@ def result_for(workflow_id: UUID, step_input: StepInput) -> StepResult:
 
 
 def simulated_result(workflow_id: UUID, step_input: StepInput) -> StepResult:
-    """What the model step for this input makes of the simulator's answers."""
+    """The result that the step makes of the simulator's answers to this input."""
     (step,) = [step for step, input_type in INPUT_TYPES.items() if type(step_input) is input_type]
     definition = MODEL_STEPS[step]
     answers = []
@@ -153,7 +153,7 @@ def simulated_result(workflow_id: UUID, step_input: StepInput) -> StepResult:
 
 @dataclass
 class Client:
-    """Calls the service as one organization. A refused call raises its Refusal."""
+    """Calls the service for one organization. A refused call raises its Refusal."""
 
     stub: WorkflowServiceStub
     target: str
@@ -173,7 +173,7 @@ class Client:
             return await getattr(self.stub, method)(request, timeout=self.timeout_seconds)
         except grpc.aio.AioRpcError as error:
             refusal = from_rpc_error(error, domain="workflow.infin8")
-            if refusal is None:  # the transport's own
+            if refusal is None:  # the transport's own error
                 raise
             raise refusal from error
 
@@ -236,7 +236,7 @@ class Client:
         )
 
     async def at(self, target: str) -> Any:
-        """A new workflow that has come as far as `target`; its review approved two keywords."""
+        """A new workflow in the state `target`; its review approved two keywords."""
         workflow = await self.create()
         while state_name(workflow) != target:
             name = state_name(workflow)
@@ -254,7 +254,7 @@ def state_name(workflow: Any) -> str:
 
 
 async def outcomes(calls: list[Any]) -> tuple[list[Any], list[Refusal]]:
-    """What the calls, all at once, returned and how they were refused; any other error is raised."""
+    """The answers and the refusals of concurrent calls; any other error is raised."""
     answers = await asyncio.gather(*calls, return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, Refusal)]
     for answer in answers:

@@ -1,4 +1,4 @@
-"""Bad input: INVALID_ARGUMENT with the field's path (or as stated), on every RPC, and nothing changed."""
+"""Bad input to any RPC is INVALID_ARGUMENT with the field's path (or as stated), and changes nothing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def descriptor(method: str) -> Any:
 
 
 def changed(method: str, path: str, value: Any) -> dict[str, Any]:
-    """The good request with one field, by its path, set or, by None, left out."""
+    """The good request with the field at `path` set, or removed if the value is None."""
     fields: dict[str, Any] = json.loads(json.dumps(GOOD[method]))
     place: Any = fields
     *parents, last = path.split(".")
@@ -115,7 +115,7 @@ def cases() -> Iterator[tuple[str, str, Any, str, str]]:
             yield method, "expected_state", 0, "expected_state", "INVALID_FIELD"
             yield method, "expected_state", 99, "expected_state", "INVALID_FIELD"
     for method in ("RunStep", "ClaimStep"):
-        for step in (0, 99, 3):  # 3 is a person's
+        for step in (0, 99, 3):  # 3 is the person's step
             yield method, "step", step, "step", "INVALID_FIELD"
     yield "ListWorkflows", "state", 99, "state", "INVALID_FIELD"
     for method in ("HeartbeatStep", "CompleteStep", "FailStep"):
@@ -189,7 +189,7 @@ def all_cases() -> list[tuple[str, str, Any, str, str]]:
 async def test_bad_fields_are_named_and_change_nothing(
     client: Client, method: str, all_cases: list[tuple[str, str, Any, str, str]]
 ) -> None:
-    """Each case: its reason, the field's path, and not a row more than before."""
+    """Each case has its reason and the field's path, and adds no row."""
     for _, path, value, answered_path, reason in (case for case in all_cases if case[0] == method):
         with pytest.raises(Refusal) as raised:
             await client.send(method, request(method, changed(method, path, value)))
@@ -200,7 +200,7 @@ async def test_bad_fields_are_named_and_change_nothing(
 
 
 async def test_bad_results_are_named_and_change_nothing(client: Client) -> None:
-    """Of who holds the lease; it stands, so that the right result is still taken."""
+    """A bad result keeps the lease, so the right result is still accepted."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     held = {"workflow_id": lease.workflow_id, "lease_token": lease.lease_token, "epoch": lease.epoch}
     for path, value, answered_path in (
@@ -221,7 +221,7 @@ async def test_bad_results_are_named_and_change_nothing(client: Client) -> None:
 
 
 async def test_a_result_is_not_looked_at_without_a_lease(client: Client) -> None:
-    """Who has none is told so, and not what is wrong with what was sent."""
+    """Without the lease the answer is LEASE_LOST, and the result is not checked."""
     workflow = await client.at("ICP_PENDING")
     for workflow_id, reason in ((workflow.workflow_id, "LEASE_LOST"), (ID, "WORKFLOW_NOT_FOUND")):
         fields = {**changed("CompleteStep", "icp.industries", []), "workflow_id": workflow_id}
@@ -230,8 +230,8 @@ async def test_a_result_is_not_looked_at_without_a_lease(client: Client) -> None
 
 
 @pytest.mark.parametrize("method", [method for method in GOOD if "workflow_id" in GOOD[method]])
-async def test_a_workflow_of_nobody_and_of_somebody_else_read_the_same(client: Client, method: str) -> None:
-    """WORKFLOW_NOT_FOUND, word for word, whether it is another organization's or nobody's."""
+async def test_a_missing_workflow_and_anothers_are_refused_alike(client: Client, method: str) -> None:
+    """WORKFLOW_NOT_FOUND is word for word the same for another organization's workflow and a missing one."""
     theirs = (await client.at("ICP_PENDING")).workflow_id
     said = set()
     for workflow_id in (theirs, str(uuid4())):
@@ -243,7 +243,7 @@ async def test_a_workflow_of_nobody_and_of_somebody_else_read_the_same(client: C
 
 
 async def test_upper_case_ids_are_accepted(client: Client) -> None:
-    """And answered in canonical form."""
+    """Ids in upper case are answered in lower case."""
     workflow = await client.create(request_id=str(uuid4()).upper())
     found = await client.call(
         "GetWorkflow",
@@ -255,7 +255,7 @@ async def test_upper_case_ids_are_accepted(client: Client) -> None:
 
 @pytest.mark.parametrize("method", ["ClaimStep", "HeartbeatStep"])
 async def test_a_lease_has_its_bounds(client: Client, method: str) -> None:
-    """Never shorter than a model call may last, at most a day; and a valid length of time."""
+    """A lease is never shorter than a model call may last, at most a day, and a valid duration."""
     for duration, reason in [
         (Duration(seconds=119), "INVALID_FIELD"),
         (Duration(seconds=-300), "INVALID_FIELD"),
@@ -271,7 +271,7 @@ async def test_a_lease_has_its_bounds(client: Client, method: str) -> None:
 
 
 async def test_numbers_that_json_cannot_carry_are_refused(client: Client) -> None:
-    """NaN and the infinities, which a Struct can hold."""
+    """NaN and the infinities are refused, although a Struct can hold them."""
     for number in (float("nan"), float("inf")):
         message = request("UpdateWorkflowData", GOOD["UpdateWorkflowData"])
         message.workflow_data["a"] = number  # type: ignore[attr-defined]
@@ -281,7 +281,7 @@ async def test_numbers_that_json_cannot_carry_are_refused(client: Client) -> Non
 
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe"])
 async def test_bytes_that_are_no_request_are_refused(client: Client, raw: bytes) -> None:
-    """No protobuf, or a string that is no UTF-8: INVALID_ARGUMENT, without a word of the framework's."""
+    """Bytes that are no protobuf or no UTF-8 are INVALID_ARGUMENT, without the framework's text."""
     async with grpc.aio.insecure_channel(client.target) as channel:
         call: Any = channel.unary_unary("/infin8.workflow.v1.WorkflowService/GetWorkflow")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -293,7 +293,7 @@ async def test_bytes_that_are_no_request_are_refused(client: Client, raw: bytes)
 async def test_a_private_publish_url_is_refused_where_that_is_not_allowed(
     workflow_dsn: str, executor: PlainExecutor
 ) -> None:
-    """By a setting; a company's own website is nothing that the service calls."""
+    """A setting forbids private publish URLs, but not a private website, which is never called."""
     async with served(
         workflow_dsn, executor, WorkflowSettings(port=0, allow_private_targets=False)
     ) as client:
@@ -304,7 +304,7 @@ async def test_a_private_publish_url_is_refused_where_that_is_not_allowed(
             assert raised.value.fields[0].field == "publish_target.webhook.url"
 
 
-async def test_what_is_not_built_says_so(client: Client) -> None:
+async def test_an_rpc_that_is_not_built_is_unimplemented(client: Client) -> None:
     """WatchWorkflow is in the contract: UNIMPLEMENTED, NOT_BUILT_YET."""
     watch: Any = client.stub.WatchWorkflow(
         workflow_service_pb2.WatchWorkflowRequest(organization_id=ORGANIZATION, workflow_id=ID), timeout=5

@@ -1,4 +1,4 @@
-"""A request with several bad fields is told all of them at once, by every RPC of the workflow service."""
+"""Every RPC of the workflow service names all bad fields of a request at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.workflow.service import Client
 
 
 async def test_every_bad_field_is_named(client: Client) -> None:
-    """And no other."""
+    """Exactly the bad fields are named."""
     wrong, asked = {}, 0
     for method in workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].methods:
         if method.server_streaming:
@@ -32,7 +32,7 @@ async def test_every_bad_field_is_named(client: Client) -> None:
 
 
 async def test_a_request_with_nothing_in_it(client: Client) -> None:
-    """Each field that is required is named."""
+    """For an empty request each required field is named."""
     with pytest.raises(Refusal) as raised:
         await client.send("CreateWorkflow", workflow_service_pb2.CreateWorkflowRequest())
     assert {violation.field for violation in raised.value.fields} == {

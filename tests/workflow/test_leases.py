@@ -1,4 +1,4 @@
-"""A step done by a worker outside: claim, heartbeat, complete or fail, takeover (I8, I9)."""
+"""An outside worker does a step: claim, heartbeat, complete or fail, takeover (I8, I9)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def held(lease: Any) -> dict[str, Any]:
 
 
 async def expire(client: Client, workflow_id: str) -> None:
-    """Lets the present lease have run out a second ago."""
+    """Makes the present lease expire a second ago."""
     connection = await asyncpg.connect(client.dsn)
     await connection.execute(
         "UPDATE intent_workflows SET lease_expire_time = clock_timestamp() - interval '1 s' WHERE id = $1",
@@ -29,14 +29,14 @@ async def expire(client: Client, workflow_id: str) -> None:
 
 
 async def test_a_worker_does_every_step(client: Client) -> None:
-    """Claim hands out the typed input, complete takes the typed result; derived ids may be left out."""
+    """Claim returns the typed input; complete takes the typed result, whose derived ids are optional."""
     workflow = await client.create()
 
     async def claim(step: str) -> Any:
         nonlocal workflow
         workflow = await client.advance(workflow)
         while (due := state_name(workflow).removesuffix("_PENDING")) != step:
-            # A step that this test has no result for is left to the built-in executor.
+            # The built-in executor does a step that this test has no result for.
             workflow = await client.advance(await client.run(workflow, due))
         lease = await client.claim(workflow, step)
         assert lease.WhichOneof("input") == step.lower()
@@ -101,7 +101,7 @@ async def test_a_worker_does_every_step(client: Client) -> None:
 
 
 async def test_a_repeated_claim_gets_the_same_lease(client: Client) -> None:
-    """Token, epoch, times, input: all as first given, also after the step has ended."""
+    """Token, epoch, times and input are the first ones, also after the step has ended."""
     workflow = await client.at("ICP_PENDING")
     request_id = str(uuid4())
     first = await client.claim(workflow, "ICP", request_id=request_id)
@@ -118,7 +118,7 @@ async def test_a_repeated_claim_gets_the_same_lease(client: Client) -> None:
 
 @pytest.mark.parametrize("ending", ["CompleteStep", "FailStep"])
 async def test_a_repeated_ending_by_the_same_lease_succeeds(client: Client, ending: str) -> None:
-    """And changes nothing; the other ending by that lease is LEASE_LOST."""
+    """A repetition changes nothing; the other ending with that lease is LEASE_LOST."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     fields: dict[str, dict[str, Any]] = {
         "CompleteStep": {"icp": ICP_MESSAGE},
@@ -137,7 +137,7 @@ async def test_a_repeated_ending_by_the_same_lease_succeeds(client: Client, endi
 
 
 async def test_of_concurrent_completions_one_is_accepted(client: Client) -> None:
-    """A result is accepted once; all get the same answer."""
+    """A result is accepted once, and all callers get the same answer."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     answers, refused = await outcomes(
         [client.call("CompleteStep", **held(lease), icp=ICP_MESSAGE) for _ in range(10)]
@@ -148,7 +148,7 @@ async def test_of_concurrent_completions_one_is_accepted(client: Client) -> None
 
 
 async def test_a_worker_reports_why_it_failed(client: Client) -> None:
-    """Class, reason and message are its own; without a class it is REPORTED_BY_WORKER."""
+    """The failure has the worker's class, reason and message; without a class it is REPORTED_BY_WORKER."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     failed = await client.call("FailStep", **held(lease), reason="quota", message="try tomorrow")
     assert failed.last_error.error_class == errors_pb2.ERROR_CLASS_REPORTED_BY_WORKER
@@ -163,7 +163,7 @@ async def test_a_worker_reports_why_it_failed(client: Client) -> None:
 
 
 async def test_a_live_lease_is_not_taken_over(client: Client) -> None:
-    """A claim that expects X_PROCESSING is STATE_CONFLICT, and says until when the lease lives."""
+    """A claim that expects X_PROCESSING is STATE_CONFLICT with the lease's expire_time."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     with pytest.raises(Refusal) as raised:
         await client.claim(lease.workflow, "ICP")
@@ -173,7 +173,7 @@ async def test_a_live_lease_is_not_taken_over(client: Client) -> None:
 
 
 async def test_an_expired_lease_is_taken_over_once(client: Client) -> None:
-    """At the next epoch, by one of many; the state and the version stay; the old holder has lost it."""
+    """One of many claims takes over, at the next epoch, in the same state; the old lease is lost."""
     old = await client.claim(await client.at("ICP_PENDING"), "ICP")
     await expire(client, old.workflow_id)
 
@@ -197,7 +197,7 @@ async def test_an_expired_lease_is_taken_over_once(client: Client) -> None:
 
 
 async def test_an_expired_lease_that_nobody_took_still_completes(client: Client) -> None:
-    """Time alone takes nothing away: the work is paid for."""
+    """A result after the lease's time is accepted if nobody took over, since the work is paid for."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     await expire(client, lease.workflow_id)
     assert state_name(await client.call("CompleteStep", **held(lease), icp=ICP_MESSAGE)) == "ICP_COMPLETED"
@@ -212,7 +212,7 @@ async def test_a_run_takes_nothing_over(client: Client) -> None:
 
 
 async def test_a_heartbeat_extends_and_never_shortens(client: Client) -> None:
-    """From now, for the duration asked for."""
+    """A longer duration counts from now, and a shorter one changes nothing."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     longer = await client.call("HeartbeatStep", **held(lease), lease_duration=Duration(seconds=3600))
     assert longer.expire_time.seconds >= lease.expire_time.seconds + 3000
@@ -223,7 +223,7 @@ async def test_a_heartbeat_extends_and_never_shortens(client: Client) -> None:
 
 @pytest.mark.parametrize("change", [{"lease_token": str(uuid4())}, {"epoch": 7}])
 async def test_a_lease_is_token_and_epoch(client: Client, change: dict[str, Any]) -> None:
-    """One without the other is LEASE_LOST, and nothing is changed."""
+    """A wrong token or a wrong epoch is LEASE_LOST, and nothing is changed."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     with pytest.raises(Refusal, match="LEASE_LOST"):
         await client.call("CompleteStep", **{**held(lease), **change}, icp=ICP_MESSAGE)
@@ -231,7 +231,7 @@ async def test_a_lease_is_token_and_epoch(client: Client, change: dict[str, Any]
 
 
 async def test_a_cancellation_ends_the_lease(client: Client) -> None:
-    """The worker's result is refused; the history has the epoch that ended."""
+    """The worker's result is refused, and the history has the epoch that ended."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     await client.call("CancelWorkflow", workflow_id=lease.workflow_id, expected_state=lease.workflow.state)
     with pytest.raises(Refusal, match="LEASE_LOST"):
@@ -241,7 +241,7 @@ async def test_a_cancellation_ends_the_lease(client: Client) -> None:
 
 
 async def test_a_result_of_another_step_is_refused(client: Client) -> None:
-    """INVALID_FIELD; the lease stands, so the right result is still taken."""
+    """The result is INVALID_FIELD and the lease stays, so the right result is still accepted."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     with pytest.raises(Refusal, match="INVALID_FIELD"):
         await client.call(
@@ -255,7 +255,7 @@ async def test_a_result_of_another_step_is_refused(client: Client) -> None:
 
 
 async def test_keywords_that_differ_in_case_and_spacing_are_one(client: Client) -> None:
-    """A result that names one twice is refused: keywords stand exactly once (S30)."""
+    """A result that names a keyword twice is refused, since each keyword exists once (S30)."""
     lease = await client.claim(await client.at("COMPETITOR_PENDING"), "COMPETITOR")
     url = lease.competitor.competitor_urls[0]
     with pytest.raises(Refusal, match="INVALID_FIELD"):

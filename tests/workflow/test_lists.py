@@ -1,4 +1,4 @@
-"""Lists come in order, page by page, and only to their organization (I11)."""
+"""Lists are in order, in pages, and for their organization only (I11)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def paged(client: Client, method: str, items: str, page_size: int, **field
 )
 @pytest.mark.parametrize("page_size", [1, 2, 3])
 async def test_pages_join_to_the_whole(client: Client, method: str, items: str, page_size: int) -> None:
-    """Nothing twice, nothing left out, whatever the size of the page."""
+    """Pages of any size have every item once."""
     workflow_id = (await client.at("COMPLETED")).workflow_id
     whole = list(getattr(await client.call(method, workflow_id=workflow_id), items))
     assert whole or method == "ListInvocations"
@@ -46,7 +46,7 @@ async def test_pages_join_to_the_whole(client: Client, method: str, items: str, 
 
 
 async def test_workflows_come_newest_first_by_state_and_organization(client: Client) -> None:
-    """Of one state where one is asked for; another organization's are not among them."""
+    """A state filters the list, and another organization's workflows are not in it."""
     made = [await client.create(display_name=f"Workflow {n}") for n in range(5)]
     await client.create(organization_id=OTHER_ORGANIZATION)
     advanced = await client.advance(made[2])
@@ -60,7 +60,7 @@ async def test_workflows_come_newest_first_by_state_and_organization(client: Cli
 
 
 async def test_a_page_of_large_workflows_is_shorter(client: Client) -> None:
-    """An answer stays below the 4 MiB that clients take by default; the token leads on to the rest."""
+    """A page ends before the 4 MiB that clients accept by default, and its token continues the list."""
     made = [await client.create(display_name=f"Workflow {n}") for n in range(16)]
     for workflow in made:
         await client.call(
@@ -74,7 +74,7 @@ async def test_a_page_of_large_workflows_is_shorter(client: Client) -> None:
 
 
 async def test_a_page_token_is_good_for_its_own_list_only(client: Client) -> None:
-    """Of another filter, organization, workflow or list it is INVALID_FIELD."""
+    """A token of another filter, organization, workflow or list is INVALID_FIELD."""
     first, second = await client.at("COMPETITOR_COMPLETED"), await client.at("COMPETITOR_COMPLETED")
     token = (await client.call("ListWorkflows", page_size=1)).next_page_token
     keywords_token = (
@@ -104,7 +104,7 @@ async def test_a_page_token_is_good_for_its_own_list_only(client: Client) -> Non
 async def test_a_token_of_another_shape_is_refused(
     client: Client, method: str, positions: list[list[str | int]]
 ) -> None:
-    """Its checksum is no secret: whoever makes one is told INVALID_FIELD, as for any other foreign token."""
+    """A forged token with a valid checksum is INVALID_FIELD like any other foreign token."""
     workflow_id = (await client.create()).workflow_id
     scope = f"{method}Request {client.organization_id} {workflow_id}"
     for position in positions:

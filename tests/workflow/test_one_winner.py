@@ -1,4 +1,4 @@
-"""However many race for one step, one wins and the others are told STATE_CONFLICT (S27, S29)."""
+"""Of any number of callers that race for one step one wins, and the others get STATE_CONFLICT (S27, S29)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.workflow.service import Client, PlainExecutor, outcomes, served, stat
 
 @pytest.mark.parametrize("racers", [3, 20])
 async def test_of_concurrent_runs_one_succeeds(client: Client, executor: PlainExecutor, racers: int) -> None:
-    """The step is done once; each loser is ABORTED with the state that it expected."""
+    """The step runs once, and each loser gets ABORTED with the state that it expected."""
     workflow = await client.at("COMPETITOR_PENDING")
 
     done, refused = await outcomes([client.run(workflow, "COMPETITOR") for _ in range(racers)])
@@ -26,7 +26,7 @@ async def test_of_concurrent_runs_one_succeeds(client: Client, executor: PlainEx
 
 
 async def test_of_a_thousand_claims_one_wins(client: Client) -> None:
-    """999 are told STATE_CONFLICT, none OVERLOADED, and the epoch is 1."""
+    """999 claims get STATE_CONFLICT, none OVERLOADED, and the epoch is 1."""
     workflow = await client.at("ICP_PENDING")
 
     leases, refused = await outcomes([client.claim(workflow, "ICP") for _ in range(1000)])
@@ -38,7 +38,7 @@ async def test_of_a_thousand_claims_one_wins(client: Client) -> None:
 
 
 async def test_across_instances_one_wins(client: Client, executor: PlainExecutor, workflow_dsn: str) -> None:
-    """Two instances on one database, ten callers each: still one winner."""
+    """Two instances on one database with ten callers each still have one winner."""
     workflow = await client.at("ICP_PENDING")
     async with served(workflow_dsn, executor) as other:
         done, refused = await outcomes(
@@ -49,8 +49,8 @@ async def test_across_instances_one_wins(client: Client, executor: PlainExecutor
     assert [refusal.reason for refusal in refused] == ["STATE_CONFLICT"] * 19
 
 
-async def test_a_loser_is_told_so_even_when_the_winner_is_done(client: Client) -> None:
-    """The edge that it wanted is legal, so it is a conflict, not an illegal transition."""
+async def test_a_loser_gets_a_conflict_even_when_the_winner_is_done(client: Client) -> None:
+    """The expected transition is legal, so the loser gets a conflict and not an illegal transition."""
     workflow = await client.at("ICP_PENDING")
     await client.run(workflow, "ICP")
 
@@ -61,7 +61,7 @@ async def test_a_loser_is_told_so_even_when_the_winner_is_done(client: Client) -
 
 
 async def test_a_run_on_a_completed_step_is_illegal(client: Client) -> None:
-    """From X_COMPLETED no edge leads back into the step, whoever asks."""
+    """No transition leads from X_COMPLETED back into the step, whoever asks."""
     workflow = await client.at("ICP_COMPLETED")
 
     _, refused = await outcomes([client.run(workflow, "ICP"), client.claim(workflow, "ICP")])
@@ -71,7 +71,7 @@ async def test_a_run_on_a_completed_step_is_illegal(client: Client) -> None:
 
 
 async def test_concurrent_advances_have_one_winner(client: Client) -> None:
-    """Advance is a compare-and-set like any other."""
+    """AdvanceWorkflow is a compare-and-set like the other calls."""
     workflow = await client.create()
 
     done, refused = await outcomes([client.advance(workflow) for _ in range(20)])
@@ -81,7 +81,7 @@ async def test_concurrent_advances_have_one_winner(client: Client) -> None:
 
 
 async def test_a_cancellation_and_a_run_do_not_both_win(client: Client, executor: PlainExecutor) -> None:
-    """Of a claim and a cancellation that expect the same state one moves the workflow."""
+    """If a claim and a cancellation expect the same state, one of them moves the workflow."""
     workflow = await client.at("ICP_PENDING")
     executor.gate.clear()
 

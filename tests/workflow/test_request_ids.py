@@ -15,7 +15,7 @@ OTHER_ORGANIZATION = "0a4e5b1e-94a9-4fd5-9d2b-3f0e6f1f2c3d"
 
 
 async def test_concurrent_creations_under_one_id_make_one_workflow(client: Client) -> None:
-    """All get it; all but one say that it is a replay."""
+    """All callers get one workflow; all but one get it as a replay."""
     request_id = str(uuid4())
     answers, refused = await outcomes([client.create(request_id=request_id) for _ in range(20)])
     assert not refused
@@ -25,7 +25,7 @@ async def test_concurrent_creations_under_one_id_make_one_workflow(client: Clien
 
 
 async def test_a_repeated_creation_gets_the_first_answer(client: Client) -> None:
-    """As it was then, though the workflow has moved on."""
+    """A replay gets the first answer, although the workflow has changed since."""
     request_id = str(uuid4())
     first = await client.create(request_id=request_id)
     await client.advance(first)
@@ -35,8 +35,8 @@ async def test_a_repeated_creation_gets_the_first_answer(client: Client) -> None
     assert again == first
 
 
-async def test_an_id_is_an_organizations_and_a_methods_own(client: Client) -> None:
-    """Another organization, or another RPC, may use the same one."""
+async def test_an_id_belongs_to_an_organization_and_a_method(client: Client) -> None:
+    """Another organization, or another RPC, may use the same id."""
     request_id = str(uuid4())
     first = await client.create(request_id=request_id)
     second = await client.create(request_id=request_id, organization_id=OTHER_ORGANIZATION)
@@ -51,7 +51,7 @@ async def test_an_id_is_an_organizations_and_a_methods_own(client: Client) -> No
 
 
 async def test_another_content_under_the_same_id_is_refused(client: Client) -> None:
-    """REQUEST_ID_REUSED, and nothing is made."""
+    """REQUEST_ID_REUSED, and nothing is created."""
     request_id = str(uuid4())
     await client.create(request_id=request_id)
     with pytest.raises(Refusal) as raised:
@@ -63,7 +63,7 @@ async def test_another_content_under_the_same_id_is_refused(client: Client) -> N
 
 @pytest.mark.parametrize("method", ["RunStep", "RunWorkflow", "ClaimStep", "CancelWorkflow"])
 async def test_every_method_that_takes_an_id_refuses_its_reuse(client: Client, method: str) -> None:
-    """Also where the other content names a workflow that does not exist."""
+    """The refusal comes even if the other content names a workflow that does not exist."""
     workflow = await client.at("ICP_PENDING")
     request_id = str(uuid4())
     fields: dict[str, Any] = {"expected_state": workflow.state, "request_id": request_id}
@@ -81,7 +81,7 @@ async def test_every_method_that_takes_an_id_refuses_its_reuse(client: Client, m
 
 
 async def test_a_call_that_failed_left_nothing(client: Client) -> None:
-    """Its id may be tried again, with other content too."""
+    """After a failed call its id can be used again, with other content too."""
     workflow = await client.create()
     request_id = str(uuid4())
     with pytest.raises(Refusal, match="STATE_CONFLICT"):
@@ -95,7 +95,7 @@ async def test_a_call_that_failed_left_nothing(client: Client) -> None:
 
 
 async def test_a_repeated_cancellation_gets_its_answer(client: Client) -> None:
-    """Concurrently, too: one cancels, the others replay."""
+    """Of concurrent repetitions one cancels, and the others are replays."""
     workflow = await client.create()
     request_id = str(uuid4())
     answers, refused = await outcomes(

@@ -1,4 +1,4 @@
-"""SubmitSeedReview: what a person approves goes on, and nothing else does (S38)."""
+"""SubmitSeedReview: only keywords that a person approved are used in later steps (S38)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def keywords(client: Client, workflow: Any) -> list[Any]:
 
 
 async def test_what_is_not_decided_is_rejected(client: Client) -> None:
-    """Only what somebody approved goes on; case and spacing do not matter."""
+    """Keywords without a decision are rejected; case and spacing do not matter."""
     workflow = await client.at("SEED_REVIEW_PENDING")
     first, second, *_ = await keywords(client, workflow)
     assert first.decision == steps_pb2.REVIEW_DECISION_UNSPECIFIED
@@ -47,7 +47,7 @@ async def test_what_is_not_decided_is_rejected(client: Client) -> None:
 
 @pytest.mark.parametrize("approved", ["none", "all rejected"])
 async def test_nothing_approved_is_refused_and_leaves_nothing(client: Client, approved: str) -> None:
-    """NOTHING_APPROVED; the workflow still waits, and its keywords have no decision."""
+    """NOTHING_APPROVED: the workflow still waits, and its keywords have no decision."""
     workflow = await client.at("SEED_REVIEW_PENDING")
     names = [keyword.keyword for keyword in await keywords(client, workflow)]
     decisions = dict.fromkeys(names, REJECTED) if approved == "all rejected" else {}
@@ -57,8 +57,8 @@ async def test_nothing_approved_is_refused_and_leaves_nothing(client: Client, ap
     assert not any(keyword.decision for keyword in await keywords(client, workflow))
 
 
-async def test_a_keyword_of_nobody_is_refused(client: Client) -> None:
-    """INVALID_FIELD with its path, also beside one that is known."""
+async def test_an_unknown_keyword_is_refused(client: Client) -> None:
+    """An unknown keyword is INVALID_FIELD with its path, also beside a known one."""
     workflow = await client.at("SEED_REVIEW_PENDING")
     first = (await keywords(client, workflow))[0].keyword
     with pytest.raises(Refusal) as raised:
@@ -68,7 +68,7 @@ async def test_a_keyword_of_nobody_is_refused(client: Client) -> None:
 
 
 async def test_of_concurrent_reviews_one_stands(client: Client) -> None:
-    """The others are told STATE_CONFLICT; the decisions are the winner's."""
+    """The other reviews get STATE_CONFLICT, and the decisions are the winner's."""
     workflow = await client.at("SEED_REVIEW_PENDING")
     names = [keyword.keyword for keyword in await keywords(client, workflow)]
     done, refused = await outcomes([submit(client, workflow, {name: APPROVED}) for name in names])
@@ -78,7 +78,7 @@ async def test_of_concurrent_reviews_one_stands(client: Client) -> None:
 
 
 async def test_a_repeated_review_gets_its_answer(client: Client) -> None:
-    """With the same decisions; with others the id is REQUEST_ID_REUSED."""
+    """The same decisions are a replay; other decisions are REQUEST_ID_REUSED."""
     workflow = await client.at("SEED_REVIEW_PENDING")
     names = [keyword.keyword for keyword in await keywords(client, workflow)]
     request_id = str(uuid4())

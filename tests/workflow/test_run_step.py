@@ -1,4 +1,4 @@
-"""RunStep: the state says what is committed, a failure is an answer, the work is the service's (S28, S31)."""
+"""RunStep: the state is what is committed, a failure is an answer, the service does the work (S28, S31)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workflow_service.settings import WorkflowSettings
 
 
 async def test_the_state_follows_the_work(client: Client, executor: PlainExecutor) -> None:
-    """PENDING → PROCESSING while it works → COMPLETED with the result in the same commit."""
+    """The state is PROCESSING during the work; COMPLETED and the result are in one commit."""
     workflow = await client.at("COMPETITOR_PENDING")
     executor.gate.clear()
     executor.entered.clear()
@@ -43,7 +43,7 @@ async def test_the_state_follows_the_work(client: Client, executor: PlainExecuto
 async def test_a_failed_step_is_an_answer_and_can_be_run_again(
     client: Client, executor: PlainExecutor
 ) -> None:
-    """X_FAILED with its class, reason and message; the next run clears them."""
+    """X_FAILED has class, reason and message; the next run clears them."""
     workflow = await client.at("ICP_PENDING")
     executor.failures = [StepFailed(ErrorClass.RATE_LIMITED, "RATE_LIMITED", "too many requests")]
 
@@ -68,10 +68,10 @@ async def test_a_failed_step_is_an_answer_and_can_be_run_again(
         (Refusal("DATABASE_UNAVAILABLE", "the database is not available"), "DATABASE_UNAVAILABLE"),
     ],
 )
-async def test_a_fault_of_ours_fails_the_step_and_tells_nothing(
+async def test_an_internal_fault_fails_the_step_without_details(
     client: Client, executor: PlainExecutor, failure: Exception, reason: str
 ) -> None:
-    """The class is INTERNAL; the exception's text goes nowhere."""
+    """The class is INTERNAL, and the exception's text is not shown."""
     executor.failures = [failure]
     failed = await client.run(await client.at("ICP_PENDING"), "ICP")
 
@@ -84,7 +84,7 @@ async def test_a_fault_of_ours_fails_the_step_and_tells_nothing(
 async def test_a_result_that_does_not_answer_its_input_is_not_kept(
     client: Client, executor: PlainExecutor
 ) -> None:
-    """The built-in executor goes through the same checks as a worker outside."""
+    """Results of the built-in executor pass the same checks as those of an outside worker."""
     workflow = await client.at("COMPETITOR_PENDING")
     executor.results[Step.COMPETITOR] = IcpResult(
         industries=("a",), buyer_roles=("b",), pain_points=("c",), value_proposition="d"
@@ -97,7 +97,7 @@ async def test_a_result_that_does_not_answer_its_input_is_not_kept(
 async def test_a_result_that_the_database_refuses_fails_the_step(
     client: Client, executor: PlainExecutor
 ) -> None:
-    """It ends at once (I10), as a fault of ours, and can be run again."""
+    """The step fails at once (I10) with INTERNAL, and can be run again."""
     workflow = await client.at("COMPETITOR_PENDING")
     too_long = SeedKeyword.model_construct(
         keyword="x" * 201, competitor_url=COMPETITORS[0], intent="i", reason="r"
@@ -114,7 +114,7 @@ async def test_a_result_that_the_database_refuses_fails_the_step(
 async def test_a_validation_that_finds_nothing_valid_has_failed(
     client: Client, executor: PlainExecutor
 ) -> None:
-    """NOTHING_VALID; the clusters have no verdict, and the step can be run again."""
+    """NOTHING_VALID: the clusters have no verdict, and the step can be run again."""
     workflow = await client.at("VALIDATION_PENDING")
     clusters = (await client.call("ListClusters", workflow_id=workflow.workflow_id)).clusters
     executor.results[Step.VALIDATION] = ValidationResult.model_validate(
@@ -136,7 +136,7 @@ async def test_a_validation_that_finds_nothing_valid_has_failed(
 
 
 async def test_the_work_goes_on_when_the_caller_goes_away(client: Client, executor: PlainExecutor) -> None:
-    """A cancelled call and a deadline that passes end the waiting only."""
+    """A cancelled call and a passed deadline end only the waiting."""
     executor.gate.clear()
     workflows = [await client.at("ICP_PENDING") for _ in range(2)]
     cancelled = asyncio.create_task(client.run(workflows[0], "ICP"))
@@ -155,7 +155,7 @@ async def test_the_work_goes_on_when_the_caller_goes_away(client: Client, execut
 
 
 async def test_without_wait_the_answer_comes_at_once(client: Client, executor: PlainExecutor) -> None:
-    """In X_PROCESSING; the step is done all the same."""
+    """The answer is in X_PROCESSING, and the step is still done."""
     executor.gate.clear()
     workflow = await client.at("ICP_PENDING")
     assert state_name(await client.run(workflow, "ICP", wait=False)) == "ICP_PROCESSING"
@@ -166,7 +166,7 @@ async def test_without_wait_the_answer_comes_at_once(client: Client, executor: P
 async def test_a_repeated_request_attaches_to_the_run(
     client: Client, executor: PlainExecutor, workflow_dsn: str
 ) -> None:
-    """On the same instance or another, during the run or after it: one run, one answer."""
+    """During or after the run, on the same instance or another, there is one run with one answer."""
     executor.gate.clear()
     workflow = await client.at("ICP_PENDING")
     request_id = str(uuid4())
@@ -189,7 +189,7 @@ async def test_a_repeated_request_attaches_to_the_run(
 
 
 async def test_a_repeated_run_keeps_a_failure_as_its_answer(client: Client, executor: PlainExecutor) -> None:
-    """A step that ended in X_FAILED was an answer, so the id gets it again, without another run."""
+    """X_FAILED was the answer to that id, so a replay gets it without another run."""
     executor.failures = [StepFailed(ErrorClass.TIMEOUT, "TIMEOUT", "late")]
     workflow = await client.at("ICP_PENDING")
     request_id = str(uuid4())
@@ -200,7 +200,7 @@ async def test_a_repeated_run_keeps_a_failure_as_its_answer(client: Client, exec
 
 
 async def test_a_run_that_is_cancelled_stores_nothing(client: Client, executor: PlainExecutor) -> None:
-    """Its caller is told STATE_CONFLICT; the workflow is CANCELLED and has no result."""
+    """The caller gets STATE_CONFLICT; the workflow is CANCELLED and has no result."""
     executor.gate.clear()
     workflow = await client.at("ICP_PENDING")
     request_id = str(uuid4())
@@ -222,7 +222,7 @@ async def test_a_run_that_is_cancelled_stores_nothing(client: Client, executor: 
 
 
 async def test_a_stop_lets_the_run_finish(workflow_dsn: str, executor: PlainExecutor) -> None:
-    """Within the grace, also a run whose caller went away; new runs are SHUTTING_DOWN or not taken."""
+    """A stop waits within the grace for a run, even if its caller is gone."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(served(workflow_dsn, executor))
         workflow = await client.at("ICP_PENDING")
@@ -231,7 +231,7 @@ async def test_a_stop_lets_the_run_finish(workflow_dsn: str, executor: PlainExec
         await executor.entered.wait()
         stopping = asyncio.create_task(stack.aclose())
         await asyncio.wait({stopping}, timeout=0.5)
-        assert not stopping.done()  # it waits for the run, though no call is left
+        assert not stopping.done()  # the stop waits for the run, although no call is open
         executor.gate.set()
         await stopping
     async with served(workflow_dsn, executor) as client:
@@ -241,7 +241,7 @@ async def test_a_stop_lets_the_run_finish(workflow_dsn: str, executor: PlainExec
 async def test_a_run_that_outlives_the_grace_is_cut_off_and_still_leased(
     workflow_dsn: str, executor: PlainExecutor
 ) -> None:
-    """The process ends; the step stays X_PROCESSING until the lease runs out."""
+    """The process ends, and the step stays X_PROCESSING until the lease expires."""
     settings = WorkflowSettings(port=0, grace_seconds=0.1)
     async with served(workflow_dsn, executor, settings) as client:
         workflow = await client.at("ICP_PENDING")
@@ -255,5 +255,5 @@ async def test_a_run_that_outlives_the_grace_is_cut_off_and_still_leased(
 
 async def reaches(client: Client, workflow_id: str, state: str) -> None:
     async with asyncio.timeout(10):
-        while state_name(await client.get(workflow_id)) != state:  # noqa: ASYNC110 - nothing here is told
+        while state_name(await client.get(workflow_id)) != state:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""RunWorkflow goes on until a person is needed, a step fails, or the end."""
+"""RunWorkflow runs until a person is needed, a step fails, or the workflow ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_from_created_to_the_review_to_the_end(client: Client, executor: P
 async def test_a_failed_step_ends_the_run_and_the_next_run_goes_on(
     client: Client, executor: PlainExecutor
 ) -> None:
-    """The answer is the workflow in X_FAILED; from there a new run repeats the step."""
+    """The answer is the workflow in X_FAILED; a new run repeats the step."""
     executor.failures = [StepFailed(ErrorClass.BUDGET_DENIED, "BUDGET_EXCEEDED", "no budget")]
     failed = await run(client, await client.create())
     assert state_name(failed) == "ICP_FAILED"
@@ -51,7 +51,7 @@ async def test_a_failed_step_ends_the_run_and_the_next_run_goes_on(
 
 
 async def test_of_concurrent_runs_one_goes_on(client: Client, executor: PlainExecutor) -> None:
-    """The others are told STATE_CONFLICT, and no step is done twice."""
+    """The others get STATE_CONFLICT, and no step runs twice."""
     workflow = await client.create()
     done, refused = await outcomes([run(client, workflow) for _ in range(10)])
     assert [state_name(answer) for answer in done] == ["SEED_REVIEW_PENDING"]
@@ -61,21 +61,21 @@ async def test_of_concurrent_runs_one_goes_on(client: Client, executor: PlainExe
 
 @pytest.mark.parametrize("state", ["SEED_REVIEW_PENDING", "COMPLETED"])
 async def test_there_is_no_run_from_where_nothing_can_be_done(client: Client, state: str) -> None:
-    """A person, or nobody, is to act: ILLEGAL_TRANSITION."""
+    """Where a person must act, or the workflow has ended, RunWorkflow is ILLEGAL_TRANSITION."""
     with pytest.raises(Refusal) as raised:
         await run(client, await client.at(state))
     assert raised.value.reason == "ILLEGAL_TRANSITION"
 
 
-async def test_without_wait_the_run_goes_on_by_itself(client: Client) -> None:
-    """The answer comes after the first transition."""
+async def test_without_wait_the_run_continues(client: Client) -> None:
+    """The answer comes after the first transition, and the run continues."""
     workflow = await run(client, await client.create(), wait=False)
     assert state_name(workflow) == "ICP_PENDING"
     await reaches(client, workflow.workflow_id, "SEED_REVIEW_PENDING")  # type: ignore[attr-defined]
 
 
 async def test_a_repeated_request_attaches_to_the_run(client: Client, executor: PlainExecutor) -> None:
-    """During the run and after it: the same answer, one run."""
+    """During and after the run a repeated request gets the same answer, from one run."""
     workflow = await client.create()
     executor.gate.clear()
     request_id = str(uuid4())
@@ -91,7 +91,7 @@ async def test_a_repeated_request_attaches_to_the_run(client: Client, executor: 
 
 
 async def test_a_run_whose_workflow_is_cancelled_ends(client: Client, executor: PlainExecutor) -> None:
-    """The caller is told STATE_CONFLICT, and nothing more is run."""
+    """The caller gets STATE_CONFLICT, and no further step runs."""
     executor.gate.clear()
     workflow = await client.create()
     running = asyncio.create_task(run(client, workflow))

@@ -1,4 +1,4 @@
-"""Two requests under one request_id are the same if they mean the same, however they are written."""
+"""Two requests under one request_id are the same if they have the same meaning, however they are written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Changes = dict[str, Any]
 
 
 async def test_a_creation(client: Client) -> None:
-    """Ids in capitals; the publish target that is the default."""
+    """Ids in capitals and an explicit default publish target are the same request."""
     request_id = str(uuid4())
     first = await client.create(request_id=request_id)
     directory = workflow_pb2.PublishTarget(directory=workflow_pb2.DirectoryTarget())
@@ -50,10 +50,10 @@ async def test_a_creation(client: Client) -> None:
         ("CancelWorkflow", {"reason": "a\nb"}, {"reason": "a\nb"}, {"reason": "a b"}),
     ],
 )
-async def test_what_moves_a_workflow(
+async def test_calls_that_move_a_workflow(
     client: Client, method: str, first: Changes, same: Changes, other: Changes
 ) -> None:
-    """`wait` says how to answer, and a default may be left out."""
+    """`wait` is not part of the content, and a default may be left out."""
     workflow = await client.at("ICP_PENDING")
     content: Changes = {"expected_state": workflow.state}
     if method in ("RunStep", "ClaimStep"):
@@ -70,7 +70,7 @@ async def test_what_moves_a_workflow(
 
 
 async def test_a_review(client: Client) -> None:
-    """Decisions in any order; a keyword without one is rejected."""
+    """Decisions may be in any order, and a keyword without a decision equals a rejected one."""
     workflow = await client.at("SEED_REVIEW_PENDING")
     listed = await client.call("ListKeywords", workflow_id=workflow.workflow_id)
     one, two, three = [keyword.keyword for keyword in listed.keywords][:3]
@@ -96,7 +96,7 @@ async def test_a_review(client: Client) -> None:
 
 
 async def test_reasons_have_lines(client: Client) -> None:
-    """Of a worker's results and failures as of requests."""
+    """Reasons may have line breaks in requests, results and failures."""
     workflow = await client.at("COMPETITOR_PENDING")
     lease = await client.claim(workflow, "COMPETITOR")
     leased = {

@@ -1,4 +1,4 @@
-"""One matrix, in code, in the database and over gRPC; what is not in it is refused (S24–S26, I8)."""
+"""One matrix, in code, in the database and over gRPC; other transitions are refused (S24–S26, I8)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def connection(workflow_dsn: str) -> AsyncIterator[Any]:
 
 
 def test_the_matrix_is_the_requirements() -> None:
-    """29 states; the edges as the requirements list them."""
+    """There are 29 states, with the edges that the requirements list."""
     assert len(WorkflowState) == 29
     working = {
         edge
@@ -75,7 +75,7 @@ def test_the_matrix_is_the_requirements() -> None:
 async def test_the_database_gets_the_matrix_from_the_code(
     postgres: EmbeddedPostgres, connection: Any
 ) -> None:
-    """The migrations have no state; instances that start at once write the matrix, and lose nothing older."""
+    """Instances that start at once write the matrix to the database and keep its older edges."""
     name = f"workflow_{uuid4().hex}"
     await postgres.ensure_database(name, role="workflow")
     dsn = postgres.dsn(name, role="workflow")
@@ -100,7 +100,7 @@ async def matrix(connection: Any) -> set[tuple[str, str]]:
 
 
 async def test_get_state_machine_serves_the_same_matrix(client: Client) -> None:
-    """As a flat list of edges, and by state."""
+    """The matrix is a flat list of edges, and also a list by state."""
     machine = await client.call("GetStateMachine")
 
     def name(value: Any) -> str:
@@ -127,7 +127,7 @@ def test_what_is_due_leads_on() -> None:
 
 
 async def test_the_database_refuses_every_illegal_transition(client: Client, connection: Any) -> None:
-    """Whoever asks, the owner included: each pair of states that is no edge, from CREATED and CANCELLED."""
+    """Each pair of states that is no edge is refused, also to the owner, from CREATED and CANCELLED."""
     workflow_id = UUID((await client.create()).workflow_id)
     move = "UPDATE intent_workflows SET state = $2, version = version + 1 WHERE id = $1"
     for target in WorkflowState:
@@ -155,8 +155,9 @@ async def test_the_database_refuses_every_illegal_transition(client: Client, con
     ],
 )
 async def test_the_database_refuses_what_cannot_be(client: Client, connection: Any, change: str) -> None:
-    """Versions grow by one at a transition alone, epochs with a new lease alone; leases, errors and results
-    stand with their states."""
+    """Versions grow by one and only at a transition, epochs only with a new lease; leases, errors and results
+    exist only in their states.
+    """
     workflow_id = UUID((await client.create()).workflow_id)
     with pytest.raises(asyncpg.PostgresError):
         await connection.execute(f"UPDATE intent_workflows SET {change} WHERE id = $1", workflow_id)
@@ -165,7 +166,7 @@ async def test_the_database_refuses_what_cannot_be(client: Client, connection: A
 async def test_not_even_a_replicating_superuser_gets_round_the_guards(
     client: Client, postgres: EmbeddedPostgres, workflow_dsn: str
 ) -> None:
-    """Where ordinary triggers are switched off these still stand."""
+    """The guards are in force even where ordinary triggers are disabled."""
     await client.at("ICP_PENDING")
     administrator = await asyncpg.connect(postgres.dsn(urlsplit(workflow_dsn).path.strip("/")))
     try:
@@ -194,14 +195,14 @@ async def refused(connection: Any, sql: str, *arguments: Any) -> None:
     ],
 )
 async def test_history_and_matrix_only_grow(client: Client, connection: Any, change: str) -> None:
-    """The database refuses to change or to lose a line of them, for their owner too."""
+    """The database refuses to change or delete their rows, also to the owner."""
     await client.at("ICP_PENDING")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(change)
 
 
-async def test_history_tells_every_transition(client: Client) -> None:
-    """Versions without gaps, legal edges that join, who and why, the epochs of leases begun and ended."""
+async def test_history_has_every_transition(client: Client) -> None:
+    """The history has versions without gaps, joined legal edges, actor and reason, and epochs of leases."""
     workflow = await client.at("COMPLETED")
 
     history = (await client.call("ListTransitions", workflow_id=workflow.workflow_id)).transitions
@@ -218,7 +219,7 @@ async def test_history_tells_every_transition(client: Client) -> None:
 
 
 async def test_advance_goes_where_no_work_is_and_nowhere_else(client: Client) -> None:
-    """From a state whose way on is a step's work, AdvanceWorkflow is illegal."""
+    """AdvanceWorkflow is illegal from a state that only a step's work leaves."""
     for target in ("ICP_PENDING", "SEED_REVIEW_PENDING", "COMPLETED"):
         workflow = await client.at(target)
         with pytest.raises(Exception, match="ILLEGAL_TRANSITION"):

@@ -1,4 +1,4 @@
-"""A step whose result has no table of its own keeps it as one document, which later steps read."""
+"""A step whose result has no table stores it as one document, which later steps read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workflow_service.store import results, workflows
 
 
 class PlainStep(StepDefinition[IcpInput, IcpResult]):
-    """As a new step would be: nothing is said of where its result goes."""
+    """Like a new step that does not define where its result is stored."""
 
     step = Step.ICP
 
@@ -40,7 +40,7 @@ async def database(workflow_dsn: str) -> AsyncIterator[Database]:
 
 
 async def test_a_result_is_read_as_it_was_stored(client: Client, database: Database) -> None:
-    """None before; a repetition changes nothing; another organization's workflow has no such result."""
+    """Before it is stored the result is None; a repetition changes nothing; other organizations have none."""
     made = await client.create()
     organization_id, workflow_id = UUID(made.organization_id), UUID(made.workflow_id)
 

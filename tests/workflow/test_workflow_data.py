@@ -20,7 +20,7 @@ async def update(client: Client, workflow_id: str, data: dict[str, Any]) -> Any:
 
 
 async def test_writers_of_different_keys_all_survive(client: Client) -> None:
-    """Two, and fifty, at once; the version does not move."""
+    """Two, and fifty, writers at once lose nothing, and the version stays the same."""
     workflow = await client.create()
     for writers in (2, 50):
         await outcomes([update(client, workflow.workflow_id, {f"key{n}": n}) for n in range(writers)])
@@ -30,7 +30,7 @@ async def test_writers_of_different_keys_all_survive(client: Client) -> None:
 
 
 async def test_a_key_is_replaced_whole(client: Client) -> None:
-    """Merged at the top level only; what JSON can say comes back as it was."""
+    """Only top-level keys are merged, and every JSON value comes back as it was."""
     workflow_id = (await client.create()).workflow_id
     first = {"notes": {"a": 1, "b": [True, None, "ü", 1.5]}, "kept": "yes"}
     await update(client, workflow_id, first)
@@ -39,7 +39,7 @@ async def test_a_key_is_replaced_whole(client: Client) -> None:
 
 
 async def test_data_survives_the_steps(client: Client) -> None:
-    """A step that completes while data is written loses none of it, nor does the data move the state."""
+    """A step that completes during writes loses no data, and data does not change the state."""
     workflow = await client.at("ICP_PENDING")
     await outcomes(
         [client.run(workflow, "ICP")]
@@ -51,14 +51,14 @@ async def test_data_survives_the_steps(client: Client) -> None:
 
 
 async def test_the_bound_is_in_bytes_of_utf_8(client: Client) -> None:
-    """Any script has the same room: a letter counts as it is stored, not as it would be escaped."""
+    """Every script has the same room: characters count as stored, not as escaped."""
     workflow_id = (await client.create()).workflow_id
     after = await update(client, workflow_id, {"a": "я" * 120_000})
     assert len(after.workflow_data["a"]) == 120_000
 
 
 async def test_the_whole_has_a_bound(client: Client) -> None:
-    """Also when it is reached in parts; what was there stays."""
+    """The bound also applies to data that grew in parts, and the earlier data stays."""
     workflow_id = (await client.create()).workflow_id
     part = "x" * 100_000
     await update(client, workflow_id, {"a": part})
@@ -70,7 +70,7 @@ async def test_the_whole_has_a_bound(client: Client) -> None:
 
 
 async def test_the_total_cost_follows_the_journal(client: Client) -> None:
-    """A model call's cost moves the workflow's total, in nano-USD and, for SQL users, in USD in its data."""
+    """A model call's cost is added to the workflow's total in nano-USD, and to its data in USD."""
     workflow = await client.at("ICP_PENDING")
     lease = await client.claim(workflow, "ICP")
     connection = await asyncpg.connect(client.dsn)
