@@ -169,7 +169,7 @@ async def test_a_frozen_server_is_given_up(own_postgres: EmbeddedPostgres) -> No
 async def test_a_database_in_trouble_is_logged_once(
     governor_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line for the first failure of a kind, however many follow."""
+    """Repeated failures of one kind write one line."""
     log = structlog.testing.CapturingLogger()
     monkeypatch.setattr("service_chassis.postgres.database._trouble", RepeatedLines(log))
     full = statement("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
@@ -181,7 +181,7 @@ async def test_a_database_in_trouble_is_logged_once(
 
 
 async def test_reserved_connections_are_not_taken_by_others(governor_dsn: str) -> None:
-    """However many writes wait for a lock, one that is reserved begins at once."""
+    """A reserved write begins at once, although other writes wait for a lock on all other connections."""
     async with AsyncExitStack() as stack:
         reserving = await Database.open(
             governor_dsn, DatabaseSettings(database_pool_size=3), application_name="test", reserved=1

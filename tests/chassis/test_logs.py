@@ -97,7 +97,7 @@ def test_the_level_counts(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def test_repeated_trouble_is_one_line_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of each kind by itself; once it is over, nothing more is written, and the next one is a first again."""
+    """Each kind has one line, then one count; after a quiet time the next failure is a first one again."""
     set_up_logs(LogSettings(), service="governor")
     trouble = RepeatedLines(structlog.get_logger(), interval_seconds=0.02)
     name_call(correlation_id="abc", method="/tiny/Unary")

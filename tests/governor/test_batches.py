@@ -142,8 +142,8 @@ async def test_batches_hammered_at_once_over_the_same_organizations(governor: Go
 
 
 @pytest.mark.own_world  # it damages the books
-async def test_an_item_that_meets_a_bug_fails_alone(governor: Governor) -> None:
-    """INTERNAL_ERROR with the call's correlation id. All others settle, those of its organization too."""
+async def test_an_item_with_an_internal_error_fails_alone(governor: Governor) -> None:
+    """The item gets INTERNAL_ERROR with the call's correlation id; all other items settle."""
     held = [await governor.authorize(), await governor.authorize(workflow_id=new_id())]
     other = await governor.authorize(organization_id=new_id())
     await governor.sql(

@@ -1,4 +1,4 @@
-"""Group commit keeps organizations apart: they take turns, and one that makes trouble does so alone."""
+"""Group commit separates organizations: they take turns, and trouble of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Item:
-    """`a1` is organization a's, as is a2."""
+    """`a1` and `a2` are items of organization a."""
 
     name: str
 
@@ -35,7 +35,7 @@ def items(*names: str) -> list[Item]:
 
 
 class Rows:
-    """A stage on rows that somebody else may have locked."""
+    """A stage on rows that other sessions may have locked."""
 
     def __init__(self) -> None:
         self.batches: list[str] = []
@@ -113,8 +113,8 @@ async def submitted(group: GroupCommit[Item, str], *names: str) -> list[asyncio.
     return calls
 
 
-async def test_a_batch_takes_of_the_organizations_in_turn() -> None:
-    """However many items one of them has waiting; each organization's items keep their order."""
+async def test_a_batch_takes_items_of_organizations_in_turn() -> None:
+    """Organizations take turns in a batch, however many items one has waiting, and items keep their order."""
     rows = Rows()
     rows.go.clear()
     group = grouped(rows, items_max=4)
@@ -126,7 +126,7 @@ async def test_a_batch_takes_of_the_organizations_in_turn() -> None:
 
 
 async def test_one_organization_fills_no_batch() -> None:
-    """A call of another one waits for a batch, and that one has few items of the first."""
+    """A batch takes few items of one organization, so another's call is in one of the next batches."""
     rows = Rows()
     rows.go.clear()
     group = grouped(rows)
@@ -139,8 +139,8 @@ async def test_one_organization_fills_no_batch() -> None:
     assert any("b" in batch.split() for batch in rows.batches[:3])
 
 
-async def test_what_one_organization_has_waiting_is_bounded() -> None:
-    """Beyond the bound it is OVERLOADED, and nobody else is."""
+async def test_waiting_items_of_one_organization_are_bounded() -> None:
+    """An organization's items beyond the bound are OVERLOADED; other organizations' items are not."""
     rows = Rows()
     rows.go.clear()
     group = grouped(rows, organization_waiters_max=2)
@@ -149,7 +149,7 @@ async def test_what_one_organization_has_waiting_is_bounded() -> None:
     refused = await submitted(group, "a3")
     assert refused[0].result() == "OVERLOADED"
     waiting += await submitted(group, "b1", "b2")
-    # In one call each organization's items are refused or taken by themselves.
+    # In one call, each organization's items are refused or accepted separately.
     call = asyncio.create_task(group.submit_all(items("a4", "c1")))
     await settled()
     rows.go.set()
@@ -161,7 +161,7 @@ async def test_what_one_organization_has_waiting_is_bounded() -> None:
 
 
 async def test_a_locked_organization_is_left_out_and_waited_for_alone() -> None:
-    """The others' items are answered meanwhile, and its own are decided once it is free, in their order."""
+    """Other items are answered meanwhile; the locked organization's follow in order when it is free."""
     rows = Rows()
     rows.locked = {"a"}
     group = grouped(rows)
@@ -178,20 +178,20 @@ async def test_a_locked_organization_is_left_out_and_waited_for_alone() -> None:
         "a1 a2",
         "a1 a2 patiently",
     ]
-    # While it is waited for, its further items join it, and cost the lane nothing.
+    # Items that arrive during the wait join it, and take no part of the lane.
     del rows.batches[:]
     calls += await submitted(group, "a3", "b2")
     assert rows.batches == ["b2"]
     rows.unlock()
     assert await asyncio.gather(*calls) == ["X", "A1", "B1", "A2", "A3", "B2"]
-    # Then it takes its turn again.
+    # After the wait the organization takes its turn again.
     del rows.batches[:]
     await asyncio.gather(*await submitted(group, "a4", "b3"))
     assert rows.batches == ["a4 b3"]
 
 
 async def test_a_batch_waits_for_an_older_one_of_ours() -> None:
-    """That one ends by itself. Only what others have locked is left out."""
+    """A batch waits for a lock of our own older batch, which ends soon; only others' locks are skipped."""
     tries: list[LockWait] = []
     older, younger = items("a1"), [Item(f"a{number}") for number in range(2, 102)]
     ended = asyncio.Event()
@@ -220,8 +220,8 @@ async def test_a_batch_waits_for_an_older_one_of_ours() -> None:
     assert (await first, tries) == (["A1"], [SHORT_WAIT] * 3)
 
 
-async def test_what_a_younger_batch_of_ours_has_locked_takes_its_turn_again() -> None:
-    """It is not decided apart, since that batch ends by itself. Its items keep their order."""
+async def test_items_behind_a_younger_batch_take_their_turn_again() -> None:
+    """Items behind a lock of our own younger batch keep their order and wait for another turn only."""
     sent: list[str] = []
     is_locked = asyncio.Event()
 
@@ -258,7 +258,7 @@ async def test_what_a_younger_batch_of_ours_has_locked_takes_its_turn_again() ->
 
 
 async def test_an_organization_that_stays_locked_is_overloaded_alone() -> None:
-    """Each of its items, after the long wait; for a moment longer, it is not tried in a lane."""
+    """After the long wait its items are OVERLOADED, and for a moment new ones are not tried in a lane."""
     rows = Rows()
     rows.locked = {"a"}
     group = grouped(rows, long_seconds=0.05)
@@ -274,7 +274,7 @@ async def test_an_organization_that_stays_locked_is_overloaded_alone() -> None:
 async def test_after_a_moment_without_trouble_it_takes_its_turn_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was locked once is not slower for ever."""
+    """When the moment has passed the organization takes its normal turn again."""
     monkeypatch.setattr(group_commit, "TROUBLE_SECONDS", 0.0)
     rows = Rows()
     rows.locked = {"a"}
@@ -286,8 +286,8 @@ async def test_after_a_moment_without_trouble_it_takes_its_turn_again(
     assert rows.batches == ["a2"]
 
 
-async def test_what_waits_for_a_locked_organization_is_bounded() -> None:
-    """By less than what it may have waiting otherwise. Callers who have given up count no longer."""
+async def test_waiting_items_of_a_locked_organization_are_bounded() -> None:
+    """A locked organization may have fewer items waiting than usual; cancelled callers are not counted."""
     rows = Rows()
     rows.locked = {"a"}
     group = grouped(rows, locked_waiters_max=3)
@@ -302,7 +302,7 @@ async def test_what_waits_for_a_locked_organization_is_bounded() -> None:
 
 
 async def test_more_locked_organizations_than_may_be_waited_for() -> None:
-    """The ones beyond the bound wait as long for their turn, and are OVERLOADED then."""
+    """Organizations beyond the bound wait as long for their turn, and are then OVERLOADED."""
     rows = Rows()
     rows.locked = set("abcd")
     group = grouped(rows, long_seconds=0.1, patient_max=1)
@@ -312,7 +312,7 @@ async def test_more_locked_organizations_than_may_be_waited_for() -> None:
 
 
 async def test_a_deadline_that_passes_before_an_organization_is_tried_again() -> None:
-    """Nothing was done: the first tries are rolled back. DEADLINE_TOO_SHORT."""
+    """The item gets DEADLINE_TOO_SHORT: its first tries were rolled back, so nothing was done."""
     rows = Rows()
     rows.locked = {"a", "b"}
     group = grouped(rows, patient_max=1)
@@ -329,7 +329,7 @@ async def test_a_deadline_that_passes_before_an_organization_is_tried_again() ->
 
 
 async def test_a_batch_that_fails_is_tried_by_organization_and_then_by_item() -> None:
-    """One item fails; those of its organization and all others are answered."""
+    """The failing item fails alone; the other items of its organization and all others are answered."""
     rows = Rows()
     rows.broken = {"a2"}
     rows.go.clear()
@@ -341,14 +341,14 @@ async def test_a_batch_that_fails_is_tried_by_organization_and_then_by_item() ->
     answers = await call
     assert [answers[place] for place in (0, 1, 3, 4)] == ["A1", "B1", "C1", "A3"]
     assert isinstance(answers[2], ArithmeticError)
-    # It broke a batch: the next one of the lane is without it.
+    # The organization broke a batch, so the lane's next batch is without it.
     del rows.batches[:]
     await asyncio.gather(*await submitted(group, "a4", "b2"))
     assert set(rows.batches) == {"a4 patiently", "b2"}
 
 
-async def test_a_call_of_which_nothing_could_be_done_is_refused_as_a_whole() -> None:
-    """A caller of a batch hears of a database that is away as any other caller does."""
+async def test_a_call_without_any_success_is_refused_as_a_whole() -> None:
+    """If the database is away, a batch call raises the same refusal as a unary call."""
 
     async def away(_items: Sequence[Item], _wait: LockWait) -> Sequence[str]:
         raise Refusal("DATABASE_UNAVAILABLE", "away")
@@ -364,8 +364,8 @@ async def test_a_call_of_which_nothing_could_be_done_is_refused_as_a_whole() -> 
         await group.submit_all(items("a1", "b1"))
 
 
-async def test_a_caller_who_goes_away_while_its_organization_is_locked_takes_its_item_along() -> None:
-    """Nothing had been done about it."""
+async def test_a_cancelled_item_of_a_locked_organization_is_dropped() -> None:
+    """The item of a cancelled caller is dropped, since nothing was done for it."""
     rows = Rows()
     rows.locked = {"a"}
     group = grouped(rows)
@@ -377,8 +377,8 @@ async def test_a_caller_who_goes_away_while_its_organization_is_locked_takes_its
     assert not any("a2" in batch for batch in rows.batches)
 
 
-async def test_always_apart_each_batch_is_one_organizations() -> None:
-    """They are decided side by side, and a locked one keeps no other waiting."""
+async def test_always_apart_each_batch_has_one_organization() -> None:
+    """Each batch has one organization's items; batches run concurrently, and a locked one delays no other."""
     rows = Rows()
     rows.locked = {"a"}
     rows.go.clear()
@@ -397,7 +397,7 @@ async def test_always_apart_each_batch_is_one_organizations() -> None:
 async def test_organizations_that_have_nothing_waiting_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Memory does not grow with the organizations that were ever seen, or were locked."""
+    """Memory does not grow with the number of organizations that were seen or locked."""
     monkeypatch.setattr(group_commit, "QUEUES_KEPT", 3)
     monkeypatch.setattr(group_commit, "TROUBLE_SECONDS", 0.0)
     rows = Rows()
