@@ -54,7 +54,7 @@ async def read_usage(usage: Any) -> Completion:
     ],
 )
 async def test_cost_is_read_from_the_text(cost: str, nano_usd: int | None) -> None:
-    """A number, a text or Perplexity's object becomes whole nano-USD, rounded up; an impossible cost is None."""
+    """A number, a text or Perplexity's object becomes whole nano-USD, rounded up; an absurd one is None."""
     text = json.dumps(completion()).replace("0.012015", cost)
     completed = await read(text.encode())
     assert completed.provider_cost_nano_usd == nano_usd
