@@ -46,7 +46,7 @@ ERROR_DOMAIN = "governor.infin8"
 
 
 def services(database: Database, holds: HoldStore, *, denies_unknown: bool) -> list[Service]:
-    """What the governor serves."""
+    """The gRPC services of the governor."""
     return [
         Service(
             "infin8.governor.v1.GovernorService",
@@ -79,7 +79,7 @@ def services(database: Database, holds: HoldStore, *, denies_unknown: bool) -> l
 
 @asynccontextmanager
 async def running(settings: GovernorSettings) -> AsyncIterator[int]:
-    """A governor that is up, by its port: the schema is current and the price book is not empty."""
+    """Yields the port of a running governor. Its schema is current and its price book is not empty."""
     if settings.database_url is None:
         refuse_setting(
             "GOVERNOR_DATABASE_URL", "is not set; `make serve` starts the pair on an embedded PostgreSQL"
@@ -135,7 +135,7 @@ async def main(settings: GovernorSettings, workers: int) -> int:
 async def _serve(settings: GovernorSettings) -> int:
     set_up_logs(settings, service="governor")
     async with running(settings) as port:
-        # What is here by now stays: let no collection of garbage walk over it again.
+        # Objects that exist now live as long as the process: the garbage collector may skip them.
         gc.freeze()
         _say_ready(settings, port)
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""BatchAuthorize and BatchSettle: items that are refused one by one, and answered in the order sent."""
+"""BatchAuthorize and BatchSettle: each item has its own result or error, in the order of the items."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ async def _each(
     parse_item: Callable[[Message], Request],
     decide: Callable[[Sequence[Request]], Awaitable[Sequence[Result | Exception]]],
 ) -> list[Result | Exception]:
-    """Parses each item by itself, decides together those that parse, and answers in the items' order."""
+    """Parses each item, decides all valid ones together, and returns outcomes in the items' order."""
     outcomes: dict[int, Result | Exception] = {}
     ready: dict[int, Request] = {}
     for place, item in enumerate(items):
         if place % _PARSED_AT_ONCE == _PARSED_AT_ONCE - 1:
-            await asyncio.sleep(0)  # other calls, health among them, get their turn
+            await asyncio.sleep(0)  # lets other calls run, such as health checks
         try:
             ready[place] = parse_item(item)
         except Refusal as refusal:

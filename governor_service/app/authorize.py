@@ -1,4 +1,4 @@
-"""Authorize: may this call be made, and on which model?"""
+"""Authorize: decides whether a call may be made, and with which model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from governor_service.store.holds import HoldStore
 
 
 async def authorize(holds: HoldStore, request: HoldRequest) -> Hold:
-    """Places a hold on every budget that applies, or raises why not; what it raises has changed nothing."""
+    """Places a hold on every budget that applies, or raises the reason. If it raises, nothing has changed."""
     outcome = _outcome(await holds.authorize(request))
     if isinstance(outcome, Exception):
         raise outcome
@@ -32,7 +32,7 @@ async def authorize(holds: HoldStore, request: HoldRequest) -> Hold:
 
 
 async def authorize_all(holds: HoldStore, requests: Sequence[HoldRequest]) -> list[Hold | Exception]:
-    """As `authorize`, for each in the order sent; each has its own failure."""
+    """As `authorize`, for each request, in their order. Each has its own hold or failure."""
     return [_outcome(answer) for answer in await holds.authorize_all(requests)]
 
 

@@ -1,4 +1,4 @@
-"""Extend: a call that takes longer than was thought."""
+"""Extend: keeps the hold of a call that takes longer than expected."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from service_chassis.refusal import invalid_field, too_large
 
 
 async def extend(holds: HoldStore, extension: Extension) -> Hold:
-    """Sets a later expire_time on a hold that is PENDING or in SUSPENSE. Said twice, it is done once."""
+    """Sets a later expire_time on a hold that is PENDING or in SUSPENSE. A repeated call changes nothing."""
     match await holds.extend(extension):
         case Hold() as hold:
             return hold
         case NotLater():
-            raise invalid_field("expire_time", "is earlier than it is, or not after now")
+            raise invalid_field("expire_time", "is earlier than the present one, or not after now")
         case TooLate():
             hours = HOLD_DURATION_MAX.total_seconds() / 3600
             raise too_large("expire_time", f"is more than {hours:g} hours from now")

@@ -1,4 +1,4 @@
-"""Settle: ends a hold with what its call really used."""
+"""Settle: ends a hold with the actual usage of its call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from governor_service.store.holds import HoldStore
 
 
 async def settle(holds: HoldStore, request: SettleRequest) -> Settlement:
-    """Posts what the call really used: one entry, spend up, hold gone, remainder released, together."""
+    """Posts the entry, adds its cost to the budgets, ends the hold and releases the rest, atomically."""
     outcome = _outcome(await holds.settle(request))
     if isinstance(outcome, Exception):
         raise outcome
@@ -26,7 +26,7 @@ async def settle(holds: HoldStore, request: SettleRequest) -> Settlement:
 
 
 async def settle_all(holds: HoldStore, requests: Sequence[SettleRequest]) -> list[Settlement | Exception]:
-    """As `settle`, for each in the order sent; each has its own failure."""
+    """As `settle`, for each request, in their order. Each has its own settlement or failure."""
     return [_outcome(answer) for answer in await holds.settle_all(requests)]
 
 

@@ -1,4 +1,4 @@
-"""The sweeper takes care of holds that nobody ended, after the retention time. Any number may run at once."""
+"""The sweeper ends holds that nobody ended within the retention time. Several sweepers may run at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _trouble = RepeatedLines(_log)
 
 
 async def sweep(holds: HoldStore, retention: timedelta) -> Swept:
-    """One round. What is wrong with one organization is logged, and keeps no other's holds."""
+    """One round. An error of one organization is logged, and the other organizations are still swept."""
     swept = Swept(0, 0)
     for organization_id in await holds.organizations_to_sweep(
         retention=retention, limit=_ORGANIZATIONS_AT_ONCE
@@ -42,7 +42,7 @@ async def sweep(holds: HoldStore, retention: timedelta) -> Swept:
 
 
 async def keep_sweeping(holds: HoldStore, retention: timedelta, interval_seconds: float) -> None:
-    """Round after round until cancelled, at once while there is more to do; trouble is logged."""
+    """Sweeps until cancelled, without a pause while there is more to do. Errors are logged."""
     while True:
         try:
             swept = await sweep(holds, retention)

@@ -10,7 +10,7 @@ from governor_service.store.holds import HoldStore
 
 
 async def void(holds: HoldStore, target: HoldTarget, *, reason: str) -> Hold:
-    """Gives a hold back whole. By its request_id it also stops an Authorize that is still on its way."""
+    """Releases the whole hold. By request_id it also stops an Authorize that has not been decided yet."""
     match await holds.void(target, reason=reason):
         case Hold() as hold:
             return hold

@@ -1,4 +1,4 @@
-"""Holds: what is asked for before a model call, and what is granted."""
+"""Holds: the request before a model call, and its possible answers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NAMESPACE = UUID("a3f0c4de-52b1-5c39-9d0e-7b8f1e2d6c45")
 
 
 def authorization_id_of(request_id: UUID) -> UUID:
-    """The id of the hold that is, or would be, authorized with a request_id, within its organization."""
+    """The id of the hold that belongs to a request_id, within its organization, placed or not."""
     return uuid5(_NAMESPACE, str(request_id))
 
 
 class AuthorizationState(StrEnum):
-    """Where a hold stands. SUSPENSE is PENDING past its expire_time."""
+    """The state of a hold. SUSPENSE is PENDING past its expire_time."""
 
     PENDING = "PENDING"
     SUSPENSE = "SUSPENSE"
@@ -37,7 +37,7 @@ class AuthorizationState(StrEnum):
 
 
 class ExpiryAction(StrEnum):
-    """What becomes of a hold that nobody ended."""
+    """What the sweeper does with a hold that nobody ended."""
 
     RELEASE = "RELEASE"
     CHARGE = "CHARGE"
@@ -60,10 +60,10 @@ class AuthorizeOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCall:
-    """A model call within bounds.
+    """A planned model call and its bounds.
 
     `models` are canonical and distinct, in order of preference; token bounds are totals over all requests.
-    `output_tokens_min` None: in full or not at all.
+    `output_tokens_min` None: the hold is placed for all output tokens or not at all.
     """
 
     organization_id: UUID
@@ -95,14 +95,14 @@ class HoldRequest:
 
     @property
     def content_hash(self) -> bytes:
-        """Tells a replay of `request_id` from its reuse."""
+        """Distinguishes a replay of `request_id` from a reuse with other content."""
         call = self.call
         return content_hash(
             workflow_id=call.workflow_id,
             models="\n".join(call.models),
             input_tokens_max=call.input_tokens_max,
             output_tokens_max=call.output_tokens_max,
-            # With all of them is in full, as without a minimum.
+            # A minimum that equals the maximum means the same as no minimum.
             output_tokens_min=call.output_tokens_min or call.output_tokens_max,
             requests_max=call.requests_max,
             hold_duration=self.hold_duration.total_seconds(),
@@ -113,9 +113,9 @@ class HoldRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
-    """A hold. `month`, by its first day, is the UTC month that it counts in.
+    """A hold. `month` is the first day of the UTC month in which it counts.
 
-    Of one that was voided before it was ever authorized, the figures are 0, empty or None.
+    If it was voided before it was ever authorized, its figures are 0, empty or None.
     """
 
     organization_id: UUID
@@ -140,7 +140,7 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationFilter:
-    """Which of an organization's holds; None does not narrow."""
+    """Which of an organization's holds to list. A field that is None does not narrow."""
 
     organization_id: UUID
     state: AuthorizationState | None
@@ -150,7 +150,7 @@ class AuthorizationFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """An authorization, and the budgets that it sits on as they stand at this answer."""
+    """An authorization, and its budgets with their figures at the time of this answer."""
 
     authorization: Authorization
     budgets: tuple[BudgetStatus, ...]
@@ -159,7 +159,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The authorization is no longer PENDING. `entry_id` is its ledger entry, where it was settled."""
+    """The authorization is no longer PENDING. `entry_id` is its ledger entry if it was settled."""
 
     state: AuthorizationState
     authorization_id: UUID
@@ -178,7 +178,7 @@ class RequestIdReused:
 
 @dataclass(frozen=True, slots=True)
 class BudgetExceeded:
-    """The hold of the cheapest candidate, and the budgets that it was compared with."""
+    """No candidate fits the budgets. `requested_nano_usd` is the hold of the cheapest candidate."""
 
     requested_nano_usd: int
     budgets: tuple[BudgetStatus, ...]
@@ -186,7 +186,7 @@ class BudgetExceeded:
 
 @dataclass(frozen=True, slots=True)
 class HoldTooLarge:
-    """No limit denies the hold, but the bound of an entry or of a budget's total does."""
+    """No limit denies the hold, but it exceeds the bound of an entry or of a budget's total."""
 
     requested_nano_usd: int
 
@@ -214,12 +214,12 @@ class ModelFrozen:
 
 @dataclass(frozen=True, slots=True)
 class OrganizationFrozen:
-    """The organization is frozen, or every organization is."""
+    """The organization is frozen, or all organizations are."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrganizationUnknown:
-    """Nobody has set the organization up, and the governor denies such organizations."""
+    """The organization was not set up, and the governor denies such organizations."""
 
 
 Denied: TypeAlias = (
@@ -234,7 +234,7 @@ Denied: TypeAlias = (
 """Why no hold was placed."""
 
 AuthorizeAnswer: TypeAlias = Hold | Ended | RequestIdReused | Denied
-"""A hold that was placed now or, where it is `replayed`, before; or why there is none to spend on."""
+"""A hold that was placed now or, if it is `replayed`, earlier; or why there is no hold to spend."""
 
 VoidAnswer: TypeAlias = Hold | Ended | NotFound
 """The authorization as it is after a Void, or why it could not be voided."""
@@ -256,7 +256,7 @@ ExtendAnswer: TypeAlias = Hold | Ended | NotFound | NotLater | TooLate
 
 @dataclass(frozen=True, slots=True)
 class HoldTarget:
-    """Which hold a call means. `request_id` where the caller named the hold by that."""
+    """The hold that a call names. `request_id` is None if the call named it by its authorization_id."""
 
     organization_id: UUID
     authorization_id: UUID
@@ -274,7 +274,7 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many holds the sweeper ended, by what became of them."""
+    """How many holds the sweeper released, and how many it charged."""
 
     released_holds: int
     charged_holds: int
@@ -285,7 +285,7 @@ class Swept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetCheck:
-    """What Authorize would answer now."""
+    """The answer that Authorize would give now."""
 
     outcome: AuthorizeOutcome
     model: str

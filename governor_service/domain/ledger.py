@@ -1,4 +1,4 @@
-"""The ledger: what ends a hold, and the entry that it becomes."""
+"""The ledger: settlements of holds, and the entries that they post."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NAMESPACE = UUID("6f0b7a52-9a1c-5d0e-8c43-2f7d1f3a9be1")
 
 
 def idempotency_key(method: str, request_id: UUID) -> UUID:
-    """The key of the one entry that a request may become, within its organization."""
+    """The key of the one entry that a request may post, within its organization."""
     return uuid5(_NAMESPACE, f"{method}/{request_id}")
 
 
 def usage_content(usage: Usage | None) -> str:
-    """Usage for `content_hash`; empty where nobody knows it. 0 requests are 1."""
+    """Usage as text for `content_hash`; empty if it is unknown. 0 requests count as 1."""
     if usage is None:
         return ""
     return (
@@ -33,7 +33,7 @@ def usage_content(usage: Usage | None) -> str:
 
 
 class EntryKind(StrEnum):
-    """What an entry is. Only an ADJUSTMENT may be negative."""
+    """The kind of an entry. Only an ADJUSTMENT may be negative."""
 
     USAGE = "USAGE"
     UNKNOWN = "UNKNOWN"
@@ -41,7 +41,7 @@ class EntryKind(StrEnum):
 
 
 class EntryFlag(StrEnum):
-    """What stands out about an entry."""
+    """Why an entry deserves attention."""
 
     MODEL_DRIFT = "MODEL_DRIFT"
     UNPRICED_MODEL = "UNPRICED_MODEL"
@@ -65,9 +65,9 @@ class SettleOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleRequest:
-    """What a call used: `usage` None where nobody knows.
+    """The usage of a call; `usage` is None if the outcome is unknown.
 
-    `served_model` is canonical, empty for the granted one.
+    `served_model` is canonical, and empty for the granted one.
     """
 
     organization_id: UUID
@@ -85,9 +85,10 @@ class SettleRequest:
 
     @property
     def content_hash(self) -> bytes:
-        """Tells a repeated settlement from a different one.
+        """Distinguishes a repeated settlement from a different one.
 
-        Without the served model: that the database compares, since it knows the granted one, the default.
+        The served model is not part of it. The database compares that, since it knows the granted model,
+        which is the default.
         """
         return content_hash(
             usage=usage_content(self.usage),
@@ -98,7 +99,7 @@ class SettleRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One line of an organization's ledger. Where it settles a hold: cost + released = held + overage."""
+    """One line of an organization's ledger. If it settles a hold, cost + released = held + overage."""
 
     organization_id: UUID
     entry_id: UUID
@@ -127,13 +128,13 @@ class LedgerEntry:
 
     @property
     def released_nano_usd(self) -> int:
-        """What went back to the budgets when it was posted."""
+        """The unused remainder that went back to the budgets when the entry was posted."""
         return max(0, self.held_nano_usd + self.overage_nano_usd - self.cost_nano_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """The entry that a settlement became, and where the hold's budgets stand at this answer."""
+    """The entry of a settlement, and the hold's budgets with their figures at the time of this answer."""
 
     entry: LedgerEntry
     budgets: tuple[BudgetStatus, ...]
@@ -142,7 +143,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class CostTooLarge:
-    """The usage costs more than one entry takes. The hold stays as it is."""
+    """The usage costs more than the bound of one entry. The hold stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class TotalTooLarge:
 
 
 SettleAnswer: TypeAlias = Settlement | Ended | NotFound | CostTooLarge | TotalTooLarge
-"""A settlement that was posted now or, where it is `replayed`, before; or why there is none."""
+"""A settlement that was posted now or, if it is `replayed`, earlier; or why there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +168,7 @@ class ModelCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowCost:
-    """What a workflow has cost, by served model, dearest first; `held_nano_usd` is on top."""
+    """The cost of a workflow, by served model, dearest first. `held_nano_usd` is not part of the cost."""
 
     workflow_id: UUID
     cost_nano_usd: int
@@ -177,7 +178,7 @@ class WorkflowCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryFilter:
-    """Which of an organization's entries; None does not narrow. `month` is its first day."""
+    """Which of an organization's entries to list. None does not narrow. `month` is its first day."""
 
     organization_id: UUID
     workflow_id: UUID | None

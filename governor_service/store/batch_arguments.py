@@ -1,4 +1,4 @@
-"""The columns of a batch, in the order in which the queries of holds.sql number them."""
+"""The columns of a batch, in the order of the parameters of the queries in holds.sql."""
 
 from __future__ import annotations
 

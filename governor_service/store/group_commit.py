@@ -1,21 +1,21 @@
 """Group commit: items that arrive while a batch is in flight make up the next one.
 
 There is no timer. A batch leaves as soon as a lane is free, with the items that have gathered by then. A
-single item waits for nothing; under load one transaction, one fsync and one lock on a hot row serve many.
+single item leaves at once; under load many items share one transaction, one fsync and one lock on a hot row.
 
-Several kinds of items may share their lanes. Each kind waits for its turn in memory instead of waiting for
-the other kind's row locks in the database.
+Several kinds of items may share their lanes. A kind then waits for its turn in memory, and not for the other
+kind's row locks in the database.
 
 Organizations are kept apart:
 
 - A batch takes one item of each organization in turn, and at most `ORGANIZATION_ITEMS_MAX` of one of them.
-  What one organization may have waiting is bounded. Its items keep their order.
-- A batch waits for locks for a short time only (`SHORT_WAIT`). After that it is sent again and leaves out the
-  organizations that are locked (`NO_WAIT`). Each of these is decided apart, in a transaction of its own,
-  while the lane goes on: with a short wait once more, then with a long one.
-- A batch that fails for another reason is taken apart in the same way. Where an organization fails alone,
-  its items are tried one by one.
-- An organization that made trouble stays apart for a moment, so that it costs the next batches no wait.
+  The number of items that one organization has waiting is bounded. Its items keep their order.
+- A batch waits for locks for a short time only (`SHORT_WAIT`). If that fails, it is sent again without the
+  organizations that are locked (`NO_WAIT`). Each of these is decided apart, in its own transaction, while
+  the lane goes on: with a short wait once more, then with a long one.
+- If a batch fails for another reason, its organizations are decided apart, too. If an organization then
+  fails again, its items are tried one by one.
+- An organization that made trouble stays apart for a moment, so that the next batches do not wait for it.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from service_chassis.postgres.database import Contended
 from service_chassis.refusal import Refusal
 
 LARGE_BATCH_ITEMS: Final = 100
-"""From so many on, a batch costs each of its items hardly less, and gains nothing from waiting for more."""
+"""A batch of this size does not wait for more items: a larger one costs hardly less for each item."""
 ORGANIZATION_ITEMS_MAX: Final = 200
-"""How many items of one organization a batch takes: a call of another one waits for no more than these."""
+"""How many items of one organization a batch takes. This bounds how long the others wait for them."""
 OWN_LOCK_SECONDS: Final = 0.3
-"""After so long an organization counts as locked by others, although another batch of ours has it, too."""
+"""An organization locked for longer counts as locked by others, even if another batch of ours has it."""
 QUEUES_KEPT: Final = 1_000
-"""How many organizations are known before those that have nothing waiting are forgotten."""
+"""How many organizations have a queue before the idle queues are deleted."""
 TROUBLE_SECONDS: Final = 1.0
 """How long an organization is decided apart after it made trouble."""
 
@@ -57,9 +57,9 @@ TROUBLE_SECONDS: Final = 1.0
 class GroupCommit(Generic[Item, Answer]):
     """Commits items in batches. Each of the `stages` answers items in order, in one transaction.
 
-    What a stage has LEFT_OUT goes to the next one; the last one answers all that is not LOCKED.
+    The next stage decides the items that a stage has LEFT_OUT. The last stage leaves nothing out.
 
-    A Refusal that is not Contended (the database is away) is the answer to all items of the batch.
+    A Refusal that is not Contended, as when the database is away, is the answer to all items of the batch.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class GroupCommit(Generic[Item, Answer]):
     ) -> None:
         """`organization_of` is the organization's id as a number, since a UUID is slow to hash.
 
-        `waiters_max` bounds what waits for the lanes, and again what waits apart.
+        `waiters_max` bounds the items that wait for the lanes, and separately the items that wait apart.
 
-        `organization_waiters_max` bounds what one organization has waiting, `locked_waiters_max` what it has
-        waiting while it is locked or makes other trouble. `is_always_apart`: each transaction is one
-        organization's.
+        `organization_waiters_max` bounds the waiting items of one organization, `locked_waiters_max` those of
+        an organization that is locked or makes other trouble. `is_always_apart`: each transaction has the
+        items of one organization only.
         """
         self._stages = stages
         self._organization_of = organization_of
@@ -90,10 +90,10 @@ class GroupCommit(Generic[Item, Answer]):
         self._organization_waiters_max = organization_waiters_max or waiters_max
         self._locked_waiters_max = locked_waiters_max or self._organization_waiters_max
         self._is_always_apart = is_always_apart
-        # Those that have nothing waiting are forgotten when there are too many: most are soon used again.
+        # Idle queues are deleted only when there are too many, since most are soon used again.
         self._queues: dict[int, OrganizationQueue[Item, Answer]] = {}
         self._queues_max = QUEUES_KEPT
-        # Those that have something waiting and are not apart. The first is next.
+        # The queues that have items waiting and are not apart. The first is next.
         self._rotation: deque[OrganizationQueue[Item, Answer]] = deque()
         self._waiting_for_lanes = 0
         self._waiting_apart = 0
@@ -104,8 +104,8 @@ class GroupCommit(Generic[Item, Answer]):
         """The item's answer, once its batch has committed.
 
         OVERLOADED: too many items wait already, of all organizations or of this one; or the organization
-        stayed locked. DEADLINE_TOO_SHORT: the deadline passed before the item left, and nothing was done. A
-        caller who is cancelled before that takes the item along; afterwards it is committed all the same.
+        stayed locked. DEADLINE_TOO_SHORT: the deadline passed before the item left, and nothing was done.
+        If the caller is cancelled before the item leaves, the item is dropped; later it is still committed.
         """
         left = seconds_left()
         deadline = None if left is None else time.monotonic() + left
@@ -124,9 +124,9 @@ class GroupCommit(Generic[Item, Answer]):
             timer.cancel()
 
     async def submit_all(self, items: Sequence[Item]) -> list[Answer | Exception]:
-        """Of items that arrive together each one's answer, or what `submit` would have raised.
+        """The answer of each item, or the exception that `submit` would raise for it, in the items' order.
 
-        Where nothing at all could be done, the first refusal is raised.
+        If every item was refused, the first refusal is raised.
         """
         left = seconds_left()
         deadline = None if left is None else time.monotonic() + left
@@ -152,7 +152,7 @@ class GroupCommit(Generic[Item, Answer]):
         return answers
 
     def _append_all(self, waiting: Iterable[Waiting[Item, Answer]]) -> None:
-        # Those of one organization are taken or refused together, by what was waiting when they came.
+        # The items of one organization are accepted or refused together: the bound is checked once for them.
         refusals: dict[int, Refusal | None] = {}
         for one in waiting:
             queue = self._queue_of(one.item)
@@ -197,7 +197,7 @@ class GroupCommit(Generic[Item, Answer]):
         return None
 
     def _call_lane(self) -> None:
-        """For the items that are waiting by the time the lane is free."""
+        """Starts a batch. It takes the items that wait when its lane becomes free."""
         if not self._rotation:
             return
         if self._waiting_for_lanes >= LARGE_BATCH_ITEMS and not self._lanes.large.locked():
@@ -207,7 +207,7 @@ class GroupCommit(Generic[Item, Answer]):
             self._start(self._send_batch(self._lanes.gathered))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
-        # In a context of its own: a log line of a batch must not name the call that started it.
+        # The context is empty: a log line of a batch must not name the call that started it.
         task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -219,7 +219,7 @@ class GroupCommit(Generic[Item, Answer]):
             batch = self._next_batch()
             self._call_lane()
             if not batch:
-                return  # it left by another lane, or the callers have given up since
+                return  # another lane took the items, or their callers have given up
             organizations = frozenset(self._organization_of(one.item) for one in batch)
             self._lanes.in_flight.append(organizations)
             try:
@@ -243,7 +243,7 @@ class GroupCommit(Generic[Item, Answer]):
                 self._take_apart(batch)
                 return
             batch, locked = hand_out(batch, answers)
-            # From the last to the first, so that those that go back keep their order.
+            # Last to first: each item is put back at the front, so they keep their order.
             locked = [one for one in reversed(locked) if not self._takes_turn_again(one, organizations)]
             self._take_apart(reversed(locked))
             if not batch:
@@ -255,13 +255,13 @@ class GroupCommit(Generic[Item, Answer]):
         batch: Sequence[Waiting[Item, Answer]],
         organizations: frozenset[int],
     ) -> Answers[Answer]:
-        """With a short wait for locks; where that fails, without the organizations that are locked."""
+        """Decides with a short wait for locks; if that fails, without the organizations that are locked."""
         items = [one.item for one in batch]
         while True:
             try:
                 return await stage(items, SHORT_WAIT)
             except Contended:
-                # Our own older batch may have the locks. It ends by itself, so the younger one waits for it.
+                # Our own older batch may have the locks. It ends soon, so this batch waits once more.
                 if not self._lanes.has_older_with(organizations):
                     break
         return await stage(items, NO_WAIT)
@@ -288,7 +288,7 @@ class GroupCommit(Generic[Item, Answer]):
         return batch
 
     def _takes_turn_again(self, one: Waiting[Item, Answer], organizations: frozenset[int]) -> bool:
-        """Where another batch of ours has locked its organization, an item goes back to the first place."""
+        """Puts an item back at the front if another batch of ours has its organization; whether it did."""
         queue = self._queue_of(one.item)
         if (
             queue.is_apart
@@ -304,7 +304,7 @@ class GroupCommit(Generic[Item, Answer]):
         return True
 
     def _take_apart(self, items: Iterable[Waiting[Item, Answer]]) -> None:
-        """Lets the organizations of items that nothing was done about be decided one by one."""
+        """Puts undecided items back into their queues, and decides each of their organizations apart."""
         by_organization: dict[int, list[Waiting[Item, Answer]]] = {}
         for one in items:
             if not one.answer.done():
@@ -330,7 +330,7 @@ class GroupCommit(Generic[Item, Answer]):
         self._waiting_apart += len(items)
 
     async def _decide_apart(self, queue: OrganizationQueue[Item, Answer]) -> None:
-        """Decides what an organization has waiting by itself, until it makes no trouble any more."""
+        """Decides an organization's items in their own transactions until it makes no more trouble."""
         while True:
             wait = self._lanes.long_wait if queue.has_trouble else SHORT_WAIT
             slots = self._lanes.patient if wait.is_patient else self._lanes.apart
@@ -367,7 +367,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def _commit_apart(
         self, queue: OrganizationQueue[Item, Answer], batch: list[Waiting[Item, Answer]], wait: LockWait
     ) -> bool:
-        """Whether the organization made no trouble. After a short wait that failed its items are put back."""
+        """Whether the organization made no trouble. If a short wait fails, its items are put back."""
         for stage in self._stages:
             try:
                 answers = await stage([one.item for one in batch], wait)
@@ -379,7 +379,7 @@ class GroupCommit(Generic[Item, Answer]):
                 return False
             except Refusal as refusal:
                 fail(batch, refusal)
-                return True  # it is the database's trouble
+                return True  # the trouble is the database's, not the organization's
             except Exception as error:
                 if len(batch) == 1:
                     fail(batch, error)

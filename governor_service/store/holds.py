@@ -43,15 +43,15 @@ _QUERIES = load_queries(__package__, "holds.sql")
 
 
 def connections_of_lanes(settings: GovernorSettings) -> int:
-    """How many connections the lanes need at once, without those that wait long for a lock."""
+    """How many connections the lanes need at once, not counting those for long waits for locks."""
     return Lanes(settings.batch_lanes).connections
 
 
 class HoldStore:
-    """Places, ends and finds holds. Authorizations and settlements go in batches of what has gathered."""
+    """Places, ends and finds holds. Authorizations and settlements are committed in batches."""
 
     def __init__(self, database: Database, settings: GovernorSettings, *, denies_unknown: bool) -> None:
-        """`denies_unknown`: an organization that nobody has set up may not spend."""
+        """`denies_unknown`: an organization that was not set up may not spend."""
         self._database = database
         self._denies_unknown = denies_unknown
         prices = KnownPrices()
@@ -96,7 +96,7 @@ class HoldStore:
         return await self._settling.submit_all(requests)
 
     async def check_budget(self, call: PlannedCall) -> BudgetCheck:
-        """What Authorize would answer now; changes nothing."""
+        """The answer that Authorize would give now. Changes nothing."""
         async with self._database.read() as connection:
             row = await connection.fetchrow(
                 _QUERIES["check_budget"],
@@ -120,7 +120,7 @@ class HoldStore:
         )
 
     async def void(self, target: HoldTarget, *, reason: str) -> VoidAnswer:
-        """Ends one hold; where it is named by its request_id, also one that is still on its way."""
+        """Voids one hold. By request_id it also stops an Authorize that has not been decided yet."""
 
         async def work(connection: Connection) -> VoidAnswer:
             outcome = await connection.fetchval(
@@ -178,13 +178,13 @@ class HoldStore:
         return [records.authorization(row["hold"]) for row in rows]
 
     async def organizations_to_sweep(self, *, retention: timedelta, limit: int) -> Sequence[UUID]:
-        """Organizations with holds that ran out longer ago than the retention time."""
+        """At most `limit` organizations with holds that ran out longer ago than the retention time."""
         async with self._database.read() as connection:
             rows = await connection.fetch(_QUERIES["organizations_to_sweep"], retention, limit)
         return [row[0] for row in rows]
 
     async def sweep(self, organization_id: UUID, *, retention: timedelta, limit: int, author: str) -> Swept:
-        """Ends such holds of one organization."""
+        """Ends at most `limit` holds of one organization that ran out longer ago than the retention time."""
 
         async def work(connection: Connection) -> Swept:
             row = await connection.fetchrow(
@@ -201,7 +201,7 @@ class HoldStore:
         return await self._database.write(work, is_one_statement=True)
 
     async def find(self, organization_id: UUID, authorization_id: UUID) -> Hold | None:
-        """One hold; None where the organization has none such."""
+        """One hold; None if the organization has no such hold."""
         async with self._database.read() as connection:
             return await _find(connection, organization_id, authorization_id)
 

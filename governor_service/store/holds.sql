@@ -1,5 +1,5 @@
 -- name: authorize_set_based
--- Places the holds that can be decided as one set; see migrations/governor/functions/40_authorize.sql.
+-- Places the holds of a batch that can be decided as a set; see migrations/governor/functions/40_authorize.sql.
 SELECT
     item, price_id, held_nano_usd, month, create_time,
     budget_key, limit_nano_usd, budget_spent_nano_usd, budget_held_nano_usd, budget_unguarded_nano_usd
@@ -26,7 +26,7 @@ FROM authorize_sequential(
     p_denies_unknown => $14, p_lock_timeout_milliseconds => $15);
 
 -- name: authorize_sequential_batch
--- The same for several organizations.
+-- As authorize_sequential, for several organizations.
 SELECT
     item, outcome, authorization_id, state, entry_id, model, price_id, output_tokens_max, held_nano_usd,
     downgrade_reason, month, create_time, expire_time,
@@ -40,7 +40,7 @@ FROM authorize_sequential_batch(
     p_denies_unknown => $15, p_lock_timeout_milliseconds => $16);
 
 -- name: check_budget
--- Tells what would be granted, from one snapshot.
+-- Returns the decision that Authorize would take, on one snapshot.
 SELECT
     outcome, model, output_tokens_max, held_nano_usd,
     budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
@@ -78,7 +78,7 @@ FROM settle_sequential(
     p_true_up_keys => $14, p_lock_timeout_milliseconds => $15);
 
 -- name: settle_sequential_batch
--- The same for several organizations.
+-- As settle_sequential, for several organizations.
 SELECT
     item, outcome, hold_state, entry,
     budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
@@ -91,11 +91,11 @@ FROM settle_sequential_batch(
     p_true_up_keys => $15, p_lock_timeout_milliseconds => $16);
 
 -- name: void
--- Voids one hold; with its request_id, also one that is still on its way.
+-- Voids one hold. With a request_id, it also stops an Authorize that has not been decided yet.
 SELECT void_hold(p_organization_id => $1, p_authorization_id => $2, p_request_id => $3, p_reason => $4);
 
 -- name: find_hold
--- Looks one hold up.
+-- Looks up one hold.
 SELECT
     hold, budget_keys, limits_nano_usd, budgets_spent_nano_usd, budgets_held_nano_usd, budgets_unguarded_nano_usd
 FROM find_hold(p_organization_id => $1, p_authorization_id => $2);
@@ -105,7 +105,7 @@ FROM find_hold(p_organization_id => $1, p_authorization_id => $2);
 SELECT extend_hold(p_organization_id => $1, p_authorization_id => $2, p_expire_time => $3, p_longest => $4);
 
 -- name: list_authorizations
--- An organization's holds after a position, oldest first, narrowed by whatever is given.
+-- An organization's holds after a position, oldest first. A filter that is NULL does not narrow.
 SELECT to_jsonb(a) AS hold
 FROM authorizations_with_price AS a
 WHERE a.organization_id = $1

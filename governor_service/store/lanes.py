@@ -8,10 +8,10 @@ from governor_service.store.stages import LockWait
 
 
 class Lanes:
-    """How many batches may be in flight: so many that have gathered, and as many again that are large.
+    """How many batches may be in flight: `number` gathered batches and, besides, `number` large ones.
 
-    Beside them, so many organizations at once may be decided apart after a short wait for a lock, and
-    `patient_max` after a long one.
+    Beside the batches, `max(2, number)` organizations at once may be decided apart with a short wait for
+    locks, and `patient_max` with a long one.
     """
 
     def __init__(self, number: int, *, patient_max: int = 3, long_wait_seconds: float = 3.0) -> None:
@@ -35,5 +35,5 @@ class Lanes:
         return False
 
     def has_another_with(self, organization: int, organizations: frozenset[int]) -> bool:
-        """Whether another batch in flight than the one of these organizations has this organization."""
+        """Whether a batch in flight has this organization, other than the batch of these organizations."""
         return any(organization in others for others in self.in_flight if others is not organizations)

@@ -1,4 +1,4 @@
-"""What an organization has waiting for group commit, and how those who wait are answered."""
+"""The items that an organization has waiting for group commit, and how their callers are answered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(slots=True, eq=False)
 class OrganizationQueue(Generic[Item, Answer]):
-    """What an organization has waiting, oldest first. Its turn comes by the rotation, or it is apart."""
+    """An organization's waiting items, oldest first. It takes turns in the rotation unless it is apart."""
 
     organization: int
     waiting: deque[Waiting[Item, Answer]] = field(default_factory=deque)
@@ -28,23 +28,23 @@ class OrganizationQueue(Generic[Item, Answer]):
     locked_since: float = 0.0
 
     def recalls_trouble(self) -> bool:
-        """Whether it made trouble a moment ago. Later it is forgotten."""
+        """Whether it made trouble a moment ago; resets `has_trouble` once the moment has passed."""
         self.has_trouble = self.has_trouble and self.trouble_until > time.monotonic()
         return self.has_trouble
 
     def seconds_locked(self) -> float:
-        """For how long batches have found it locked; after a second they start counting anew."""
+        """For how long batches have found it locked. The count starts again after one second."""
         now = time.monotonic()
         if now - self.locked_since > 1.0:
             self.locked_since = now
         return now - self.locked_since
 
     def is_idle(self) -> bool:
-        """Whether nothing has to be remembered of it."""
+        """Whether the queue may be deleted."""
         return not (self.waiting or self.is_apart or self.recalls_trouble())
 
     def next(self, now: float) -> Waiting[Item, Answer] | None:
-        """The first item that somebody still waits for. It has left."""
+        """Takes the first item whose caller still waits out of the queue; None if there is none."""
         while self.waiting:
             one = self.waiting.popleft()
             if one.answer.done() or (one.monotonic_deadline is not None and one.monotonic_deadline <= now):
@@ -54,13 +54,13 @@ class OrganizationQueue(Generic[Item, Answer]):
         return None
 
     def drop_ended(self) -> int:
-        """Forgets items that nobody waits for any more; how many."""
+        """Drops the items whose callers no longer wait, and returns their number."""
         before = len(self.waiting)
         self.waiting = deque(one for one in self.waiting if not one.answer.done())
         return before - len(self.waiting)
 
     def put_back(self, items: Sequence[Waiting[Item, Answer]]) -> None:
-        """Puts items that nothing was done about before all others."""
+        """Puts undecided items back at the front, in their order."""
         for one in reversed(items):
             one.has_left = False
             self.waiting.appendleft(one)
@@ -77,7 +77,7 @@ class Waiting(Generic[Item, Answer]):
 def hand_out(
     batch: Sequence[Waiting[Item, Answer]], answers: Answers[Answer]
 ) -> tuple[list[Waiting[Item, Answer]], list[Waiting[Item, Answer]]]:
-    """Hands answers out to those who wait; returns what is for the next stage, and what is locked."""
+    """Gives the callers their answers; returns the items for the next stage, and the locked ones."""
     left_out: list[Waiting[Item, Answer]] = []
     locked: list[Waiting[Item, Answer]] = []
     for one, answer in zip(batch, answers, strict=True):
@@ -91,7 +91,7 @@ def hand_out(
 
 
 def give_up(waiting: Sequence[Waiting[Item, Answer]]) -> None:
-    """Tells those who wait, in time, that their deadline passes."""
+    """Answers callers whose deadline passes with the refusal that fits how far their items got."""
     if any(one.has_left for one in waiting):
         refusal = Refusal(
             "DATABASE_UNAVAILABLE",

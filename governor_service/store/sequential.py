@@ -1,7 +1,7 @@
-"""Batches decided one by one, each decision seeing those before it: whatever may be asked, in one round trip.
+"""Batches decided one item after the other, in one round trip. This covers every kind of request.
 
-Items of a batch are grouped by organization, the organizations sorted, so that two batches lock them in one
-order; within an organization they keep their order, each seeing the holds of those before it.
+Items of a batch are grouped by organization. The organizations are sorted, so that two batches lock them in
+the same order. Items of one organization keep their order, and each one sees the holds of those before it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Item = TypeVar("Item", HoldRequest, SettleRequest)
 
 
 class SequentialDecisions:
-    """Takes the decisions of a batch one after the other, in one transaction."""
+    """Decides the items of a batch one after the other, in one transaction."""
 
     def __init__(self, database: Database, prices: KnownPrices, *, denies_unknown: bool) -> None:
         self._database = database
@@ -59,7 +59,7 @@ class SequentialDecisions:
         self._denies_unknown = denies_unknown
 
     async def authorize(self, requests: Sequence[HoldRequest], wait: LockWait) -> Answers[AuthorizeAnswer]:
-        """One answer a request, in their order."""
+        """One answer for each request, in their order."""
 
         async def work(connection: Connection) -> Answers[AuthorizeAnswer]:
             groups = _grouped(requests)
@@ -125,7 +125,7 @@ class SequentialDecisions:
                 raise ValueError(f"the database answers a request for a hold with {outcome}")
 
     def _hold(self, request: HoldRequest, row: asyncpg.Record, *, is_replayed: bool) -> Hold:
-        # What a hold was asked for with is what it was placed with: a replay has the same content.
+        # The request of a replay has the same content as the request that placed the hold.
         call = request.call
         authorization = Authorization(
             organization_id=call.organization_id,
@@ -150,7 +150,7 @@ class SequentialDecisions:
         return Hold(authorization=authorization, budgets=records.budgets(row), replayed=is_replayed)
 
     async def settle(self, requests: Sequence[SettleRequest], wait: LockWait) -> Answers[SettleAnswer]:
-        """One answer a request, in their order."""
+        """One answer for each request, in their order."""
 
         async def work(connection: Connection) -> Answers[SettleAnswer]:
             groups = _grouped(requests)
@@ -182,7 +182,7 @@ class SequentialDecisions:
 
 
 def _organizations_and_ends(groups: Sequence[tuple[UUID, list[int]]]) -> tuple[list[UUID], list[int]]:
-    """The organizations, and where the items of each end."""
+    """The organizations, and for each the number of items up to and with its last one."""
     return (
         [organization_id for organization_id, _ in groups],
         list(accumulate(len(places) for _, places in groups)),
@@ -192,13 +192,13 @@ def _organizations_and_ends(groups: Sequence[tuple[UUID, list[int]]]) -> tuple[l
 def _in_order(
     groups: Sequence[tuple[UUID, list[int]]], rows: Sequence[asyncpg.Record]
 ) -> list[asyncpg.Record]:
-    """The rows of items that were sent by organization, in the items' own order."""
+    """The rows, which come grouped by organization, in the order of the items."""
     found = dict(zip((place for _, places in groups for place in places), rows, strict=True))
     return [found[place] for place in range(len(rows))]
 
 
 def _grouped(items: Sequence[Item]) -> list[tuple[UUID, list[int]]]:
-    """The places of each organization's items, by organization."""
+    """Each organization with the places of its items, sorted by organization."""
 
     def organization(place: int) -> UUID:
         return items[place].organization_id

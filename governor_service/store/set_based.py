@@ -1,6 +1,6 @@
-"""Batches decided as sets: one statement for all holds and settlements whose order does not matter.
+"""Batches decided as sets: one statement for all holds or settlements whose order does not matter.
 
-What is left out has changed nothing: `sequential` decides it.
+An item that is left out has changed nothing; `sequential` decides it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Answer = TypeVar("Answer")
 
 
 class SetBasedDecisions:
-    """Takes the decisions of a batch as a set, in one statement."""
+    """Decides a batch as a set, in one statement."""
 
     def __init__(self, database: Database, prices: KnownPrices, *, denies_unknown: bool) -> None:
         self._database = database
@@ -47,7 +47,7 @@ class SetBasedDecisions:
         self._denies_unknown = denies_unknown
 
     async def authorize(self, requests: Sequence[HoldRequest], wait: LockWait) -> Answers[Hold]:
-        """One answer a request, in their order: a hold that was placed, or none."""
+        """One answer for each request, in their order: the hold that was placed, or NoAnswer."""
 
         async def work(connection: Connection) -> Answers[Hold]:
             rows = await connection.fetch(
@@ -91,7 +91,7 @@ class SetBasedDecisions:
         return Hold(authorization=authorization, budgets=_budgets(lines))
 
     async def settle(self, requests: Sequence[SettleRequest], wait: LockWait) -> Answers[Settlement]:
-        """One answer a request, in their order: a settlement, or none."""
+        """One answer for each request, in their order: the settlement, or NoAnswer."""
 
         async def work(connection: Connection) -> Answers[Settlement]:
             rows = await connection.fetch(
@@ -139,9 +139,9 @@ def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> Sett
 def _answers(
     items: int, rows: Iterable[asyncpg.Record], answer: Callable[[int, Sequence[asyncpg.Record]], Answer]
 ) -> Answers[Answer]:
-    """Of each item by its place, out of its rows, one for each budget.
+    """The answers in the items' order. `answer` makes one from an item's place and its rows, one a budget.
 
-    An item without a row was left out. An item whose row names no budget has a locked organization.
+    An item without a row was left out. If an item's row names no budget, its organization is locked.
     """
     answers: list[Answer | NoAnswer] = [NoAnswer.LEFT_OUT] * items
     for item, lines_of_item in groupby(rows, itemgetter("item")):
@@ -156,7 +156,7 @@ async def write(
 ) -> Answer:
     """Commits one statement of a batch.
 
-    Where its waits are short, it is tried once, on a connection that is kept for the lanes.
+    With a short wait for locks it is tried once, on a connection that is reserved for the lanes.
     """
     return await database.write(
         work,

@@ -1,4 +1,4 @@
-"""Stages of a batch: what group commit asks of the statements that decide it, and what they answer."""
+"""Stages of a batch: the statements that decide it, as group commit calls them, and their answers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class LockWait:
-    """How long a stage waits for each lock; with 0 it leaves out organizations that are locked.
+    """How long a stage waits for each lock. With 0 it answers LOCKED for organizations that are locked.
 
-    `is_patient` waits happen beside the lanes, and take connections that are not kept free for the lanes.
+    An `is_patient` wait happens beside the lanes, and does not use the connections reserved for the lanes.
     """
 
     milliseconds: int
@@ -27,7 +27,7 @@ SHORT_WAIT: Final = LockWait(100)
 
 
 class NoAnswer(Enum):
-    """What a stage has done nothing about, and why."""
+    """Why a stage did nothing about an item."""
 
     LEFT_OUT = "the next stage decides it"
     LOCKED = "somebody else has locked its organization"

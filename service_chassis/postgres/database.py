@@ -1,4 +1,4 @@
-"""An asyncpg pool in which every wait has a bound, and transactions that are known to have committed."""
+"""An asyncpg pool in which every wait has a bound, and transactions whose commit is checked."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _ATTEMPTS = 3
 _RETRY_PAUSE_SECONDS_MAX = 0.02
 _CLOSE_TIMEOUT_SECONDS = 5.0
 
-# Nothing of the transaction is there, and the same work may well succeed.
+# The transaction was rolled back, and the same work may succeed when it is repeated.
 _CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 # A migration changed what a prepared statement returns.
 _STALE_STATEMENTS = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _READ_ONLY = "25006"
 _LOCK_NOT_AVAILABLE = "55P03"
-# Connection trouble, authorization to connect, no such database, no room or memory, the system's own errors.
+# Connection errors, authorization to connect, no such database, no space or memory, system errors.
 _UNAVAILABLE_CLASSES = ("08", "28", "3D", "53", "58")
-# Statement timeout, shutdown, crash, cannot connect now, read-only, idle in or too long a transaction.
+# Statement timeout, shutdown, crash, cannot connect now, read-only, transaction idle or open for too long.
 _UNAVAILABLE = ("57014", "57P01", "57P02", "57P03", "57P05", _READ_ONLY, "25P03", "25P04")
 
-# json.dumps() makes an encoder for each call that is not of its default kind.
+# Kept, since json.dumps() with options makes a new encoder for each call.
 _encode = json.JSONEncoder(allow_nan=False).encode
 _log = structlog.get_logger()
 _trouble = RepeatedLines(_log)
@@ -47,7 +47,7 @@ class TransactionRolledBack(Exception):  # noqa: N818 - says what happened
 
 
 class Contended(Refusal):
-    """OVERLOADED, since others hold locks on the same data: nothing of the transaction is there."""
+    """OVERLOADED, because others hold locks on the same data. The transaction was rolled back."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -56,12 +56,12 @@ class Contended(Refusal):
 
 
 class Database:
-    """Reads and writes of one database. Trouble with it is a Refusal; a bug of ours passes as it is."""
+    """Reads and writes of one database. Database trouble raises a Refusal; a bug raises its own error."""
 
     def __init__(self, pool: asyncpg.Pool, settings: DatabaseSettings, *, reserved: int = 0) -> None:
         self._pool = pool
-        # The pool's connections that wait for their next use, the last used at the end. A round through the
-        # pool would make tasks and timers.
+        # Idle connections, the last used one at the end. They are not released to the pool between uses,
+        # because each release and acquire would make tasks and timers.
         self._kept: list[PoolConnectionProxy] = []
         self._settings = settings
         self._begin = (
@@ -71,10 +71,10 @@ class Database:
             "SET LOCAL idle_in_transaction_session_timeout ="
             f" {_milliseconds(settings.database_idle_in_transaction_timeout_seconds)}"
         )
-        # asyncpg's own acquire() queues without bound.
+        # Slots bound the waiting: asyncpg's own acquire() queues without bound.
         reserved = min(reserved, settings.database_pool_size - 1)
         self._slots = asyncio.Semaphore(settings.database_pool_size - reserved)
-        # Where nothing is reserved, everybody shares all of them.
+        # If nothing is reserved, all writes share all connections.
         self._reserved_slots = asyncio.Semaphore(reserved) if reserved else self._slots
         self._waiters = 0
         self._writes: set[asyncio.Task[object]] = set()
@@ -84,10 +84,10 @@ class Database:
     async def open(
         cls, dsn: str, settings: DatabaseSettings, *, application_name: str, reserved: int = 0
     ) -> Database:
-        """Connects once, so that a wrong DSN shows at the start.
+        """Connects once, so that a wrong DSN is found at the start.
 
-        `reserved`: how many of the pool's connections are kept for writes that are `is_reserved`. At least
-        one is left for all others.
+        `reserved`: how many of the pool's connections are kept for writes with `is_reserved`. At least one
+        connection stays free for all other calls.
         """
         pool = await asyncpg.create_pool(
             dsn,
@@ -96,7 +96,7 @@ class Database:
             init=_set_up_connection,
             reset=_keep_session,
             timeout=settings.database_connect_timeout_seconds,
-            # The server ends a statement first, while it can: then the connection stays good.
+            # Longer than the server's timeout: if the server ends the statement, the connection stays usable.
             command_timeout=settings.database_statement_timeout_seconds + 1,
             statement_cache_size=settings.database_statement_cache_size,
             server_settings={
@@ -114,12 +114,12 @@ class Database:
 
     @property
     def lock_timeout_milliseconds(self) -> int:
-        """For a write of one statement, which has to set it itself."""
+        """The `lock_timeout` that a write of one statement has to set itself."""
         return int(_milliseconds(self._settings.database_lock_timeout_seconds))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
-        """One connection, each statement by itself and consistent in itself; within the call's deadline."""
+        """One connection, within the call's deadline. Each statement has its own consistent snapshot."""
         await self._take_slot(self._slots)
         try:
             async with asyncio.timeout(seconds_left()), self._connection() as connection:
@@ -140,18 +140,18 @@ class Database:
         attempts: int = _ATTEMPTS,
         is_reserved: bool = False,
     ) -> T:
-        """Runs `work` in one READ COMMITTED transaction and returns once that is committed.
+        """Runs `work` in one READ COMMITTED transaction and returns after the commit.
 
-        Its timeouts are set with it: a pooler may drop what a connection asked for when it was opened.
+        Each transaction sets its timeouts: a pooler may drop settings made when a connection was opened.
 
-        Where `work` `is_one_statement`, that is a transaction by itself, without two round trips more. It has
-        to set `lock_timeout` itself (`lock_timeout_milliseconds`).
+        With `is_one_statement`, the statement is its own transaction, which saves two round trips. It has to
+        set `lock_timeout` itself (`lock_timeout_milliseconds`).
 
-        A Refusal out of `work` rolls back and passes. Serialization failures and deadlocks run the whole of
-        it again, until there were `attempts`; then it is Contended, as it is at once after a lock timeout.
-        Once it has begun it commits or rolls back on its own, also when the caller is cancelled or its
-        deadline passes; then the outcome is found under the request's id.
-        `work` lets the errors of its statements out: TransactionRolledBack if it does not.
+        A Refusal that `work` raises rolls back and is raised here. After a serialization failure or a
+        deadlock `work` runs again, at most `attempts` times in all; then Contended is raised. A lock timeout
+        raises Contended at once. A transaction that has begun commits or rolls back on its own, even if the
+        caller is cancelled or its deadline passes; the outcome can then be found by the request's id.
+        `work` must not catch the errors of its statements: otherwise TransactionRolledBack is raised.
         """
         slots = self._reserved_slots if is_reserved else self._slots
         await self._take_slot(slots)
@@ -170,10 +170,10 @@ class Database:
         return task.result()
 
     async def close(self) -> None:
-        """Waits for the transactions that run, then closes the connections."""
+        """Waits for the running transactions, then closes the connections."""
         self._is_closing = True
         if self._writes:
-            await asyncio.wait(self._writes)  # each of its statements has a timeout
+            await asyncio.wait(self._writes)  # ends, since each statement has a timeout
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
                 await self._give_back_kept()
@@ -202,7 +202,7 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool, for whoever holds a slot. It is kept only in a known state."""
+        """A connection, for a caller with a slot. Only connections in a known state are kept."""
         while self._kept and _is_gone(cast("Connection", self._kept[-1])):
             await self._give_back(self._kept.pop())
         pooled = (
@@ -216,11 +216,11 @@ class Database:
         except BaseException as error:
             was_gone = _is_gone(connection)
             if not was_gone and not isinstance(error, asyncpg.PostgresError | Refusal):
-                # Cancelled or timed out in the middle of a statement, most likely. asyncpg would ask the
-                # server to cancel it, and wait for the answer, which a frozen server does not give.
+                # Most likely cancelled or timed out in the middle of a statement. asyncpg would ask the
+                # server to cancel the statement and wait for the answer. A frozen server does not answer.
                 connection.terminate()
             if was_gone and isinstance(error, asyncpg.InterfaceError):
-                # It has no SQLSTATE: "connection is closed" looks like a bug of ours.
+                # This error has no SQLSTATE, so it would be taken for a bug of ours.
                 raise ConnectionError("the connection to the database is gone") from error
             raise
         finally:
@@ -259,8 +259,8 @@ class Database:
                 raise refusal from error
 
     async def _attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        # asyncpg's transaction() throws the tag of COMMIT away, and with it the only sign that everything was
-        # rolled back because an error was caught on the way.
+        # asyncpg's transaction() discards the command tag of COMMIT. Only this tag shows that everything was
+        # rolled back because `work` caught an error.
         async with self._connection() as connection:
             await connection.execute(self._begin)
             try:
@@ -274,7 +274,7 @@ class Database:
             return result
 
     async def _refusal_for(self, error: Exception) -> Refusal | None:
-        """None for what is not the database's trouble."""
+        """The refusal for a database error; None for any other error."""
         if isinstance(error, Refusal):
             return None
         sqlstate = getattr(error, "sqlstate", None) or ""
@@ -288,7 +288,7 @@ class Database:
         else:
             return None
         if sqlstate == _READ_ONLY:
-            # A failover left us on a standby, with connections that look healthy.
+            # After a failover these connections go to a standby, although they look healthy.
             await self._pool.expire_connections()
             await self._give_back_kept()
         _trouble.warning("database_trouble", sqlstate=sqlstate, error_type=type(error).__name__)
@@ -306,9 +306,9 @@ def _is_gone(connection: Connection) -> bool:
 
 
 def _is_lost(error: BaseException | None) -> bool:
-    """Whether a broken, refused or timed-out connection is the cause; asyncpg shows it along __context__.
+    """Whether a broken, refused or timed-out connection is the cause; asyncpg chains it by __context__.
 
-    InternalClientError: a statement met a connection that had just heard its backend's last words.
+    asyncpg raises InternalClientError if a statement starts just after the backend has ended.
     """
     while error is not None:
         if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InternalClientError):
@@ -318,7 +318,7 @@ def _is_lost(error: BaseException | None) -> bool:
 
 
 def _log_unheard_failure(task: asyncio.Task[object]) -> None:
-    """Of a transaction whose caller has gone: nobody else will hear of it."""
+    """For a transaction whose caller has gone: the log is the only place for its failure."""
     with suppress(asyncio.CancelledError):
         error = task.exception()
         if error is not None and not isinstance(error, Refusal):
@@ -348,4 +348,4 @@ async def _set_up_connection(connection: Connection) -> None:
 
 
 async def _keep_session(_connection: Connection) -> None:
-    """In place of asyncpg's reset, a round trip for each use: nothing here leaves session state behind."""
+    """Replaces asyncpg's reset, which costs a round trip. No code here leaves session state behind."""

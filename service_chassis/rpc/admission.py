@@ -15,7 +15,7 @@ from service_chassis.refusal import Refusal
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 """The largest message that gRPC itself accepts. Each method has its own bound, see bounds.py."""
 
-# A message that takes longer to arrive is given up if other calls wait to be received.
+# If other calls wait to be received, a call whose message takes longer to arrive is ended.
 _RECEIVE_SECONDS_MAX = 5.0
 
 
@@ -45,7 +45,7 @@ class Admission:
         self._calls_left -= 1
 
     def leave(self, message_bytes: int) -> None:
-        """Must be called when the call has ended and its message is no longer in memory."""
+        """Must be called when a counted call has ended and its message is no longer in memory."""
         self._calls_left += 1
         self._bytes_left += message_bytes
 
@@ -72,7 +72,7 @@ class Admission:
         self._waiting.append(turn)
         try:
             while not turn.done():
-                if len(self._receiving) < self._receivers_max:  # the task whose turn it was has given up
+                if len(self._receiving) < self._receivers_max:  # a task whose turn had come was cancelled
                     self._call_next()
                     continue
                 oldest, since = next(iter(self._receiving.items()))

@@ -1,4 +1,4 @@
-"""What happens around every call: correlation id, deadline, decoding, clean errors, the end when we stop."""
+"""The guard around every call: correlation id, deadline, decoding, clean errors, and the end at shutdown."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = Any  # the stubs know the synchronous handlers alone
+Handler = Any  # the type stubs only have the synchronous handlers
 
 
 class CallGuard:
-    """Around every handler, from its registration on: nothing that a handler raises gets out as it is.
+    """Wraps every handler when it is registered, so that no exception reaches the caller as it is.
 
-    - A Refusal becomes its status with details; NotImplementedError NOT_BUILT_YET; anything else INTERNAL
-      with a correlation id, under which the log has its type and place.
+    - A Refusal becomes its status with details, NotImplementedError NOT_BUILT_YET. Any other exception
+      becomes INTERNAL with a correlation id; the log has its type and place under this id.
     - A call with less than `minimum_deadline_seconds` left is refused before anything is done.
-    - A call beyond `calls_max` is OVERLOADED, and so is one whose message goes beyond `message_bytes_max` of
-      all calls together; health checks are neither counted nor refused.
-    - Requests are received, decoded and held against their bounds in here, and answers encoded, since grpcio
-      tells the caller the exception's text, and receives a message before it calls a unary handler. So grpcio
-      is told that all requests are streams: such a handler reads for itself.
+    - A call beyond `calls_max` is OVERLOADED. So is a call with whose message all calls together would exceed
+      `message_bytes_max`. Health checks are neither counted nor refused.
+    - The guard receives and decodes requests, checks their bounds and encodes answers. If grpcio did this, it
+      would send the text of an exception to the caller, and it would receive the message of a unary call
+      before it calls the handler. So all requests are registered as streams: their handlers read themselves.
 
-    It is no interceptor: grpcio would build handlers and coroutines anew for each call. Interceptors, such as
-    telemetry's, stand outside of it.
+    The guard is not an interceptor, because grpcio would then build handlers and coroutines for each call.
+    Interceptors, such as those of telemetry, run outside of it.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CallGuard:
         self._error_domain = error_domain
         self._minimum_deadline_seconds = minimum_deadline_seconds
         self._admission = Admission(calls_max=calls_max, bytes_max=message_bytes_max, give_up=self._give_up)
-        # Long requests are decoded beside the loop, one at a time: they would keep all other calls waiting.
+        # Long requests are decoded in a thread, one at a time: in the event loop all other calls would wait.
         self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoding")
         self._calls: dict[asyncio.Task[Any], _Call] = {}
         self._is_draining = False
@@ -65,7 +65,7 @@ class CallGuard:
     def around(self, method: str, handler: Handler, bounds: Bounds) -> Handler:
         """The handler of a method, `/package.Service/Method`, with the guard around it.
 
-        KeyError where a repeated field of its request has no bound.
+        KeyError if a repeated field of its request has no bound.
         """
         is_infrastructure = method.startswith("/grpc.")
         is_stream = handler.response_streaming
@@ -97,10 +97,10 @@ class CallGuard:
                     task.uncancel()
                     refusal = call.cut
                 elif task.cancelling():
-                    raise  # the caller has gone, or its deadline has passed: nobody waits for a status
+                    raise  # the caller has gone or its deadline has passed: no status is needed
                 else:
-                    # Something that the handler waited for was cancelled. Without a status the caller would
-                    # wait until its deadline.
+                    # A task that the handler waited for was cancelled. Without a status the caller would wait
+                    # until its deadline.
                     refusal = internal_error()
                 await self._abort(context, call, refusal)
             except Exception as error:
@@ -118,15 +118,15 @@ class CallGuard:
         )
 
     def drain(self) -> None:
-        """From now on a new call is SHUTTING_DOWN; gRPC's own services go on."""
+        """From now on new calls are refused with SHUTTING_DOWN; gRPC's own services still answer."""
         self._is_draining = True
 
     def close(self) -> None:
-        """After the last call."""
+        """Must be called after the last call."""
         self._decoding.shutdown(wait=False)
 
     def hold_refusals(self) -> None:
-        """From now on a new call waits for its SHUTTING_DOWN until `release_refusals`."""
+        """From now on a refused call gets its SHUTTING_DOWN only after `release_refusals`."""
         self._refusing.clear()
 
     def release_refusals(self) -> None:
@@ -134,13 +134,13 @@ class CallGuard:
 
     @property
     def refused_count(self) -> int:
-        """How many calls have come since `drain`."""
+        """How many calls have arrived since `drain`."""
         return self._refused_count
 
     def running(
         self, *, streams: bool | None = None, infrastructure: bool | None = None
     ) -> set[asyncio.Task[Any]]:
-        """The calls that run now; only streams or only others, only gRPC's own services or only ours."""
+        """The running calls. A filter that is not None selects streams or others, gRPC's services or ours."""
         return {
             task
             for task, call in self._calls.items()
@@ -190,9 +190,9 @@ class CallGuard:
 
 
 class GuardedHandlers(grpc.GenericRpcHandler):
-    """What services register at in place of the server, which is given this: each handler, guarded.
+    """Services register their handlers here instead of at the server, which gets the guarded handlers.
 
-    A method that nobody registers stays the transport's own UNIMPLEMENTED.
+    For a method that is not registered the transport answers UNIMPLEMENTED.
     """
 
     def __init__(self, guard: CallGuard) -> None:
@@ -205,10 +205,10 @@ class GuardedHandlers(grpc.GenericRpcHandler):
         self._handlers.extend(handlers)
 
     def add_registered_method_handlers(self, service_name: str, handlers: Mapping[str, Handler]) -> None:
-        """Guards the methods, and does not register them: generated code adds them as generic handlers, too.
+        """Guards the methods. Does not register them: generated code also adds them as generic handlers.
 
-        For each registered one grpcio has a future, and waits anew on all of them for every call.
-        KeyError where a repeated field of a request has no bound.
+        grpcio has a future for each registered method, and waits for all of them again at every call.
+        KeyError if a repeated field of a request has no bound.
         """
         for name, handler in handlers.items():
             self._guard_method(f"/{service_name}/{name}", handler)
@@ -237,17 +237,17 @@ async def _answer(handler: Handler, request: Any, context: Context) -> bytes:
 async def _stream(handler: Handler, request: Any, context: Context) -> None:
     respond = handler.stream_stream if handler.request_streaming else handler.unary_stream
     answers = respond(request, context)
-    if inspect.isawaitable(answers):  # it writes through the context itself, as grpcio's health service does
+    if inspect.isawaitable(answers):  # it writes to the context itself, as grpcio's health service does
         await answers
         return
-    # Written here and not yielded: so a cancelled call closes the generator in its own task.
+    # Messages are written here, not yielded, so that a cancelled call closes the generator in its own task.
     async with aclosing(answers):
         async for answer in answers:
             await context.write(answer)
 
 
 class _Call:
-    """A call that runs."""
+    """A running call."""
 
     __slots__ = (
         "correlation_id",
@@ -266,11 +266,11 @@ class _Call:
         self.is_infrastructure = is_infrastructure
         self.is_counted = False
         self.message_bytes = 0
-        self.cut: Refusal | None = None  # why it was ended before its handler was done
+        self.cut: Refusal | None = None  # the reason if it was ended before its handler was done
         sent = _sent_correlation_id(context)
-        # Who sends an id gets it back, also with an answer; trailing metadata costs both sides.
+        # A successful answer has the id only if the caller sent one: trailing metadata costs both sides.
         self.is_correlated = sent is not None
-        # One that is unfit for a log line and a header is replaced.
+        # An id that is not safe in a log line and a header is replaced.
         self.correlation_id = sent if sent and _CORRELATION_ID.fullmatch(sent) else os.urandom(16).hex()
 
 
@@ -296,7 +296,7 @@ def _shutting_down() -> Refusal:
 
 
 def internal_error(error: Exception | None = None) -> Refusal:
-    """For a bug of ours, in the call that is being served: logs it, and tells the caller where to find it."""
+    """The refusal for a bug of ours in the present call. Logs the error under the correlation id."""
     _log.error("internal_error", exc_info=error)
     correlation_id = correlation_id_of_call()
     return Refusal(

@@ -1,4 +1,4 @@
-"""A hold that runs out is still held, until it is ended or the retention time has passed."""
+"""A hold that has run out is still held until a caller ends it or the retention time has passed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXPIRED = authorization_pb2.AUTHORIZATION_STATE_EXPIRED
 
 
 async def run_out(governor: Governor, ago: timedelta = timedelta(seconds=1)) -> None:
-    """Lets the expire_time of every hold have passed."""
+    """Moves the expire_time of every hold into the past."""
     await governor.sql(
         "UPDATE authorizations"
         " SET create_time = now() - 2 * $1::interval, expire_time = now() - $1::interval",
@@ -39,7 +39,7 @@ async def run_out(governor: Governor, ago: timedelta = timedelta(seconds=1)) -> 
 
 
 async def sweep_once(governor: Governor, retention: timedelta = DAY) -> tuple[int, int]:
-    """One round of another instance's sweeper."""
+    """Runs one round of another sweeper."""
     settings = GovernorSettings()
     database = await Database.open(governor.dsn, settings, application_name="test")
     try:
@@ -74,7 +74,7 @@ async def extend(
 
 @pytest.mark.own_world
 async def test_a_hold_that_ran_out_is_in_suspense_and_still_counted(governor: Governor) -> None:
-    """Nothing has to be written for that; an Authorize with its id may not spend on it."""
+    """SUSPENSE follows from the time alone. A repeated Authorize is refused: it may not spend the hold."""
     request = governor.authorize_request()
     held = await governor.stub.Authorize(request)
     await run_out(governor)
@@ -86,7 +86,7 @@ async def test_a_hold_that_ran_out_is_in_suspense_and_still_counted(governor: Go
 
 @pytest.mark.own_world
 async def test_suspense_settle(governor: Governor) -> None:
-    """→ SETTLED, LATE; the remainder is released as ever."""
+    """A hold in SUSPENSE becomes SETTLED with the flag LATE, and its remainder is released as usual."""
     held = await governor.authorize()
     await run_out(governor)
     settled = await governor.settle(held, USAGE)
@@ -97,7 +97,7 @@ async def test_suspense_settle(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_suspense_void(governor: Governor) -> None:
-    """→ VOIDED."""
+    """A hold in SUSPENSE becomes VOIDED."""
     held = await governor.authorize()
     await run_out(governor)
     assert (await governor.void(held)).state == VOIDED
@@ -106,7 +106,7 @@ async def test_suspense_void(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_suspense_extend(governor: Governor) -> None:
-    """→ PENDING again, and the Authorize that is repeated may spend on it again."""
+    """A hold in SUSPENSE becomes PENDING again, and a repeated Authorize may spend it again."""
     request = governor.authorize_request()
     held = await governor.stub.Authorize(request)
     await run_out(governor)
@@ -116,7 +116,7 @@ async def test_suspense_extend(governor: Governor) -> None:
 
 
 async def test_pending_extend(governor: Governor) -> None:
-    """Stays PENDING, later; said twice, it is done once."""
+    """A hold stays PENDING with the later time; a repeated Extend changes nothing."""
     held = await governor.authorize()
     once = await extend(governor, held, 3600)
     assert (once.state, once.expire_time.seconds > held.expire_time.seconds) == (PENDING, True)
@@ -134,7 +134,7 @@ async def test_pending_extend(governor: Governor) -> None:
     ("seconds", "reason"), [(-5, "INVALID_FIELD"), (60, "INVALID_FIELD"), (86_460, "VALUE_TOO_LARGE")]
 )
 async def test_extend_sets_a_later_time_only(governor: Governor, seconds: float, reason: str) -> None:
-    """Not before now, not before it is, not more than a day from now."""
+    """The time may not be before now, before the present expire_time, or more than a day from now."""
     held = await governor.authorize()
     refused = await refusal(extend(governor, held, seconds))
     assert (refused.reason, refused.fields[0].field) == (reason, "expire_time")
@@ -143,7 +143,7 @@ async def test_extend_sets_a_later_time_only(governor: Governor, seconds: float,
 
 @pytest.mark.parametrize("end", ["void", "unknown", "usage"])
 async def test_what_has_ended_is_not_extended(governor: Governor, end: str) -> None:
-    """Refused with the state."""
+    """Extend of an ended hold is refused with the hold's state."""
     held = await governor.authorize()
     if end == "void":
         await governor.void(held)
@@ -155,7 +155,7 @@ async def test_what_has_ended_is_not_extended(governor: Governor, end: str) -> N
 
 
 async def test_fields_of_extend(governor: Governor) -> None:
-    """Each is required; another's hold is not found."""
+    """Each field is required, and a hold of another organization is not found."""
     request = governor_pb2.ExtendRequest(organization_id=governor.organization_id, authorization_id=new_id())
     assert (await refusal(governor.stub.Extend(request))).fields[0].field == "expire_time"
     held = authorization_pb2.Authorization(authorization_id=new_id())
@@ -173,7 +173,7 @@ async def test_within_the_retention_time_nothing_is_swept(governor: Governor) ->
 
 @pytest.mark.own_world
 async def test_a_sweep_takes_only_what_is_due(governor: Governor) -> None:
-    """Beside a hold whose retention time is over, one that has just run out stays held."""
+    """Only the hold whose retention time is over is swept; a hold that has just run out stays held."""
     await governor.authorize()
     await run_out(governor, DAY)
     held = await governor.authorize()
@@ -188,7 +188,7 @@ async def test_a_sweep_takes_only_what_is_due(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_after_the_retention_time_a_hold_is_released(governor: Governor) -> None:
-    """on_expiry RELEASE: EXPIRED, and nothing is charged; a settlement after that is LATE and all overage."""
+    """on_expiry RELEASE: it is EXPIRED and not charged; a later settlement is LATE and all overage."""
     held = await governor.authorize()
     await run_out(governor, DAY)
     assert await sweep_once(governor) == (1, 0)
@@ -205,7 +205,7 @@ async def test_after_the_retention_time_a_hold_is_released(governor: Governor) -
 
 @pytest.mark.own_world
 async def test_after_the_retention_time_a_hold_is_charged(governor: Governor) -> None:
-    """on_expiry CHARGE: settled as unknown, LATE, by the sweeper; corrected once the truth is known."""
+    """on_expiry CHARGE: the sweeper settles it as unknown and LATE; a later settlement corrects the cost."""
     held = await governor.authorize(on_expiry=CHARGE)
     await run_out(governor, DAY)
     assert await sweep_once(governor) == (0, 1)
@@ -223,7 +223,7 @@ async def test_after_the_retention_time_a_hold_is_charged(governor: Governor) ->
 
 @pytest.mark.own_world
 async def test_several_sweepers_at_once(governor: Governor) -> None:
-    """Every hold is taken care of once, over many organizations."""
+    """Several sweepers end each hold of many organizations exactly once."""
     organizations = [new_id() for _ in range(5)]
     await asyncio.gather(
         *(
@@ -242,7 +242,7 @@ async def test_several_sweepers_at_once(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_what_is_wrong_with_one_organization_keeps_no_others_holds(governor: Governor) -> None:
-    """I10: a sweeper that cannot end one's holds ends the others'."""
+    """I10: a sweeper that cannot end the holds of one organization still ends those of the others."""
     for _ in range(3):
         await governor.authorize(organization_id=new_id(), on_expiry=CHARGE)
     await run_out(governor, DAY)
@@ -253,7 +253,7 @@ async def test_what_is_wrong_with_one_organization_keeps_no_others_holds(governo
 
 @pytest.mark.own_world
 async def test_settle_against_sweeper(governor: Governor) -> None:
-    """One wins; the money is right either way."""
+    """Only one of them ends the hold, and the figures are right in both cases."""
     holds = [await governor.authorize(on_expiry=CHARGE) for _ in range(10)]
     await run_out(governor, DAY)
     await asyncio.gather(
@@ -265,7 +265,7 @@ async def test_settle_against_sweeper(governor: Governor) -> None:
 
 @pytest.mark.own_world
 async def test_holds_are_listed_oldest_first(governor: Governor) -> None:
-    """By state, workflow and age, page by page."""
+    """Lists can be filtered by state, workflow and age, and are read page by page."""
     holds = [await governor.authorize() for _ in range(3)]
     other = await governor.authorize(workflow_id=(workflow_id := new_id()))
     await governor.settle(holds[1], USAGE)
@@ -305,7 +305,7 @@ async def test_holds_are_listed_oldest_first(governor: Governor) -> None:
     ],
 )
 async def test_fields_of_list_authorizations(governor: Governor, changes: dict[str, Any], field: str) -> None:
-    """Lists check what they are given."""
+    """A list request with an invalid field is refused."""
     request = governor_pb2.ListAuthorizationsRequest(
         **({"organization_id": governor.organization_id} | changes)
     )

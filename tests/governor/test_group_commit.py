@@ -1,4 +1,4 @@
-"""Group commit: what gathers while a batch is in flight makes up the next one."""
+"""Group commit: items that gather while a batch is in flight make up the next one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from service_chassis.refusal import Refusal
 
 
 def nobodys(_item: object) -> int:
-    """All items are one organization's."""
+    """All items belong to one organization."""
     return 0
 
 
 class Commits:
-    """Commits that wait until they are let go; an item that is negative cannot be committed."""
+    """A stage that waits until `go` is set. A batch with a negative item fails; 0: the database is away."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -56,7 +56,7 @@ async def settled() -> None:
 
 
 async def test_what_gathers_is_the_next_batch() -> None:
-    """The first leaves alone at once; the rest leave together, and each gets its own answer."""
+    """The first item leaves alone at once; the others leave together, and each gets its own answer."""
     commits = Commits()
     group = grouped(commits)
     calls = [asyncio.create_task(group.submit(1))]
@@ -71,7 +71,7 @@ async def test_what_gathers_is_the_next_batch() -> None:
 
 
 async def test_no_more_lanes_and_items_than_allowed() -> None:
-    """Two lanes of two."""
+    """With two lanes and two items a batch, two batches are in flight, and none has more than two items."""
     commits = Commits()
     group = grouped(commits, lanes=2, items_max=2)
     calls = []
@@ -85,7 +85,7 @@ async def test_no_more_lanes_and_items_than_allowed() -> None:
 
 
 async def test_two_kinds_that_share_a_lane_take_turns() -> None:
-    """One batch is in flight at a time, and a kind with more than a batch waits for the other's turn."""
+    """One batch is in flight at a time, and the batches of the two kinds alternate."""
     lane = Lanes(1)
     batches: list[list[str]] = []
     in_flight = 0
@@ -112,7 +112,7 @@ async def test_two_kinds_that_share_a_lane_take_turns() -> None:
 
 
 async def test_a_large_batch_waits_for_no_other() -> None:
-    """It would gain nothing by it; a second one waits for the first."""
+    """A large batch leaves while a small one is in flight; a second large one waits for the first."""
     commits = Commits()
     group = grouped(commits, items_max=1_000)
     small = asyncio.create_task(group.submit(1))
@@ -128,7 +128,7 @@ async def test_a_large_batch_waits_for_no_other() -> None:
 
 
 async def test_a_batch_that_everybody_has_left_is_none() -> None:
-    """Its turn passes, and the lane is free for the next."""
+    """If all callers were cancelled, no batch is sent, and the lane is free for the next one."""
     commits = Commits()
     group = grouped(commits)
     first = asyncio.create_task(group.submit(1))
@@ -144,7 +144,7 @@ async def test_a_batch_that_everybody_has_left_is_none() -> None:
 
 
 async def test_an_item_that_cannot_be_committed_fails_alone() -> None:
-    """The others of its batch are answered."""
+    """The other items of its batch are answered."""
     commits = Commits()
     group = grouped(commits)
     first = asyncio.create_task(group.submit(1))
@@ -158,7 +158,7 @@ async def test_an_item_that_cannot_be_committed_fails_alone() -> None:
 
 
 async def test_a_database_that_is_away_is_everybodys_trouble() -> None:
-    """One attempt, and the same refusal for all."""
+    """If the database is away, the batch is tried once, and all items get the same refusal."""
     commits = Commits()
     commits.go.set()
     group = grouped(commits)
@@ -168,7 +168,7 @@ async def test_a_database_that_is_away_is_everybodys_trouble() -> None:
 
 
 async def test_a_caller_who_goes_away_before_its_batch_leaves_takes_its_item_along() -> None:
-    """One who goes away afterwards changes nothing."""
+    """The item of a cancelled caller is dropped if it has not left, and otherwise committed."""
     commits = Commits()
     group = grouped(commits)
     left = asyncio.create_task(group.submit(1))
@@ -184,7 +184,7 @@ async def test_a_caller_who_goes_away_before_its_batch_leaves_takes_its_item_alo
 
 
 async def test_an_item_whose_deadline_passed_is_not_done() -> None:
-    """It never leaves, and its caller hears that."""
+    """The item never leaves, and its caller gets DEADLINE_TOO_SHORT."""
     commits = Commits()
     group = grouped(commits)
     first = asyncio.create_task(group.submit(1))
@@ -203,7 +203,7 @@ async def test_an_item_whose_deadline_passed_is_not_done() -> None:
 
 
 async def test_a_deadline_that_passes_under_way_is_unknown() -> None:
-    """It may still be done: DATABASE_UNAVAILABLE, to be asked again with the same request_id."""
+    """The caller gets DATABASE_UNAVAILABLE, since the item may still be committed."""
     commits = Commits()
     group = grouped(commits)
 
@@ -219,7 +219,7 @@ async def test_a_deadline_that_passes_under_way_is_unknown() -> None:
 
 
 async def test_waiters_have_a_bound() -> None:
-    """Who comes after them is OVERLOADED at once."""
+    """Further calls fail immediately with OVERLOADED."""
     commits = Commits()
     group = grouped(commits, waiters_max=2)
     calls = []
@@ -234,12 +234,12 @@ async def test_waiters_have_a_bound() -> None:
 
 
 async def hurried_task(work: object) -> int:
-    """In a task of its own: a deadline belongs to the task that sets it."""
+    """Runs in its own task, since a deadline belongs to the task that sets it."""
     return await asyncio.create_task(work)  # type: ignore[arg-type]
 
 
 async def test_what_a_stage_leaves_is_the_nexts() -> None:
-    """And what the first has answered stands, whatever becomes of the rest."""
+    """The next stage gets the left-out items. If it fails, the answers of the first stage remain."""
     batches: list[list[int]] = []
 
     async def evens(items: Sequence[int], _wait: LockWait) -> Sequence[int | NoAnswer]:
@@ -263,7 +263,7 @@ async def test_what_a_stage_leaves_is_the_nexts() -> None:
 
 
 async def test_a_batch_is_nobodys_call() -> None:
-    """What is logged while it commits bears no single caller's correlation id."""
+    """Log lines of a batch do not have the correlation id of one caller."""
     caller: ContextVar[str | None] = ContextVar("caller", default=None)
     seen: list[str | None] = []
 

@@ -1,4 +1,4 @@
-"""Nobody holds up a lane: an organization that is locked costs no other organization its answer."""
+"""A locked organization does not block a lane: all other organizations are still answered."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from tests.governor.conftest import SONAR, Governor, new_id, refusal
 
 USAGE = entry_pb2.Usage(input_tokens=1, output_tokens=1, requests=1)
 CALLERS, PAIRS = 40, 6
-# Half of the time for which a batch used to wait for a lock.
+# Half of lock_timeout, so that no call can have waited for the whole of it.
 ANSWER_SECONDS = 1.5
 
 
 @dataclass
 class Others:
-    """Callers of organizations that nobody locks. Every call must be answered in time, and none may fail."""
+    """Callers of organizations that are not locked. Every call must be answered in time without an error."""
 
     governor: Governor
     organization_ids: list[str] = field(default_factory=lambda: [new_id() for _ in range(CALLERS)])
     seconds: list[float] = field(default_factory=list)
 
     async def work(self) -> None:
-        """Authorize and Settle by each organization, and two callers with batches of all of them."""
+        """Authorizes and settles for each organization, and by two callers in batches of all of them."""
         await asyncio.gather(*map(self._unary, self.organization_ids), self._batches(), self._batches())
 
     async def _unary(self, organization_id: str) -> None:
@@ -94,7 +94,7 @@ def _settlement(held: authorization_pb2.Authorization) -> governor_pb2.SettleReq
 
 @asynccontextmanager
 async def locked(governor: Governor, lock: str, organization_id: str) -> AsyncIterator[None]:
-    """While somebody else's transaction has it locked."""
+    """Another session keeps the organization locked inside the block."""
     session = await asyncpg.connect(governor.dsn)
     try:
         await session.execute("BEGIN")
@@ -106,7 +106,7 @@ async def locked(governor: Governor, lock: str, organization_id: str) -> AsyncIt
 
 @asynccontextmanager
 async def calling(call: Callable[[], Any], *, at_once: int) -> AsyncIterator[list[str]]:
-    """While so many callers call again and again; what their calls were answered or refused with."""
+    """`at_once` callers repeat the call inside the block. Yields the status codes of their calls so far."""
     outcomes: list[str] = []
 
     async def keep_calling() -> None:
@@ -133,7 +133,7 @@ BUDGETS = "SELECT 1 FROM budgets WHERE organization_id = $1 FOR UPDATE"
 
 @pytest.mark.parametrize("lock", [ORGANIZATION, BUDGETS], ids=["organization", "budgets"])
 async def test_a_locked_organization_holds_nobody_up(governor: Governor, lock: str) -> None:
-    """While its row, or its budgets, are locked all the time, all others are answered."""
+    """While its row or its budgets stay locked, all other organizations are answered."""
     slow = new_id()
     await governor.stub.Authorize(small_request(governor, slow))
     others = Others(governor)
@@ -150,7 +150,7 @@ async def test_a_locked_organization_holds_nobody_up(governor: Governor, lock: s
 
 
 async def test_an_organization_that_is_just_being_made_holds_nobody_up(governor: Governor) -> None:
-    """Its row is in a transaction that has not committed: it cannot be seen, and only waited for."""
+    """An uncommitted transaction has inserted its row: others cannot see the row, but wait for it."""
     slow = new_id()
     others = Others(governor)
 
@@ -164,7 +164,7 @@ async def test_an_organization_that_is_just_being_made_holds_nobody_up(governor:
 
 
 async def test_sessions_that_deadlock_hold_nobody_up(governor: Governor) -> None:
-    """They lock organizations and budgets against the one lock order, over and over."""
+    """Sessions that repeatedly violate the lock order of organizations and budgets delay no other calls."""
     first, last = sorted(new_id() for _ in range(2))
     for organization_id in (first, last):
         await governor.stub.Authorize(small_request(governor, organization_id))
@@ -216,7 +216,7 @@ async def test_sessions_that_deadlock_hold_nobody_up(governor: Governor) -> None
 
 
 async def test_other_calls_for_a_locked_organization_take_no_lane(governor: Governor) -> None:
-    """So many Voids wait for it that they would take every connection of the pool."""
+    """Voids that wait for the lock could fill the whole pool, but the lanes keep their connections."""
     slow = new_id()
     held = await governor.stub.Authorize(small_request(governor, slow))
     target = governor_pb2.VoidRequest(organization_id=slow, authorization_id=held.authorization_id)
@@ -231,7 +231,7 @@ async def test_other_calls_for_a_locked_organization_take_no_lane(governor: Gove
 
 
 async def test_batches_of_one_organization_each_hold_nobody_up(governor_dsn: str) -> None:
-    """With GOVERNOR_BATCH_SCOPE=organization, too."""
+    """A locked organization delays no other with GOVERNOR_BATCH_SCOPE=organization either."""
     settings = GovernorSettings(
         database_url=governor_dsn, port=0, price_list="document", batch_scope="organization"
     )
@@ -250,7 +250,7 @@ async def test_batches_of_one_organization_each_hold_nobody_up(governor_dsn: str
 
 
 async def test_an_item_of_a_locked_organization_fails_alone(governor: Governor) -> None:
-    """The others of its batch have their results; it is OVERLOADED, and nothing was done."""
+    """The batch's other items have results; the locked item is OVERLOADED, and nothing was done for it."""
     slow, quick = new_id(), [new_id() for _ in range(3)]
     await governor.stub.Authorize(small_request(governor, slow))
     items = [small_request(governor, organization_id) for organization_id in (quick[0], slow, *quick[1:])]
@@ -267,7 +267,7 @@ async def test_an_item_of_a_locked_organization_fails_alone(governor: Governor) 
 
 
 async def test_a_hold_may_stand_after_its_deadline_passed_behind_a_lock(governor: Governor) -> None:
-    """DATABASE_UNAVAILABLE tells so. The request_id finds the hold, replays it or voids it."""
+    """The call gets DATABASE_UNAVAILABLE. By request_id the hold can then be found, replayed or voided."""
     await governor.authorize()
     requests = [governor.authorize_request() for _ in range(2)]
     async with locked(governor, ORGANIZATION, governor.organization_id):
@@ -296,7 +296,7 @@ async def test_a_hold_may_stand_after_its_deadline_passed_behind_a_lock(governor
 
 
 async def test_thousands_of_callers_of_one_organization_do_not_delay_another(governor: Governor) -> None:
-    """Its call leaves with the next batch, and a batch has few items of one organization."""
+    """The other organization's call is in the next batch, and a batch has few items of one organization."""
     settings = GovernorSettings(batch_waiters_max=5_000, batch_organization_waiters_max=5_000)
     database = await Database.open(
         governor.dsn, settings, application_name="test", reserved=connections_of_lanes(settings)

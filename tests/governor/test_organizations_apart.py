@@ -178,7 +178,7 @@ async def test_a_locked_organization_is_left_out_and_waited_for_alone() -> None:
         "a1 a2",
         "a1 a2 patiently",
     ]
-    # Items that arrive during the wait join it, and take no part of the lane.
+    # Items that arrive during the wait join it, and do not use the lane.
     del rows.batches[:]
     calls += await submitted(group, "a3", "b2")
     assert rows.batches == ["b2"]

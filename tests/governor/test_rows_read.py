@@ -1,4 +1,4 @@
-"""What is looked up by key reads a few rows, also by a plan that was made while its tables were empty."""
+"""Look-ups by key read few rows, even with a plan that was made while the tables were empty."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FEW, MANY = 20, 300
 
 @pytest.fixture
 async def connection(governor: Governor) -> AsyncIterator[asyncpg.Connection]:
-    """A session that keeps its plans, as those of the governor do."""
+    """A session that keeps its plans, as the sessions of the governor do."""
     connection = await asyncpg.connect(governor.dsn)
     yield connection
     await connection.close()
 
 
 async def rows_read(connection: asyncpg.Connection, table: str) -> int:
-    """By the transaction that runs."""
+    """How many rows of the table the present transaction has read."""
     found: int = await connection.fetchval(
         "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = $1", table
     )
@@ -34,7 +34,7 @@ async def rows_read(connection: asyncpg.Connection, table: str) -> int:
 async def test_a_sweep_with_nothing_to_do_reads_no_holds(
     governor: Governor, connection: asyncpg.Connection
 ) -> None:
-    """However many of them are live."""
+    """The number of live holds does not matter."""
     await governor.authorize()
     await connection.execute(
         "INSERT INTO authorizations SELECT (jsonb_populate_record(a, jsonb_build_object("
@@ -47,7 +47,7 @@ async def test_a_sweep_with_nothing_to_do_reads_no_holds(
 
 
 async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection: asyncpg.Connection) -> None:
-    """However many others the organization has."""
+    """The number of the organization's other rows does not matter."""
     holds = [await governor.authorize() for _ in range(8)]
     for held in holds:
         await governor.settle(held)
@@ -65,7 +65,7 @@ async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection:
             assert outcome == "SETTLED"
             return await rows_read(connection, "ai_usage_ledger")
 
-    # So often that the session keeps its plans from now on.
+    # After these calls the session keeps its plans.
     for held in holds[1:]:
         await true_up(held.authorization_id)
     await connection.execute(
@@ -80,7 +80,7 @@ async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection:
 async def test_a_batch_reads_its_own_holds_and_budgets(
     governor: Governor, connection: asyncpg.Connection
 ) -> None:
-    """However many others the organization has."""
+    """The number of the organization's other rows does not matter."""
     organization_id = UUID(governor.organization_id)
 
     async def read_so_far() -> int:
@@ -108,7 +108,7 @@ async def test_a_batch_reads_its_own_holds_and_budgets(
             return await read_so_far() - before
 
     await governor.authorize()
-    for _ in range(8):  # so often that the session keeps its plans from now on
+    for _ in range(8):  # after these calls the session keeps its plans
         await rows_read_by_a_pair()
     await connection.execute(
         "INSERT INTO authorizations SELECT (jsonb_populate_record(a, jsonb_build_object("

@@ -1,4 +1,4 @@
-"""A batch is decided as a set where nobody stands in anybody's way, with the answers it would get in turn."""
+"""A batch decided as a set has the same answers as a batch decided one item after the other."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def database(governor: Governor) -> AsyncIterator[Database]:
 
 @dataclass
 class World:
-    """The same organizations, workflows and requests as in every other world, under ids of its own."""
+    """The same organizations, workflows and requests as in every other world, but with other ids."""
 
     database: Database
     ids: dict[str, UUID] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class World:
         )
 
     def seen(self, answer: AuthorizeAnswer | SettleAnswer | NoAnswer) -> str:
-        """An answer by the names that things have in every world, without its times."""
+        """An answer with names instead of ids and without times, to compare answers of two worlds."""
         if isinstance(answer, Hold):
             held = answer.authorization
             timeless = replace(
@@ -115,7 +115,7 @@ class World:
 
 
 async def set_up(governor: Governor, world: World) -> None:
-    """Organizations with narrow budgets, a threshold, labels' budgets or a freeze, and plain ones."""
+    """Inserts organizations with narrow budgets, a threshold, label budgets or a freeze, and plain ones."""
     await governor.sql(
         "INSERT INTO tiers (tier, monthly_quota_nano_usd, downgrade_threshold_percent, allowed_models,"
         " author) VALUES ('narrow', $1, 50, $2, 'test') ON CONFLICT DO NOTHING",
@@ -123,7 +123,7 @@ async def set_up(governor: Governor, world: World) -> None:
         [SONAR, MINI],
     )
     organizations = [world.id(f"organization {number}") for number in range(ORGANIZATIONS)]
-    for number, organization_id in enumerate(organizations[:-1]):  # of the last one nobody has heard
+    for number, organization_id in enumerate(organizations[:-1]):  # the last one stays unknown
         tier = "narrow" if number == 1 else "default"
         await governor.sql(
             "INSERT INTO organizations (organization_id, tier, is_set_up) VALUES ($1, $2, true)",
@@ -143,7 +143,7 @@ async def set_up(governor: Governor, world: World) -> None:
 
 
 def calls(dice: random.Random, number: int) -> list[tuple[int, str, dict[str, Any]]]:
-    """For some organizations whatever may be asked; for the others only what is plain."""
+    """Requests of all kinds for some organizations, and only plain ones for the others."""
     made: list[tuple[int, str, dict[str, Any]]] = []
     for place in range(number):
         organization = dice.randrange(ORGANIZATIONS)
@@ -181,7 +181,7 @@ async def finished(
     requests: Sequence[Request],
     sequential: Stage[Request, Any],
 ) -> tuple[list[Any], list[int]]:
-    """All the answers, once what a set has left out is decided in turn; and the places of that."""
+    """Decides the left-out items one after the other; returns all answers, and the places of these items."""
     left = [place for place, answer in enumerate(answers) if answer is NoAnswer.LEFT_OUT]
     later = iter(await sequential([requests[place] for place in left], SHORT_WAIT))
     return [next(later) if answer is NoAnswer.LEFT_OUT else answer for answer in answers], left
@@ -191,7 +191,7 @@ async def finished(
 async def test_a_set_gets_the_answers_it_would_have_had_one_by_one(
     governor: Governor, database: Database, seed: int
 ) -> None:
-    """All of an organization's holds are placed as a set, or none of them is."""
+    """The answers are the same, and all or none of an organization's holds are placed as a set."""
     dice = random.Random(seed)
     world, other = World(database), World(database)
     await set_up(governor, world)
@@ -215,7 +215,7 @@ async def test_a_set_gets_the_answers_it_would_have_had_one_by_one(
         settled, left = await finished(
             await world.set_based.settle(settlements, SHORT_WAIT), settlements, world.sequential.settle
         )
-        # In the order in which the set and what it left out were decided: so sequences are the same.
+        # The set was decided first and the left-out items after it. The same order gives the same sequences.
         order = [place for place in range(len(ended)) if place not in left] + left
         ends = await other.sequential.settle([other.settlement(*ended[place]) for place in order], SHORT_WAIT)
         assert [world.seen(settled[place]) for place in order] == [other.seen(answer) for answer in ends]
@@ -227,7 +227,7 @@ async def test_a_set_gets_the_answers_it_would_have_had_one_by_one(
 
 
 async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, database: Database) -> None:
-    """Nothing of it is posted: the figures would no longer be the sum of their entries."""
+    """Nothing is posted: otherwise the figures would not be the sum of their entries."""
     held = await governor.authorize()
     await governor.sql("DELETE FROM budgets WHERE budget_key LIKE 'month/%'")
     request = SettleRequest(
@@ -246,9 +246,9 @@ async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, 
 
 
 async def test_an_organization_that_was_made_since_the_lock_is_left_out(governor: Governor) -> None:
-    """A set decides for whom it has locked, and for nobody else that it happens to see."""
+    """A set decides only for organizations that it has locked, even if it sees others."""
     organization_id, gate = uuid4(), 7
-    # The clock is read between the lock and the decision: there it waits until we let it go on.
+    # The clock is read between the lock and the decision. Here reading it waits for an advisory lock.
     await governor.sql(
         "CREATE OR REPLACE FUNCTION governor_now() RETURNS timestamptz LANGUAGE plpgsql AS"
         f" 'BEGIN PERFORM pg_advisory_lock({gate}); RETURN clock_timestamp(); END'"

@@ -1,14 +1,13 @@
--- Organizations: their lock, and what their tier, overrides and freezes say.
+-- Organizations: their lock, and the terms that follow from their tier, overrides and freezes.
 
--- Stands for every organization in tables that are keyed by organization, where a row belongs to nobody. No
--- organization has this id.
+-- The id that means "all organizations" in tables that are keyed by organization. No organization has this id.
 CREATE OR REPLACE FUNCTION every_organization() RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT '00000000-0000-0000-0000-000000000000'::uuid
 $$;
 
 -- Locks an organization and returns its last sequence. An organization that has no row yet gets one, with the default
--- tier; with p_makes_row false, nothing is locked instead, and the answer is NULL.
+-- tier. With p_makes_row false it gets none: then nothing is locked, and the answer is NULL.
 CREATE OR REPLACE FUNCTION lock_organization(p_organization_id uuid, p_makes_row boolean DEFAULT true) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -26,11 +25,11 @@ BEGIN
 END
 $$;
 
--- Locks organizations for a batch, sorted by id, and returns those that are locked now. One without a row is not among
--- them. Each lock is waited for at most p_lock_timeout_milliseconds, then the statement fails (55P03). With 0 those that
--- somebody else has locked are left out; later locks of the transaction are waited for 20 ms.
+-- Locks organizations for a batch, sorted by id, and returns those that it has locked. Organizations without a row are
+-- not among them. It waits for each lock at most p_lock_timeout_milliseconds; then the statement fails (55P03). With 0
+-- it skips organizations that another transaction has locked; later locks of this transaction are waited for 20 ms.
 --
--- It sets lock_timeout for the rest of the transaction, or of the calling function where that has a SET of its own.
+-- It sets lock_timeout for the rest of the transaction, or until the calling function ends if that has its own SET.
 CREATE OR REPLACE FUNCTION lock_organizations(p_organization_ids uuid[], p_lock_timeout_milliseconds integer)
 RETURNS uuid[]
 LANGUAGE plpgsql AS $$
@@ -49,16 +48,16 @@ BEGIN
 END
 $$;
 
--- Whether an organization has a row that lock_organizations has left out.
+-- Whether an organization has a row that lock_organizations has skipped.
 CREATE OR REPLACE FUNCTION is_locked_by_others(p_organization_id uuid, p_locked uuid[]) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT p_organization_id <> ALL (p_locked)
         AND EXISTS (SELECT FROM organizations AS o WHERE o.organization_id = p_organization_id)
 $$;
 
--- The terms of an organization; those of the default tier, where it has no row. p_denies_unknown: organizations have to
--- be set up before they may spend (GOVERNOR_UNKNOWN_ORGANIZATIONS=deny). It is a parameter of every decision: a setting
--- of the session could be lost behind a pooler.
+-- The terms of an organization, or those of the default tier if it has no row. p_denies_unknown: organizations have to
+-- be set up before they may spend (GOVERNOR_UNKNOWN_ORGANIZATIONS=deny). It is a parameter of every decision because a
+-- pooler could lose a setting of the session.
 CREATE OR REPLACE FUNCTION terms_of(p_organization_id uuid, p_denies_unknown boolean) RETURNS organization_terms
 LANGUAGE sql STABLE AS $$
     SELECT (

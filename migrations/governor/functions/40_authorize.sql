@@ -1,23 +1,23 @@
--- Authorize: which model is granted, and the hold that is placed for it.
+-- Authorize: grants a model, and places the hold for it.
 --
---   decide_authorization         the decision for one request, without changing anything
+--   decide_authorization         decides one request, and changes nothing
 --   check_budget                 the answer of CheckBudget: the decision alone
---   authorize_set_based          decides and writes a batch of any organizations as one set
+--   authorize_set_based          decides and writes a batch of several organizations as one set
 --   authorize_sequential         decides the requests of one organization one after the other
---   authorize_sequential_batch   the same for several organizations
+--   authorize_sequential_batch   does the same for several organizations
 
--- Decides what would be granted now. Authorize calls it under the organization's lock, CheckBudget without.
+-- Decides what would be granted now. Authorize calls it under the organization's lock, CheckBudget without that lock.
 -- Sets `outcome` to
 --   GRANTED              with the model, its price, the output tokens and the hold;
 --   BUDGET_EXCEEDED      with the model and the hold of the cheapest candidate;
---   VALUE_TOO_LARGE      the same, where no limit denies it, but the bound of an entry or of a budget's total does;
---   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   with the first candidate, where none is eligible;
---   FROZEN, ORGANIZATION_UNKNOWN                  without a model, where nothing is authorized for the organization;
--- and always returns the budgets that apply, as they stand before the hold.
--- p_models are canonical, distinct, in order of preference. p_output_tokens_min NULL: in full or not at all.
+--   VALUE_TOO_LARGE      the same, if no limit denies the hold but it exceeds the bound of an entry or of a budget;
+--   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   with the first candidate, if none is eligible;
+--   FROZEN, ORGANIZATION_UNKNOWN                  without a model, if nothing is authorized for the organization;
+-- and always returns the budgets that apply, with their figures before the hold.
+-- p_models are canonical, distinct, in order of preference. p_output_tokens_min NULL: all output tokens or none.
 --
 -- Steps:
---   1. The budgets that apply, their limits and figures; a refusal of the whole organization ends here.
+--   1. The budgets that apply, their limits and figures. If the whole organization is refused, the steps end here.
 --   2. What is available in the tightest budget and within the bounds, and whether the month is past its downgrade
 --      threshold.
 --   3. The order of the candidates: the caller's or, past the threshold, the cheapest first.
@@ -37,7 +37,7 @@ CREATE OR REPLACE FUNCTION decide_authorization(
 LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 DECLARE
-    -- What the tightest limit leaves (NULL: there is no limit), and what the bounds of entries and totals leave of that.
+    -- The amount that the tightest limit leaves (NULL: there is no limit), and the amount within the bounds, too.
     v_within_limits_nano_usd numeric;
     v_available_nano_usd numeric := largest_entry_nano_usd();
     v_past_threshold boolean := false;
@@ -109,7 +109,7 @@ BEGIN
             output_tokens_max := p_output_tokens_max;
             held_nano_usd := v_hold_nano_usd;
         END IF;
-        -- Past the threshold, the candidates that are left still tell whether this one is a downgrade: one of them may
+        -- Past the threshold the loop goes on, to find out whether this model is a downgrade: a later candidate may
         -- come before it in the caller's order.
         EXIT WHEN outcome IS NOT NULL AND NOT v_past_threshold;
         IF v_cheapest_model IS NULL OR v_hold_nano_usd < v_cheapest_hold_nano_usd THEN
@@ -158,7 +158,7 @@ BEGIN
 END
 $$;
 
--- The answer of CheckBudget: the decision on one consistent snapshot, and the budgets that it was made on.
+-- The answer of CheckBudget: the decision, and the budgets that it is based on, from one consistent snapshot.
 CREATE OR REPLACE FUNCTION check_budget(
     p_organization_id uuid, p_workflow_id uuid, p_labels jsonb, p_models text[],
     p_input_tokens_max bigint, p_output_tokens_max bigint, p_output_tokens_min bigint, p_requests_max bigint,
@@ -178,24 +178,24 @@ LANGUAGE sql STABLE AS $$
         p_models, p_input_tokens_max, p_output_tokens_max, p_output_tokens_min, p_requests_max) AS d
 $$;
 
--- Decides a batch as a set and writes it as a set. An organization is part of the set where each of its requests in the
+-- Decides a batch as a set and writes it as a set. An organization is part of the set if each of its requests in the
 -- batch can be granted its first candidate in full: then all of them fit together, and their order does not matter. The
 -- requests of all other organizations are left out; authorize_sequential decides them.
 --
--- Item i of the arrays is one request, of any organization; its candidates stand in p_candidates[i], one on each line,
--- and only the first is looked at. Answers a row for each budget of each hold that was placed, with the budget as it
--- stands after that hold. An item that was left out has no row and has changed nothing.
+-- Item i of the arrays is one request, of any organization. p_candidates[i] has its candidates, one on each line; only
+-- the first is used. The function returns a row for each budget of each hold that was placed, with the budget's figures
+-- after that hold. An item that was left out has no row and has changed nothing.
 --
--- Each lock is waited for at most p_lock_timeout_milliseconds. With 0, an organization that somebody else has locked is
--- left out, too: each of its items has a row in which all but the item is NULL.
+-- It waits for each lock at most p_lock_timeout_milliseconds. With 0, it also leaves out an organization that another
+-- transaction has locked: each of its items has a row in which every column but the item is NULL.
 --
 -- The statement, by its CTEs:
 --   asked      each item with its organization's terms, its hold, its budgets, and whether it may be granted at all
---   demanded   a line for each budget of each item: the budget, its limit, and the running sum of what is held on it
+--   demanded   a line for each budget of each item: the budget, its limit, and the running sum of its held amount
 --   decided    the same, with the decision for the whole organization
---   demands    what all granted items together add to each budget
---   opened     makes the budgets that have no row yet
---   moved      adds to the others, guarded by their limits
+--   demands    the amount that all granted items together add to each budget
+--   opened     inserts the budgets that have no row yet
+--   moved      adds to the existing budgets, guarded by their limits
 --   placed     writes the holds
 CREATE OR REPLACE FUNCTION authorize_set_based(
     p_organization_ids uuid[],
@@ -211,7 +211,7 @@ RETURNS TABLE (
     budget_unguarded_nano_usd bigint
 )
 LANGUAGE plpgsql
--- lock_organizations sets it; here it is restored at the end.
+-- lock_organizations changes it; this SET restores it when the function ends.
 SET lock_timeout = '20ms'
 -- Every table is read by its whole key, whatever its size was when a session made its plan. For the same reason
 -- look-ups have OFFSET 0: the planner then neither joins them by a part of the key nor hashes them as a whole.
@@ -225,7 +225,7 @@ DECLARE
     v_month text;
     v_periods text[];
 BEGIN
-    -- The one lock order: organizations, sorted by id. Requests of an organization that is made after this are left
+    -- The one lock order: organizations, sorted by id. Requests of an organization that is inserted after this are left
     -- out, since its row is not locked.
     v_locked := lock_organizations(p_organization_ids, p_lock_timeout_milliseconds);
     v_now := governor_now();
@@ -288,7 +288,7 @@ BEGIN
         WHERE a.organization_id = ANY (v_locked)
         OFFSET 0
     ),
-    -- held_nano_usd is what the budget holds after this item, where every item up to it is granted.
+    -- held_nano_usd is the held amount of the budget after this item, if every item up to this one is granted.
     demanded AS (
         SELECT
             a.item, a.organization_id, a.price_id, a.hold_nano_usd, a.budget_keys, a.downgrade_threshold_percent,
@@ -315,7 +315,7 @@ BEGIN
             d.is_eligible AND d.hold_nano_usd <= largest_entry_nano_usd() IS TRUE
             AND d.spent_nano_usd + d.held_nano_usd <= largest_total_nano_usd()
             AND d.spent_nano_usd + d.held_nano_usd <= d.limit_nano_usd IS NOT FALSE
-            -- The threshold counts before the hold: a month that is past it grants the cheapest candidate.
+            -- The threshold is compared with the figures before the hold. Past it, the cheapest candidate comes first.
             AND NOT (starts_with(d.budget_key, 'month/') AND coalesce(
                 (d.spent_nano_usd + d.held_nano_usd - d.hold_nano_usd) * 100
                     > d.limit_nano_usd::numeric * d.downgrade_threshold_percent, false))
@@ -366,16 +366,16 @@ BEGIN
 END
 $$;
 
--- Places holds for one organization. Item i of the arrays is one request; its candidates stand in p_candidates[i], one
--- on each line. Items are decided in order, each one after the holds of those before it. Answers one row an item, with
--- its outcome:
---   GRANTED, REPLAYED            the hold, and its budgets as they stand now;
+-- Places holds for one organization. Item i of the arrays is one request; p_candidates[i] has its candidates, one on
+-- each line. Items are decided in order, and each one sees the holds of those before it. Returns one row for each item,
+-- with its outcome:
+--   GRANTED, REPLAYED            the hold, and the present figures of its budgets;
 --   AUTHORIZATION_NOT_PENDING    a replay of a hold that has ended: its id, state and entry;
 --   REQUEST_ID_REUSED            the id was used with other content;
 --   BUDGET_EXCEEDED, VALUE_TOO_LARGE   the model and the hold of the cheapest candidate, and the budgets;
 --   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   the first candidate;
 --   FROZEN, ORGANIZATION_UNKNOWN                  no model: nothing is authorized for the organization.
--- A hold that stands is replayed even if its model or its organization has been frozen since.
+-- A hold that is PENDING is replayed even if its model or its organization has been frozen since.
 --
 -- Steps: lock the organization and read its terms; then, for each item, answer a replay, or decide
 -- (decide_authorization), move each budget, and write the hold.
@@ -411,7 +411,7 @@ BEGIN
     v_now := governor_now();
     v_terms := terms_of(p_organization_id, p_denies_unknown);
     IF NOT v_is_locked THEN
-        -- Even if it has been set up since: without the lock nothing may be decided.
+        -- This applies even if it has been set up since: without the lock nothing may be decided.
         v_terms.refusal := 'ORGANIZATION_UNKNOWN';
     END IF;
 
@@ -511,8 +511,9 @@ $$;
 
 -- Places holds for several organizations in one transaction. Items are grouped by organization: those of
 -- p_organization_ids[k] end at p_ends[k]. The organizations are distinct and sorted, so that two batches lock them in
--- the same order; p_lock_timeout_milliseconds is that of the set, and an item whose organization somebody else has locked
--- has the outcome LOCKED. Where each organization lives on a shard of its own, the service calls authorize_sequential instead.
+-- the same order. p_lock_timeout_milliseconds is as in authorize_set_based, but with 0 the items of an organization
+-- that another transaction has locked have the outcome LOCKED. If organizations are on different shards, the service calls
+-- authorize_sequential instead.
 CREATE OR REPLACE FUNCTION authorize_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
@@ -529,7 +530,7 @@ RETURNS TABLE (
     budgets_unguarded_nano_usd bigint[]
 )
 LANGUAGE plpgsql
--- lock_organizations sets it; here it is restored at the end.
+-- lock_organizations changes it; this SET restores it when the function ends.
 SET lock_timeout = '20ms'
 AS $$
 DECLARE

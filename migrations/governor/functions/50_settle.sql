@@ -1,17 +1,17 @@
--- Settle: how a hold ends with what its call really used.
+-- Settle: ends a hold with the actual usage of its call.
 --
---   charge_of                 what a settlement charges, and its flags: the pure part
---   adjusted_so_far           what an entry and its adjustments come to
---   settle_set_based          settles the plain settlements of a batch, of any organizations, as one set
---   settle_sequential         settles holds of one organization one after the other: every case there is
---   settle_sequential_batch   the same for several organizations
+--   charge_of                 the charge of a settlement and its flags: the pure part
+--   adjusted_so_far           the sums of an entry and its adjustments
+--   settle_set_based          settles the plain settlements of a batch, of several organizations, as one set
+--   settle_sequential         settles holds of one organization one after the other, in every case
+--   settle_sequential_batch   does the same for several organizations
 --
 -- The sweeper (53_sweep.sql) settles as unknown through settle_sequential.
 
--- What a settlement charges, and its flags.
--- p_price rates it (NULL: the served model has none); p_held_nano_usd is what was held, p_live_nano_usd is the part of
--- it that is still to be released (0 after a release). It is a table of one row, since the planner inlines it only as
--- such.
+-- The charge of a settlement, and its flags.
+-- p_price is the price of the served model, or NULL if it has none. p_held_nano_usd is the amount of the hold, and
+-- p_live_nano_usd the part of it that is still held (0 after a release). The function returns a table of one row
+-- because the planner inlines it only in this form.
 CREATE OR REPLACE FUNCTION charge_of(
     p_price prices, p_held_nano_usd bigint, p_live_nano_usd bigint,
     p_is_unknown boolean, p_is_drift boolean, p_is_late boolean,
@@ -38,7 +38,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         OFFSET 0
     ) AS rated
     CROSS JOIN LATERAL (
-        -- Where nothing can be rated, the hold is the cost.
+        -- If the usage cannot be rated, the cost is the amount of the hold.
         SELECT greatest(
             CASE WHEN (p_price).price_id IS NOT NULL AND NOT p_is_unknown THEN rated.nano_usd ELSE p_held_nano_usd END,
             p_provider_cost_nano_usd) AS nano_usd
@@ -47,12 +47,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     CROSS JOIN LATERAL (SELECT greatest(charge.nano_usd - p_live_nano_usd, 0) AS nano_usd) AS overage
 $$;
 
--- What an entry and its adjustments have cost so far, and how much of that no hold covered.
+-- The cost of an entry and its adjustments so far, and the part of that cost that no hold covered.
 --
--- A hold covers the cost of its entry up to its amount. Where an adjustment lowers the cost, what is taken back is first
--- what no hold covered, and then it is free for other holds: an adjustment that raises the cost again is not covered.
+-- A hold covers the cost of its entry up to its amount. An adjustment that lowers the cost first lowers the part that
+-- no hold covered. The rest becomes free for other holds, so an adjustment that raises the cost again is not covered.
 -- So the overage of an adjustment is greatest(difference, -overage so far), and a budget's unguarded amount, the sum of
--- overages, is never above what it has spent.
+-- overages, never exceeds its spent amount.
 CREATE OR REPLACE FUNCTION adjusted_so_far(
     p_organization_id uuid, p_entry_id uuid, OUT cost_nano_usd numeric, OUT overage_nano_usd numeric
 )
@@ -73,13 +73,14 @@ END
 $$;
 
 -- Settles the plain settlements of a batch as a set: the hold is live, the usage is known, and the granted model served.
--- Settlements do not depend on each other, so that each plain one is part of the set. All others are left out;
+-- Settlements do not depend on each other, so each plain one is part of the set. All others are left out;
 -- settle_sequential decides them.
 --
--- Item i of the arrays is one settlement, of any organization; a hash of NULL says that the outcome is unknown.
--- p_served_models are canonical, '' for the granted one. Answers a row for each budget of each hold that was settled,
--- with what the entry does not have from the request, and the budget as it stands after that entry. An item that was
--- left out has no row and has changed nothing. p_lock_timeout_milliseconds is that of authorize_set_based.
+-- Item i of the arrays is one settlement, of any organization; a hash of NULL means that the outcome is unknown.
+-- p_served_models are canonical, '' for the granted one. The function returns a row for each budget of each hold that
+-- was settled, with those columns of the entry that are not in the request, and with the budget's figures after that
+-- entry. An item that was left out has no row and has changed nothing. p_lock_timeout_milliseconds is as in
+-- authorize_set_based.
 --
 -- The statement, by its CTEs:
 --   charged    each plain settlement with its hold, its charge, its sequence and its organization's terms
@@ -87,7 +88,7 @@ $$;
 --   posted     writes the ledger entries
 --   ended      marks the holds SETTLED
 --   counted    moves the last sequence of each organization
---   changes    what all items together change in each budget
+--   changes    the sums by which all items together change each budget
 --   moved      applies that to the budgets
 CREATE OR REPLACE FUNCTION settle_set_based(
     p_organization_ids uuid[],
@@ -105,7 +106,7 @@ RETURNS TABLE (
     budget_unguarded_nano_usd bigint
 )
 LANGUAGE plpgsql
--- lock_organizations sets it; here it is restored at the end.
+-- lock_organizations changes it; this SET restores it when the function ends.
 SET lock_timeout = '20ms'
 -- Every table is read by its whole key, whatever its size was when a session made its plan. For the same reason
 -- look-ups have OFFSET 0: the planner then neither joins them by a part of the key nor hashes them as a whole.
@@ -117,7 +118,7 @@ DECLARE
     v_locked uuid[];
     v_now timestamptz;
 BEGIN
-    -- The one lock order: organizations, sorted by id. Settlements of an organization that is made after this are left
+    -- The one lock order: organizations, sorted by id. Settlements of an organization inserted after this are left
     -- out, since its row is not locked.
     v_locked := lock_organizations(p_organization_ids, p_lock_timeout_milliseconds);
     v_now := governor_now();
@@ -171,7 +172,8 @@ BEGIN
             AND state_at(h.state, h.expire_time, v_now) = 'PENDING'
             AND s.settlement_hash IS NOT NULL AND s.served_model IN ('', h.model)
             AND charge.cost_nano_usd <= largest_entry_nano_usd()
-            -- Only overage takes a budget nearer to its bound. One that the batch could take beyond it is left out.
+            -- Only overage raises the total of a budget. An item is left out if the batch could take one of its budgets
+            -- beyond the bound.
             AND (charge.overage_nano_usd = 0 OR NOT exceeds_total(
                 s.organization_id, h.budget_keys, largest_entry_nano_usd()::numeric * cardinality(p_authorization_ids)))
             -- No earlier item settles the same hold.
@@ -254,21 +256,21 @@ END
 $$;
 
 -- Settles holds of one organization. Item i of the arrays is one settlement; items are decided in order. A settlement
--- hash of NULL says that the outcome is unknown; its token counts are then 0. p_served_models are canonical, '' for the
--- granted one. p_true_up_keys[i] is the idempotency key of the adjustment, should the item bring an unknown outcome to
--- its true cost. Answers one row an item, with its outcome:
---   SETTLED, REPLAYED            the ledger entry, and the hold's budgets as they stand now;
+-- hash of NULL means that the outcome is unknown; its token counts are then 0. p_served_models are canonical, '' for
+-- the granted one. p_true_up_keys[i] is the idempotency key of the adjustment, if the item brings an unknown outcome to its
+-- true cost. Returns one row for each item, with its outcome:
+--   SETTLED, REPLAYED            the ledger entry, and the present figures of the hold's budgets;
 --   AUTHORIZATION_NOT_FOUND      the organization has no such hold;
---   AUTHORIZATION_NOT_PENDING    `hold_state` and `entry` tell how it ended;
---   COST_TOO_LARGE               above what one entry takes: the hold stays as it is;
+--   AUTHORIZATION_NOT_PENDING    `hold_state` and `entry` show how it ended;
+--   COST_TOO_LARGE               the cost is above the bound of one entry: the hold stays as it is;
 --   TOTAL_TOO_LARGE              a budget would go beyond its bound: the hold stays as it is.
 --
 -- Steps: lock the organization; then, for each item,
 --   1. find the hold and the state that it is in;
---   2. tell a replay or a refusal from a settlement, and compute the charge of the latter;
+--   2. find out whether the item is a replay, a refusal or a settlement, and compute the charge of a settlement;
 --   3. for a settlement: post the entry, move each budget, end the hold;
---      otherwise: answer with the entry that stands and the budgets' figures;
--- and at last move the organization's last sequence.
+--      otherwise: answer with the existing entry and the budgets' figures.
+-- At the end, update the organization's last sequence.
 CREATE OR REPLACE FUNCTION settle_sequential(
     p_organization_id uuid,
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
@@ -336,7 +338,7 @@ BEGIN
 
         -- 2.
         IF hold_state = 'SETTLED' AND NOT v_is_true_up THEN
-            -- The hash is of everything but the served model. Of that, '' and the granted one are the same.
+            -- The hash covers everything but the served model. There, '' and the granted model mean the same.
             outcome := CASE
                 WHEN v_is_unknown THEN 'REPLAYED'
                 WHEN v_hold.settlement_hash = p_settlement_hashes[i]
@@ -347,15 +349,15 @@ BEGIN
                     ) THEN 'REPLAYED'
                 ELSE 'AUTHORIZATION_NOT_PENDING'
             END;
-            -- The entry that this very content was answered with.
+            -- The entry that the same content was answered with before.
             IF NOT v_is_unknown AND outcome = 'REPLAYED' THEN
                 v_entry_id := coalesce(v_hold.true_up_entry_id, v_hold.entry_id);
             END IF;
         ELSIF hold_state IN ('VOIDED', 'EXPIRED') AND (v_is_unknown OR v_hold.model IS NULL) THEN
-            -- A hold that was released has no unknown outcome, and one that was never placed has no outcome at all.
+            -- A released hold cannot be settled as unknown, and a hold that was never placed cannot be settled at all.
             outcome := 'AUTHORIZATION_NOT_PENDING';
         ELSE
-            -- The granted model is rated with the price its hold was placed with, another with its price at that time.
+            -- The granted model is rated with the price of its hold, another model with its own price at that time.
             v_served_model := coalesce(nullif(p_served_models[i], ''), v_hold.model);
             IF v_served_model = v_hold.model THEN
                 SELECT * INTO v_price FROM prices AS p WHERE p.price_id = v_hold.price_id;
@@ -379,7 +381,7 @@ BEGIN
             IF v_charge.cost_nano_usd > largest_entry_nano_usd() THEN
                 outcome := 'COST_TOO_LARGE';
             ELSIF v_overage_nano_usd > 0 AND exceeds_total(p_organization_id, budget_keys, v_overage_nano_usd) THEN
-                -- Only overage takes a budget nearer to its bound.
+                -- Only overage raises the total of a budget.
                 outcome := 'TOTAL_TOO_LARGE';
             END IF;
         END IF;
@@ -460,8 +462,9 @@ $$;
 
 -- Settles holds of several organizations in one transaction. Items are grouped by organization: those of
 -- p_organization_ids[k] end at p_ends[k]. The organizations are distinct and sorted, so that two batches lock them in
--- the same order; p_lock_timeout_milliseconds is that of the set, and an item whose organization somebody else has locked
--- has the outcome LOCKED. Where each organization lives on a shard of its own, the service calls settle_sequential instead.
+-- the same order. p_lock_timeout_milliseconds is as in settle_set_based, but with 0 the items of an organization that
+-- another transaction has locked have the outcome LOCKED. If organizations are on different shards, the service calls
+-- settle_sequential instead.
 CREATE OR REPLACE FUNCTION settle_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
@@ -476,7 +479,7 @@ RETURNS TABLE (
     budgets_unguarded_nano_usd bigint[]
 )
 LANGUAGE plpgsql
--- lock_organizations sets it; here it is restored at the end.
+-- lock_organizations changes it; this SET restores it when the function ends.
 SET lock_timeout = '20ms'
 AS $$
 DECLARE
