@@ -512,8 +512,8 @@ $$;
 -- Places holds for several organizations in one transaction. Items are grouped by organization: those of
 -- p_organization_ids[k] end at p_ends[k]. The organizations are distinct and sorted, so that two batches lock them in
 -- the same order. p_lock_timeout_milliseconds is as in authorize_set_based, but with 0 the items of an organization
--- that another transaction has locked have the outcome LOCKED. If organizations are on different shards, the service calls
--- authorize_sequential instead.
+-- that another transaction has locked have the outcome LOCKED. If organizations are on different shards, the service
+-- calls authorize_sequential instead.
 CREATE OR REPLACE FUNCTION authorize_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],

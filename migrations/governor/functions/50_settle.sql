@@ -257,8 +257,8 @@ $$;
 
 -- Settles holds of one organization. Item i of the arrays is one settlement; items are decided in order. A settlement
 -- hash of NULL means that the outcome is unknown; its token counts are then 0. p_served_models are canonical, '' for
--- the granted one. p_true_up_keys[i] is the idempotency key of the adjustment, if the item brings an unknown outcome to its
--- true cost. Returns one row for each item, with its outcome:
+-- the granted one. p_true_up_keys[i] is the idempotency key of the adjustment, if the item brings an unknown outcome to
+-- its true cost. Returns one row for each item, with its outcome:
 --   SETTLED, REPLAYED            the ledger entry, and the present figures of the hold's budgets;
 --   AUTHORIZATION_NOT_FOUND      the organization has no such hold;
 --   AUTHORIZATION_NOT_PENDING    `hold_state` and `entry` show how it ended;
@@ -463,8 +463,8 @@ $$;
 -- Settles holds of several organizations in one transaction. Items are grouped by organization: those of
 -- p_organization_ids[k] end at p_ends[k]. The organizations are distinct and sorted, so that two batches lock them in
 -- the same order. p_lock_timeout_milliseconds is as in settle_set_based, but with 0 the items of an organization that
--- another transaction has locked have the outcome LOCKED. If organizations are on different shards, the service calls
--- settle_sequential instead.
+-- another transaction has locked have the outcome LOCKED. If organizations are on different shards, the service
+-- calls settle_sequential instead.
 CREATE OR REPLACE FUNCTION settle_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
