@@ -14,8 +14,6 @@ from uuid import uuid4
 import grpc
 import pytest
 
-from infin8.governor.v1.budget_service_pb2 import SetFreezeRequest
-from infin8.governor.v1.budget_service_pb2_grpc import BudgetServiceStub
 from infin8.governor.v1.governor_service_pb2 import AuthorizeRequest
 from infin8.governor.v1.governor_service_pb2_grpc import GovernorServiceStub
 from infin8.workflow.v1.workflow_pb2 import Profile
@@ -31,7 +29,7 @@ HEALTH_SECONDS_MAX = 4.0
 GROWTH_BYTES_MAX = 400 * 1024 * 1024
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pair() -> Iterator[ServedPair]:
     with tempfile.TemporaryDirectory(prefix="infin8-fuzz-") as directory:
         Path(directory).chmod(0o755)
@@ -48,13 +46,6 @@ def authorize_request() -> AuthorizeRequest:
         input_tokens_max=1000,
         output_tokens_max=100,
     )
-
-
-async def lift_freezes(pair: ServedPair) -> None:
-    """Random requests may have frozen everything."""
-    async with grpc.aio.insecure_channel(pair.governor) as channel:
-        request = SetFreezeRequest(everything=True, frozen=False, reason="the next test")
-        await BudgetServiceStub(channel).SetFreeze(request)
 
 
 async def outcome_of(call: Awaitable[Any]) -> str:
@@ -87,7 +78,6 @@ async def test_hostile_messages_hurt_nobody(pair: ServedPair) -> None:
 
 async def test_thousands_at_once_are_all_answered(pair: ServedPair) -> None:
     """Of 5,000 Authorize and 2,500 RunWorkflow calls each is done, or OVERLOADED with a time to retry."""
-    await lift_freezes(pair)
     async with (
         grpc.aio.insecure_channel(pair.governor) as to_governor,
         grpc.aio.insecure_channel(pair.workflow) as to_workflow,
@@ -119,7 +109,6 @@ async def test_thousands_at_once_are_all_answered(pair: ServedPair) -> None:
 
 async def test_a_stop_under_load_is_reported_to_every_caller(pair: ServedPair) -> None:
     """After SIGTERM each call is done, refused with a reason or not connected, and none is CANCELLED."""
-    await lift_freezes(pair)
     outcomes: Counter[str] = Counter()
 
     async def hammer(governor: GovernorServiceStub) -> None:
