@@ -27,6 +27,7 @@ from tests.property.operations import (
     SetTier,
     Status,
 )
+from tests.property.sameness import meaning
 
 
 class Accounts:
@@ -102,7 +103,7 @@ class Accounts:
         known = self.requests.get((type(operation).__name__, owner, request))
         if known is None:
             return None
-        return known[1] if known[0] == operation else Refused("REQUEST_ID_REUSED")
+        return known[1] if meaning(known[0]) == meaning(operation) else Refused("REQUEST_ID_REUSED")
 
     def did(self, operation: Operation, owner: int | None, request: int | None, answer: Answer | int) -> None:
         if request is not None:

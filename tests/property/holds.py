@@ -30,6 +30,7 @@ from tests.property.operations import (
     Refused,
     Void,
 )
+from tests.property.sameness import meaning
 
 
 class Holds(Accounts):
@@ -128,7 +129,7 @@ class Holds(Accounts):
         organization = self.organizations[call.organization]
         known = organization.holds.get(asked.request)
         if known:
-            if known.asked not in (None, asked):
+            if known.asked is not None and meaning(known.asked) != meaning(asked):
                 return Refused("REQUEST_ID_REUSED")
             if known.state_at(now) != "PENDING":
                 return self.not_pending(known, asked.request, now)

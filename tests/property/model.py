@@ -42,6 +42,7 @@ from tests.property.operations import (
     Usage,
     Void,
 )
+from tests.property.sameness import meaning
 
 
 class Model(Holds):
@@ -131,13 +132,21 @@ class Model(Holds):
             assert hold.entry is not None
             if settle.usage is None:
                 return self._settled(settle.organization, hold.entry, replayed=True)
-            if settle == hold.settled_with:
+            if self._is_same_settlement(settle, hold):
                 return self._settled(settle.organization, hold.true_up or hold.entry, replayed=True)
             if not hold.is_unknown:
                 return self.not_pending(hold, settle.hold.request, now)
         elif hold.state != "PENDING" and (settle.usage is None or hold.asked is None):
             return self.not_pending(hold, settle.hold.request, now)
         return self._end(settle, settle.hold, now)
+
+    @staticmethod
+    def _is_same_settlement(settle: Settle, hold: Hold) -> bool:
+        by = hold.settled_with
+        if not isinstance(by, Settle):
+            return False
+        one, other = (replace(each, served=each.served or hold.model) for each in (settle, by))
+        return meaning(one) == meaning(other)
 
     def _end(self, by: Settle | Sweep, name: HoldName, now: datetime) -> Answer:
         """The entry that ends a hold, or corrects an unknown outcome to its actual cost."""

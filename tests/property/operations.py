@@ -1,7 +1,7 @@
 """Operations and answers of the governor: the vocabulary shared by the model and the real governor.
 
 Organizations, workflows and requests are small numbers here, and an entry is its sequence; `wire.py` converts
-them to real ids. Two operations have the same content exactly if they are equal.
+them to real ids. `sameness.py` says which operations have the same content.
 """
 
 from __future__ import annotations
