@@ -15,6 +15,10 @@ REQUEST_NANO_USD_MAX = 10**12
 """1,000 USD for a request."""
 TOKENS_MAX = 10**9
 REQUESTS_MAX = 10**6
+OTHER_UNITS_MAX = 64
+"""The most kinds of other units that a usage counts, or that a hold bounds."""
+RATES_MAX = 100
+"""The most rates of other units and of tiers that a price has."""
 
 _TOKENS_PER_MTOK = 10**6
 
