@@ -21,7 +21,7 @@ from governor_service.domain.authorization import (
     authorization_id_of,
 )
 from governor_service.domain.ledger import SettleRequest
-from governor_service.domain.pricing import REQUESTS_MAX, TOKENS_MAX
+from governor_service.domain.usage import REQUESTS_MAX, TOKENS_MAX
 from infin8.governor.v1 import authorization_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from service_chassis.rpc.fields import Fields

@@ -15,7 +15,7 @@ from governor_service.domain.authorization import CANDIDATES_MAX
 from governor_service.domain.model_names import canonical_model
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.domain.organizations import ChangeRequest
-from governor_service.domain.pricing import REQUESTS_MAX, TOKENS_MAX, Usage
+from governor_service.domain.usage import REQUESTS_MAX, TOKENS_MAX, Usage
 from infin8.governor.v1 import budget_service_pb2, entry_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from service_chassis.refusal import Refusal, invalid_field

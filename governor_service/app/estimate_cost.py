@@ -7,7 +7,8 @@ from uuid import UUID
 
 from governor_service.app.list_prices import get_price_of_model
 from governor_service.domain.estimates import Estimate, ModelEstimate
-from governor_service.domain.pricing import Usage, rated_cost_nano_usd
+from governor_service.domain.rating import rated_cost_nano_usd
+from governor_service.domain.usage import Usage
 from governor_service.store import estimates
 from service_chassis.postgres.database import Database
 

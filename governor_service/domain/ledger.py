@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from governor_service.domain.authorization import Ended, NotFound
 from governor_service.domain.budgets import BudgetStatus
-from governor_service.domain.pricing import Usage
+from governor_service.domain.usage import Usage
 from service_chassis.content_hash import content_hash
 
 _NAMESPACE = UUID("6f0b7a52-9a1c-5d0e-8c43-2f7d1f3a9be1")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from governor_service.domain.ledger import LedgerEntry, idempotency_key, usage_content
-from governor_service.domain.pricing import Usage
+from governor_service.domain.usage import Usage
 from service_chassis.content_hash import content_hash, labels_content
 
 

@@ -1,10 +1,11 @@
 """Components of a price by name, as sellers list them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from governor_service.domain.model_names import canonical_model
 
-Components = dict[str, int]
+Components = dict[str, Any]
 """Only those that are listed."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from governor_service.domain.authorization import HoldRequest
 from governor_service.domain.ledger import SettleRequest
-from governor_service.domain.pricing import Usage
+from governor_service.domain.usage import Usage
 
 NO_USAGE = Usage(input_tokens=0, output_tokens=0, requests=0)
 

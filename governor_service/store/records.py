@@ -13,7 +13,8 @@ import asyncpg
 from governor_service.domain.authorization import Authorization, AuthorizationState, ExpiryAction
 from governor_service.domain.budgets import BudgetName, BudgetStatus
 from governor_service.domain.ledger import EntryFlag, EntryKind, LedgerEntry
-from governor_service.domain.pricing import Price, Usage
+from governor_service.domain.pricing import Price
+from governor_service.domain.usage import Usage
 
 Record = Mapping[str, Any]
 

@@ -23,7 +23,7 @@ from governor_service.domain.authorization import (
     authorization_id_of,
 )
 from governor_service.domain.ledger import SettleAnswer, Settlement, SettleRequest, idempotency_key
-from governor_service.domain.pricing import Usage
+from governor_service.domain.usage import Usage
 from governor_service.settings import GovernorSettings
 from governor_service.store.prices import KnownPrices
 from governor_service.store.sequential import SequentialDecisions

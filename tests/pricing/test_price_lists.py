@@ -3,6 +3,7 @@
 import json
 from datetime import date
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -119,10 +120,8 @@ def test_shipped_list_can_be_made_again() -> None:
 def test_lists_are_diffable() -> None:
     """Each price has its own line, in an order that does not depend on the order of the listings."""
     cheap = Rates(input_nano_usd_per_mtok=1, output_nano_usd_per_mtok=2)
-    made = [
-        Listing(model=model, source="s", **{k: v for k, v in cheap.components() if v is not None})
-        for model in ("b/b", "a/a")
-    ]
+    components: dict[str, Any] = {name: value for name, value in cheap.components() if value is not None}
+    made = [Listing(model=model, source="s", **components) for model in ("b/b", "a/a")]
     text = write_price_list("about", made)
     assert text == write_price_list("about", made[::-1])
     assert [json.loads(line.rstrip(","))["model"] for line in text.splitlines()[3:-2]] == ["a/a", "b/b"]

@@ -1,19 +1,14 @@
 """I12: cost is the rating of the usage by the price, exact to the nano-dollar, in SQL and in Python."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
-from governor_service.domain.pricing import (
-    PRICE_NANO_USD_PER_MTOK_MAX,
-    REQUEST_NANO_USD_MAX,
-    REQUESTS_MAX,
-    TOKENS_MAX,
-    Rates,
-    Usage,
-    hold_nano_usd,
-    output_tokens_that_fit,
-    rated_cost_nano_usd,
-)
+from governor_service.domain.hold_bounds import CallBounds, hold_nano_usd, output_tokens_that_fit
+from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Rates
+from governor_service.domain.rating import rated_cost_nano_usd
+from governor_service.domain.usage import REQUESTS_MAX, TOKENS_MAX, Usage
 
 # 150 and 600 nano-USD a token, 75 from the cache.
 GPT_4O_MINI = Rates(
@@ -160,12 +155,8 @@ def test_cost(rates: Rates, usage: Usage, cost: int) -> None:
 @pytest.mark.parametrize(("rates", "input_tokens", "output_tokens", "requests", "hold"), HOLDS)
 def test_hold(rates: Rates, input_tokens: int, output_tokens: int, requests: int, hold: int) -> None:
     """A hold prices each token at the dearest price of its direction."""
-    assert (
-        hold_nano_usd(
-            rates, input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests
-        )
-        == hold
-    )
+    bounds = CallBounds(input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests)
+    assert hold_nano_usd(rates, bounds) == hold
 
 
 @pytest.mark.parametrize(("rates", "available", "input_tokens", "requests", "wanted", "fits"), FITS)
@@ -173,12 +164,8 @@ def test_output_tokens_that_fit(
     rates: Rates, available: int, input_tokens: int, requests: int, wanted: int, fits: int | None
 ) -> None:
     """The exact number of output tokens that the amount pays for; None if the input does not fit."""
-    assert (
-        output_tokens_that_fit(
-            rates, available, input_tokens_max=input_tokens, requests_max=requests, output_tokens_max=wanted
-        )
-        == fits
-    )
+    bounds = CallBounds(input_tokens_max=input_tokens, output_tokens_max=wanted, requests_max=requests)
+    assert output_tokens_that_fit(rates, available, bounds) == fits
 
 
 async def test_sql_costs_the_same(governor_dsn: str) -> None:
@@ -236,7 +223,7 @@ async def test_sql_without_a_price_is_null(governor_dsn: str) -> None:
         {"reasoning_tokens": 101},
     ],
 )
-def test_impossible_usage(wrong: dict[str, int]) -> None:
+def test_impossible_usage(wrong: dict[str, Any]) -> None:
     """Counts below zero or above their bounds, and parts above their totals, are refused."""
     with pytest.raises(ValueError, match=r"must be between|exceed"):
         Usage(**{"input_tokens": 100, "output_tokens": 100, **wrong})
@@ -251,7 +238,7 @@ def test_impossible_usage(wrong: dict[str, int]) -> None:
         {"input_nano_usd_per_mtok": 0, "output_nano_usd_per_mtok": 0},
     ],
 )
-def test_impossible_rates(wrong: dict[str, int]) -> None:
+def test_impossible_rates(wrong: dict[str, Any]) -> None:
     """Prices below zero or above their bounds, and prices of zero only, are refused."""
     with pytest.raises(ValueError, match=r"must be between|free"):
         Rates(**{"input_nano_usd_per_mtok": 1, "output_nano_usd_per_mtok": 1, **wrong})

@@ -7,17 +7,10 @@ import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from governor_service.domain.pricing import (
-    PRICE_NANO_USD_PER_MTOK_MAX,
-    REQUEST_NANO_USD_MAX,
-    REQUESTS_MAX,
-    TOKENS_MAX,
-    Rates,
-    Usage,
-    hold_nano_usd,
-    output_tokens_that_fit,
-    rated_cost_nano_usd,
-)
+from governor_service.domain.hold_bounds import CallBounds, hold_nano_usd, output_tokens_that_fit
+from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Rates
+from governor_service.domain.rating import rated_cost_nano_usd
+from governor_service.domain.usage import REQUESTS_MAX, TOKENS_MAX, Usage
 
 _per_mtok = st.integers(0, PRICE_NANO_USD_PER_MTOK_MAX) | st.integers(0, 10**7)
 _tokens = st.integers(0, TOKENS_MAX) | st.integers(0, 1000)
@@ -57,12 +50,12 @@ def test_no_usage_within_the_bounds_costs_more_than_the_hold(
     rates: Rates, usage: Usage, more_input: int, more_output: int, more_requests: int
 ) -> None:
     """No part of a hold, used in any way, costs more than the hold."""
-    assert rated_cost_nano_usd(rates, usage) <= hold_nano_usd(
-        rates,
+    bounds = CallBounds(
         input_tokens_max=usage.input_tokens + more_input,
         output_tokens_max=usage.output_tokens + more_output,
         requests_max=usage.requests + more_requests,
     )
+    assert rated_cost_nano_usd(rates, usage) <= hold_nano_usd(rates, bounds)
 
 
 @given(_rates(), _usages(), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 5))
@@ -85,14 +78,12 @@ def test_what_fits_fits_and_one_more_does_not(
 ) -> None:
     """The hold of the tokens that fit is within the available amount; with one token more it is not."""
 
-    def hold(output_tokens: int) -> int:
-        return hold_nano_usd(
-            rates, input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests
-        )
+    bounds = CallBounds(input_tokens_max=input_tokens, output_tokens_max=wanted, requests_max=requests)
 
-    fits = output_tokens_that_fit(
-        rates, available, input_tokens_max=input_tokens, requests_max=requests, output_tokens_max=wanted
-    )
+    def hold(output_tokens: int) -> int:
+        return hold_nano_usd(rates, dataclasses.replace(bounds, output_tokens_max=output_tokens))
+
+    fits = output_tokens_that_fit(rates, available, bounds)
     if fits is None:
         assert hold(0) > available
     else:
@@ -117,20 +108,15 @@ async def test_sql_agrees(governor_dsn: str, data: Any) -> None:
     connection = await asyncpg.connect(governor_dsn)
     try:
         rates, usage = data.draw(_rates()), data.draw(_usages())
+        bounds = CallBounds(
+            input_tokens_max=usage.input_tokens,
+            output_tokens_max=usage.output_tokens,
+            requests_max=usage.requests,
+        )
         available = data.draw(
             st.integers(-(10**6), 10**15)
             # Near the hold, where the result changes.
-            | st.integers(-2, 2).map(
-                lambda offset: (
-                    hold_nano_usd(
-                        rates,
-                        input_tokens_max=usage.input_tokens,
-                        output_tokens_max=usage.output_tokens,
-                        requests_max=usage.requests,
-                    )
-                    + offset
-                )
-            )
+            | st.integers(-2, 2).map(lambda offset: hold_nano_usd(rates, bounds) + offset)
         )
         row = await connection.fetchrow(
             _COMPARED,
@@ -148,12 +134,11 @@ async def test_sql_agrees(governor_dsn: str, data: Any) -> None:
             usage.requests,
             available,
         )
-        bounds = {"input_tokens_max": usage.input_tokens, "requests_max": usage.requests}
         assert row is not None
         assert list(row) == [
             rated_cost_nano_usd(rates, usage),
-            hold_nano_usd(rates, output_tokens_max=usage.output_tokens, **bounds),
-            output_tokens_that_fit(rates, available, output_tokens_max=usage.output_tokens, **bounds),
+            hold_nano_usd(rates, bounds),
+            output_tokens_that_fit(rates, available, bounds),
         ]
     finally:
         await connection.close()
