@@ -1,99 +1,198 @@
-"""S18, S19: every variant of a model's id has one canonical name, and the steps say how it was found."""
+"""S18, S19: every id under which people send a model leads to its price, and no id to another model's."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from governor_service.domain.model_names import canonical_model
+from governor_service.domain.model_names import NAMES_MAX, candidate_names, is_priceable, resolve
+from tests.pricing.price_book_names import aliases, named_listings, priced_names
+
+UNPRICED = "UNPRICED"
+
+
+def resolved(model_id: str) -> str:
+    """The name whose price a price book that was filled from genai-prices has for an id, or UNPRICED."""
+    name = resolve(candidate_names(model_id).names, priced_names().__contains__, aliases())
+    return name if name in priced_names() else UNPRICED
 
 
 @pytest.mark.parametrize(
-    ("model_id", "model", "steps"),
+    ("model_id", "name", "steps"),
     [
         ("openai/gpt-4o-mini", "openai/gpt-4o-mini", ()),
         ("openai/gpt-4o-mini@azure", "openai/gpt-4o-mini", ("provider @azure",)),
         ("z-ai/glm-4.7-20251222", "z-ai/glm-4.7", ("date -20251222",)),
-        ("openai/gpt-4o-mini-2024-07-18", "openai/gpt-4o-mini", ("date -2024-07-18",)),
         ("deepseek/deepseek-r1:free", "deepseek/deepseek-r1", ("variant :free",)),
-        ("perplexity/sonar:online", "perplexity/sonar", ("variant :online",)),
-        ("x-ai/grok-4-fast:nitro", "x-ai/grok-4-fast", ("variant :nitro",)),
-        ("qwen/qwen-plus-2025-07-28:thinking", "qwen/qwen-plus", ("variant :thinking", "date -2025-07-28")),
         (
             "z-ai/glm-5-20260211:free@novita",
             "z-ai/glm-5",
-            ("variant :free", "provider @novita", "date -20260211"),
+            ("provider @novita", "variant :free", "date -20260211"),
         ),
-        ("z-ai/glm-5@novita:free", "z-ai/glm-5", ("provider @novita", "variant :free")),
-        ("anthropic/claude-3.5-sonnet@20240620", "anthropic/claude-3.5-sonnet", ("provider @20240620",)),
         (" OpenAI/GPT-4o-mini\n", "openai/gpt-4o-mini", ("whitespace", "case")),
-        ("~anthropic/claude-opus-latest", "~anthropic/claude-opus-latest", ()),
-        # A family that only one vendor has.
-        ("gpt-4o-mini", "openai/gpt-4o-mini", ("vendor openai/",)),
         ("gpt-4o-mini-2024-07-18", "openai/gpt-4o-mini", ("date -2024-07-18", "vendor openai/")),
-        ("o3-mini", "openai/o3-mini", ("vendor openai/",)),
-        ("sonar", "perplexity/sonar", ("vendor perplexity/",)),
-        ("grok-4-fast", "x-ai/grok-4-fast", ("vendor x-ai/",)),
-        # Families that several vendors may have.
+        (
+            "claude-4.6-opus-20260205",
+            "anthropic/claude-opus-4.6",
+            ("date -20260205", "spelling claude-4.6-opus → claude-opus-4.6", "vendor anthropic/"),
+        ),
+        (
+            "us.anthropic.claude-opus-4-5-20251101-v1:0",
+            "aws/regional.anthropic.claude-opus-4-5-v1:0",
+            ("region us.", "date -20251101", "seller aws/"),
+        ),
+        ("azure/gpt-4o", "openai/gpt-4o", ("prefix azure/", "the vendor's price, openai/")),
+        (
+            "vertex_ai/claude-opus-4-1@20250805",
+            "google/claude-4-opus",
+            ("prefix vertex_ai/", "version @20250805", "seller google/", "price of google/claude-4-opus"),
+        ),
+        (
+            "ft:gpt-4.1-2025-04-14:acme::abc",
+            "openai/ft:gpt-4.1",
+            ("fine-tune of gpt-4.1-2025-04-14", "date -2025-04-14"),
+        ),
         ("glm-4-32b", "glm-4-32b", ()),
-        ("gpt-j-6b", "gpt-j-6b", ()),
-        ("olmo-3", "olmo-3", ()),
-        # Numbers that belong to the name: listings price these models separately.
-        ("deepseek/deepseek-r1-0528", "deepseek/deepseek-r1-0528", ()),
-        ("qwen/qwen3-235b-a22b-2507", "qwen/qwen3-235b-a22b-2507", ()),
-        ("openai/gpt-3.5-turbo-0125", "openai/gpt-3.5-turbo-0125", ()),
-        ("cohere/command-r-08-2024", "cohere/command-r-08-2024", ()),
-        ("perplexity/r1-1776", "perplexity/r1-1776", ()),
-        # Not a date, or not at the end of the name.
-        ("vendor/model-20251322", "vendor/model-20251322", ()),
-        ("vendor/model-2024-0718", "vendor/model-2024-0718", ()),
-        ("vendor/model-202407181", "vendor/model-202407181", ()),
-        ("openai/gpt-4o-mini-2024-07-18.ft-x", "openai/gpt-4o-mini-2024-07-18.ft-x", ()),
-        ("vendor/-20240718", "vendor/-20240718", ()),
-        # An empty result is the name of no model, so it is unpriced.
-        (":free", "", ("variant :free",)),
-        ("", "", ()),
     ],
 )
-def test_resolution(model_id: str, model: str, steps: tuple[str, ...]) -> None:
-    """Each id has the name in the second column, by the steps in the third."""
-    resolution = canonical_model(model_id)
-    assert (resolution.model, resolution.steps) == (model, steps)
+def test_steps(model_id: str, name: str, steps: tuple[str, ...]) -> None:
+    """Each name knows the steps that led from the id to it."""
+    resolution = candidate_names(model_id)
+    assert resolution.steps_of(resolution.names.index(name)) == steps
 
 
-_PARTS = st.sampled_from(
+@pytest.mark.parametrize(
+    ("model_id", "names"),
     [
-        "openai/",
-        "gpt-4o",
-        "-mini",
-        "-20240718",
-        "-2024-07-18",
-        "@azure",
-        ":free",
-        " ",
-        "\n",
-        "A",
-        "/",
-        "-",
-        "İ",
+        # The longer name first: it may be dearer.
+        ("openai/gpt-4o-2024-05-13", ("openai/gpt-4o-2024-05-13", "openai/gpt-4o")),
+        ("openai/gpt-4o:extended", ("openai/gpt-4o:extended", "openai/gpt-4o")),
+        (
+            "openai/gpt-4o-2024-05-13:extended",
+            (
+                "openai/gpt-4o-2024-05-13:extended",
+                "openai/gpt-4o:extended",
+                "openai/gpt-4o-2024-05-13",
+                "openai/gpt-4o",
+            ),
+        ),
+        # The vendor's own API, then as OpenRouter names it.
+        (
+            "gemini/gemini-2.5-pro",
+            ("gemini/gemini-2.5-pro", "google-direct/gemini-2.5-pro", "google/gemini-2.5-pro"),
+        ),
+        ("xai/grok-4", ("xai/grok-4", "x-ai-direct/grok-4", "x-ai/grok-4")),
+        # Others host open weights at prices of their own.
+        ("groq/openai/gpt-oss-120b", ("groq/openai/gpt-oss-120b",)),
+        ("azure_ai/gpt-oss-120b", ("azure_ai/gpt-oss-120b", "azure/gpt-oss-120b")),
+        # Numbers that belong to the name.
+        ("deepseek/deepseek-r1-0528", ("deepseek/deepseek-r1-0528",)),
+        ("mistralai/ministral-3-3b", ("mistralai/ministral-3-3b",)),
+        ("deepseek-r1:70b", ("deepseek-r1:70b", "deepseek/deepseek-r1:70b")),
+        ("vendor/model-20251322", ("vendor/model-20251322",)),
+        ("vendor/-20240718", ("vendor/-20240718",)),
+        (":free", (":free",)),
+        ("", ("",)),
+    ],
+)
+def test_names(model_id: str, names: tuple[str, ...]) -> None:
+    """The names that an id may have, in this order."""
+    assert candidate_names(model_id).names == names
+
+
+def test_a_name_with_a_price_is_itself() -> None:
+    """No rule leads from a name that has a price to another: none becomes cheaper by what is taken off."""
+    for name in priced_names():
+        assert is_priceable(name)
+        for written in (name, name.upper(), f"  {name}\n", f"litellm_proxy/{name}"):
+            assert resolved(written) == name
+        if ("openrouter", name) in named_listings():
+            assert resolved(f"openrouter/{name}") == name
+
+
+def test_what_is_stated_holds() -> None:
+    """Every other name of a model leads to a price, in one step, and hides none."""
+    for alternate, name in aliases().items():
+        assert name in priced_names()
+        assert alternate not in priced_names()
+        assert resolved(alternate) == name
+
+
+def test_bare_names_of_vendors() -> None:
+    """A model that only its vendor lists has one price, whether the vendor is written or not."""
+    sold = {
+        "openai": "openai",
+        "anthropic": "anthropic",
+        "x-ai": "x-ai",
+        "cohere": "cohere",
+        "mistral": "mistralai",
+    }
+    found = 0
+    for (provider, _), name in named_listings().items():
+        vendor, _, bare = name.rpartition("/")
+        if vendor == sold.get(provider) and resolved(bare) != UNPRICED:
+            assert resolved(bare) == name
+            found += 1
+    assert found > 150
+
+
+_WORDS = (
+    "openai/ azure/ bedrock/ openrouter/ models/ arn:aws:bedrock:us-east-1::foundation-model/ us. anthropic. "
+    "claude- gpt-4o -4-6 -opus -mini -20240718 -2024-07-18 -latest -v1 :0 @azure @20250514 :free ft: A / - İ"
+)
+_PARTS = st.sampled_from([*_WORDS.split(), " ", "\n"])
+_IDS = st.lists(_PARTS, max_size=10).map("".join) | st.text(max_size=60)
+
+
+@given(_IDS)
+def test_any_id(model_id: str) -> None:
+    """Any id has from one to ten names, all different, the id itself first. The last one is stable."""
+    resolution = candidate_names(model_id)
+    assert 1 <= len(resolution.names) <= NAMES_MAX
+    assert len(set(resolution.names)) == len(resolution.names) == len(resolution.steps_by_name)
+    assert resolution.names[0] == "-".join(model_id.lower().split())
+    assert all(name == "-".join(name.lower().split()) for name in resolution.names)
+    last = candidate_names(resolution.names[-1])
+    assert last.names[-1] == resolution.names[-1]
+
+
+@given(_IDS.filter(str.isascii))
+def test_case_and_outer_white_space_do_not_matter(model_id: str) -> None:
+    """The same names, however an id is written."""
+    names = candidate_names(model_id).names
+    assert candidate_names(model_id.upper()).names == names
+    assert candidate_names(f"\t{model_id} ").names == names
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        part * times
+        for times in (20, 10_000)
+        for part in (
+            "-latest",
+            "a-20240718",
+            "4-5",
+            "claude-4-opus-",
+            ":",
+            "@",
+            "/",
+            "models/",
+            "openrouter/",
+        )
     ]
+    + [part * times for times in (20, 10_000) for part in ("us.", "ft:", "-4-0", "a", "1-", ":a", "x@y:z/")],
 )
+def test_hostile_ids_end(model_id: str) -> None:
+    """No id takes long or has many names."""
+    assert len(candidate_names(model_id).names) <= NAMES_MAX
 
 
-@given(st.lists(_PARTS, max_size=8).map("".join) | st.text(max_size=40))
-def test_canonical_names_stay(model_id: str) -> None:
-    """A canonical name resolves to itself without steps."""
-    model = canonical_model(model_id).model
-    again = canonical_model(model)
-    assert (again.model, again.steps) == (model, ())
-
-
-@given(
-    st.sampled_from(["openai/gpt-4o-mini", "perplexity/sonar", "z-ai/glm-4.7"]),
-    st.sampled_from(["", "-20251222", "-2024-07-18"]),
-    st.sampled_from(["", ":free", ":thinking", "@azure", "@azure:free", ":free@azure"]),
-    st.booleans(),
-)
-def test_every_variant_is_one_model(model: str, date: str, tail: str, upper: bool) -> None:
-    """Date, variant, provider and case in any combination do not change the name."""
-    model_id = model + date + tail
-    assert canonical_model(model_id.upper() if upper else model_id).model == model
+def test_resolve_prefers_the_first_name() -> None:
+    """An alias counts like a price, at its place among the names; without either the last name stands."""
+    names = candidate_names("openai/gpt-4o-2024-05-13").names
+    assert resolve(names, {"openai/gpt-4o"}.__contains__, {}) == "openai/gpt-4o"
+    aliased = {"openai/gpt-4o-2024-05-13": "acme/model"}
+    assert resolve(names, {"openai/gpt-4o"}.__contains__, aliased) == "acme/model"
+    later = {"openai/gpt-4o": "acme/model"}
+    assert resolve(names, {"openai/gpt-4o-2024-05-13"}.__contains__, later) == "openai/gpt-4o-2024-05-13"
+    assert resolve(names, frozenset().__contains__, {}) == "openai/gpt-4o"

@@ -1,0 +1,105 @@
+"""Other names of listed models: what genai-prices states word for word, and our spelling of its names.
+
+The rules in `domain/model_names.py` look at no list. What only a list can say stands here: that `grok-4` is
+`grok-4-0709`, that `gemini-flash-latest` is a certain model, that OpenRouter writes `mistral-medium-3-5` with
+a dash. Only names that are stated in full count: genai-prices also matches by how an id begins and by what it
+contains, and takes a distilled model for its original.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from genai_prices.types import ClauseEquals, ClauseOr, MatchLogic, ModelInfo, Provider
+
+from governor_service.domain.model_names import candidate_names, resolve, spelling
+
+_FIREWORKS_PATH = re.compile(r"\Aaccounts/fireworks/(?:models|routers)/")
+
+_WRONG = frozenset(
+    {
+        # Mistral Medium 3 cost 0.4 and 2 USD; genai-prices takes it for Medium 3.5, at 1.5 and 7.5 USD.
+        "mistral-direct/mistral-medium-3",
+        # Claude Opus 4.1 is a model of its own, and Anthropic's listing has it.
+        "anthropic/claude-opus-4.1",
+        "anthropic/claude-4.1-opus-20250805",
+        # OpenRouter lists it under its own name, at the price of thinking.
+        "google/gemini-2.5-flash-preview-05-20:thinking",
+        # OpenRouter lists it under its own name.
+        "openai/gpt-4o-mini-search-preview",
+        "openai/gpt-4o-mini-search-preview-2025-03-11",
+    }
+)
+"""Statements that do not hold."""
+
+
+def alternate_names(
+    providers: Sequence[Provider], names: Mapping[tuple[str, str], str], vendors: Mapping[str, str]
+) -> dict[str, str]:
+    """For each other name of a model in the price book, the name that has its price.
+
+    `names`: what each provider's model is called in the price book. `vendors`: what OpenRouter calls the
+    providers that sell under a vendor's name. A name that has a price, or that the rules lead to the same
+    model, is left out.
+    """
+    priced = frozenset(names.values())
+    stated = (
+        (alternate, name)
+        # What OpenRouter states of its own names goes before what a vendor states.
+        for provider in sorted(providers, key=lambda provider: provider.id != "openrouter")
+        for model in provider.models
+        if (provider.id, model.id) in names
+        for alternate, name in _stated(provider.id, model, names[provider.id, model.id], vendors, priced)
+        if alternate not in _WRONG
+    )
+    found: dict[str, str] = {}
+    for alternate, name in chain(stated, _spelled(priced)):
+        found.setdefault(alternate, name)
+    return {
+        alternate: name
+        for alternate, name in found.items()
+        if alternate not in priced and resolve(candidate_names(alternate).names, priced.__contains__, {}) != name
+    }
+
+
+def _stated(
+    provider: str, model: ModelInfo, name: str, vendors: Mapping[str, str], priced: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    model_id = _lower(model.id)
+    for stated in _equals(model.match):
+        alternate = _FIREWORKS_PATH.sub("", _lower(stated))
+        if alternate == model_id:
+            continue
+        if provider == "openrouter":
+            # Its ids without a vendor are ambiguous.
+            if "/" in alternate:
+                yield alternate, name
+        elif provider not in vendors:
+            yield f"{provider}/{alternate}", name
+        elif "/" not in alternate or alternate.startswith("@cf/"):
+            if name.startswith(f"{provider}-direct/"):
+                yield f"{provider}-direct/{alternate}", name
+            # `gemini-flash-latest` is a model, whoever sells it. Any other name is the vendor's own.
+            same = f"{vendors[provider]}/{model_id}"
+            whoever = alternate.endswith("-latest") or spelling(alternate) == spelling(model_id)
+            yield f"{vendors[provider]}/{alternate}", same if whoever and same in priced else name
+
+
+def _spelled(priced: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Names in the price book as the rules write them. Bedrock's ids have rules of their own."""
+    for name in sorted(priced):
+        head, _, model = name.rpartition("/")
+        if head != "aws":
+            yield f"{head}/{spelling(model)}", name
+
+
+def _equals(clause: MatchLogic) -> Iterator[str]:
+    if isinstance(clause, ClauseEquals):
+        yield clause.equals
+    elif isinstance(clause, ClauseOr):
+        for part in clause.or_:
+            yield from _equals(part)
+
+
+def _lower(model_id: str) -> str:
+    return "-".join(model_id.lower().split())
