@@ -137,15 +137,14 @@ HUGGING_FACE_IDS: tuple[re.Pattern[str], ...] = (
 )
 """Of Hugging Face's router, which says the host first at LiteLLM and last in its own ids."""
 
-PLACES = {
+PLACES: tuple[tuple[re.Pattern[str], Seller], ...] = (
     # How Bedrock is called, and where: LiteLLM's bedrock/converse/…, bedrock/us-east-1/….
-    "aws/": re.compile(
-        r"(?:converse_like|converse|invoke|(?:us|eu|ap|ca|sa|me|af|il|mx)(?:-gov)?-[a-z]+-[0-9])/"
-    ),
+    (re.compile(r"(?:converse_like|converse|invoke)/(?=.)"), BEDROCK),
+    (re.compile(r"(?:us|eu|ap|ca|sa|me|af|il|mx)(?:-gov)?-[a-z]+-[0-9]/(?=.)"), BEDROCK),
     # Azure's deployment types, and its data zones: LiteLLM's azure/eu/….
-    "azure/": re.compile(r"(?:global-standard|global|standard|us|eu)/"),
-}
-"""By what the names of a seller's models begin with: what may stand before the model beside it."""
+    (re.compile(r"(?:global-standard|global|standard|apac|eu|us)/(?=.)"), _AZURE),
+)
+"""What may stand between a seller and the model without being a part of its name."""
 
 
 @dataclass(frozen=True)

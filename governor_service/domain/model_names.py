@@ -132,55 +132,56 @@ def _seller(name: str) -> tuple[Seller | None, str, _Steps]:
         name, steps = f"{head}/{rest}", (f"prefix {head}:",)
     head, _, rest = name.partition("/")
     for hosted in tables.HUGGING_FACE_IDS:
-        if said := hosted.fullmatch(name):
+        if head not in tables.SELLERS and (said := hosted.fullmatch(name)):
             own = f"huggingface_{said['host']}/"
             return Seller((own,)), said["model"], (*steps, f"host {said['host']}")
     seller: Seller | None = None
     if rest and head in tables.SELLERS:
         seller, name, steps = tables.SELLERS[head], rest, (*steps, f"prefix {head}/")
-        place = tables.PLACES.get(seller.own[0])
-        while place and (said := place.match(name)):
-            name, steps = name[said.end() :], (*steps, f"prefix {said[0]}")
-    for path, of in tables.PATHS:
-        if seller in (None, of) and (said := path.match(name)):
-            return of, name[said.end() :].replace("/models/", "/", 1), (*steps, f"path {said[0]}")
-    return seller, name, steps
+    while True:
+        paths = tables.PATHS if seller is None else (*tables.PATHS, *tables.PLACES)
+        taken = ((of, path.match(name)) for path, of in paths if seller in (None, of))
+        seller, said = next(((of, said) for of, said in taken if said), (seller, None))
+        if not said:
+            return seller, name, steps
+        # Vertex puts the publisher before the model: publishers/google/models/….
+        name, steps = name[said.end() :].replace("/models/", "/", 1), (*steps, f"prefix {said[0]}")
 
 
 def _vendor_names(name: str) -> _Named:
     """Of an id that says no seller: `vendor/model`, or a bare name whose family is a vendor's."""
     yield name, ()
-    head, _, model = name.rpartition("/")
+    head, slash, model = name.rpartition("/")
     # OpenRouter lists some models without their vendors, beside models of its own, like openrouter/auto.
     family = _family(model) if head in ("", "openrouter") else None
     vendor = family.vendor if family else tables.VENDORS.get(head, head)
     steps: _Steps = (f"vendor {vendor}/",) * (vendor != head)
     for stem, after in _stems(model):
-        yield f"{vendor}/{stem}" if vendor else stem, (*after, *steps)
+        yield f"{vendor}/{stem}" if vendor or slash else stem, (*after, *steps)
 
 
 def _sold_names(seller: Seller, name: str) -> _Named:
     """Of an id that says its seller: its names, and the vendor's if it sells at the vendor's price."""
-    head, _, model = name.rpartition("/")
+    head, slash, model = name.rpartition("/")
     family = _family(model)
-    if head and seller.says_vendor and family and tables.VENDORS.get(head, head) == family.vendor:
-        head = ""
-    resold = family and not head and not family.open_weights and family.vendor in seller.resells
+    if seller.says_vendor and family and tables.VENDORS.get(head, head) == family.vendor:
+        slash = ""
+    before = f"{head}/" if slash else ""
     for stem, steps in _stems(model):
         for own in seller.own:
-            yield f"{own}{head}/{stem}" if head else f"{own}{stem}", (*steps, f"seller {own}")
-        if family and resold:
+            yield f"{own}{before}{stem}", (*steps, f"seller {own}")
+        if family and not before and not family.open_weights and family.vendor in seller.resells:
             yield f"{family.vendor}/{stem}", (*steps, f"the vendor's price, {family.vendor}/")
 
 
 def _bedrock_names(said: re.Match[str]) -> _Named:
-    """Of a Bedrock id. The price book has one price for all regions, one for the global endpoint, and neither
-    where they do not differ."""
+    """Of a Bedrock id. Where the regions cost otherwise than the global endpoint, the price book names both;
+    AWS sells all others in regions only."""
     region, vendor, model = said[1], tables.BEDROCK_VENDORS[said[2]], said["model"]
     yield f"aws/{said[0]}", ("seller aws/",)
     at: _Steps = (f"region {region}.",) if region else ("no region",)
-    forms = list(_bedrock_versions(model))
-    for scope in ("global." if region == "global" else "regional.", ""):
+    forms = list(bedrock_forms(model))
+    for scope in (f"{region}.",) if region in ("global", "regional") else ("", "regional."):
         for form, steps in forms:
             yield f"aws/{scope}{said[2]}.{form}", (*at, *steps, "seller aws/")
     undated, steps = forms[-1]
@@ -190,22 +191,19 @@ def _bedrock_names(said: re.Match[str]) -> _Named:
             yield f"{vendor}/{stem}", (*at, *steps, *after, f"the vendor's price, {vendor}/")
 
 
-def _bedrock_versions(model: str) -> _Named:
-    """The forms in which a Bedrock model may be listed. The last has neither date nor version."""
+def bedrock_forms(model: str) -> _Named:
+    """A Bedrock model's name, then without its version, then without its date."""
     yield model, ()
-    said = _BEDROCK_VERSION.search(model) if model not in tables.SNAPSHOTS else None
-    core, version = (model[: said.start()], said[0]) if said else (model, "")
-    if not version:
-        yield f"{core}-v1:0", ("version -v1:0",)
-        yield f"{core}:0", ("version :0",)
-    elif ":" not in version:
-        yield f"{core}{version}:0", ("version :0",)
-    steps: _Steps = (f"version {version}",) if version else ()
-    if date := _FULL_DATE.search(core):
-        core = core[: date.start()]
-        yield f"{core}{version}", (f"date {date[0]}",)
-        steps = (f"date {date[0]}", *steps)
-    yield core, steps
+    steps: _Steps = ()
+    while model not in tables.SNAPSHOTS:
+        if said := _BEDROCK_VERSION.search(model):
+            steps = (*steps, f"version {said[0]}")
+        elif said := _FULL_DATE.search(model):
+            steps = (*steps, f"date {said[0]}")
+        else:
+            break
+        model = model[: said.start()]
+        yield model, steps
 
 
 def _fine_tune(seller: Seller | None, name: str) -> list[tuple[str, _Steps]] | None:

@@ -12,7 +12,7 @@ from itertools import chain
 
 from genai_prices.types import ClauseEquals, ClauseOr, MatchLogic, ModelInfo, Provider
 
-from governor_service.domain.model_names import candidate_names, resolve, spelling
+from governor_service.domain.model_names import bedrock_forms, candidate_names, resolve, spelling
 
 _FIREWORKS_PATH = re.compile(r"\Aaccounts/fireworks/(?:models|routers)/")
 
@@ -58,7 +58,8 @@ def alternate_names(
     return {
         alternate: name
         for alternate, name in found.items()
-        if alternate not in priced and resolve(candidate_names(alternate).names, priced.__contains__, {}) != name
+        if resolve(candidate_names(alternate).names, priced.__contains__, {}) != name
+        and alternate not in priced
     }
 
 
@@ -75,7 +76,9 @@ def _stated(
             if "/" in alternate:
                 yield alternate, name
         elif provider not in vendors:
-            yield f"{provider}/{alternate}", name
+            # Bedrock's own rules know its regions.
+            if provider != "aws":
+                yield f"{provider}/{alternate}", name
         elif "/" not in alternate or alternate.startswith("@cf/"):
             if name.startswith(f"{provider}-direct/"):
                 yield f"{provider}-direct/{alternate}", name
@@ -86,11 +89,13 @@ def _stated(
 
 
 def _spelled(priced: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Names in the price book as the rules write them. Bedrock's ids have rules of their own."""
+    """Names in the price book as the rules write them. Bedrock's go without version and date."""
+    meant: dict[str, set[str]] = {}
     for name in sorted(priced):
         head, _, model = name.rpartition("/")
-        if head != "aws":
-            yield f"{head}/{spelling(model)}", name
+        for form in [form for form, _ in bedrock_forms(model)] if head == "aws" else [spelling(model)]:
+            meant.setdefault(f"{head}/{form}", set()).add(name)
+    return ((spelled, names.pop()) for spelled, names in meant.items() if len(names) == 1)
 
 
 def _equals(clause: MatchLogic) -> Iterator[str]:

@@ -37,8 +37,8 @@ def resolved(model_id: str) -> str:
         ),
         (
             "us.anthropic.claude-opus-4-5-20251101-v1:0",
-            "aws/regional.anthropic.claude-opus-4-5-v1:0",
-            ("region us.", "date -20251101", "seller aws/"),
+            "aws/regional.anthropic.claude-opus-4-5",
+            ("region us.", "version -v1:0", "date -20251101", "seller aws/"),
         ),
         ("azure/gpt-4o", "openai/gpt-4o", ("prefix azure/", "the vendor's price, openai/")),
         (
