@@ -24,3 +24,8 @@ def content_hash(**content: object) -> bytes:
 def labels_content(labels: Mapping[str, str]) -> str:
     """Labels for `content_hash`, sorted. No key contains `=`; no key or value contains a line feed."""
     return "\n".join([f"{key}={value}" for key, value in sorted(labels.items())])
+
+
+def counts_content(counts: Mapping[str, int]) -> str:
+    """Counts by name for `content_hash`, sorted. A count of 0 means the same as none."""
+    return labels_content({name: str(count) for name, count in counts.items() if count})

@@ -6,6 +6,7 @@ from governor_service.api import budgets, parse, render
 from governor_service.api.freezes import freeze_content_hash, freeze_message, freeze_target
 from governor_service.api.governor_servicer import ANONYMOUS, Context
 from governor_service.api.organizations import (
+    allowed_models,
     organization_change,
     organization_message,
     tier_message,
@@ -101,16 +102,17 @@ class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
     ) -> budget_service_pb2.Tier:
         with Fields() as fields:
             terms = tier_terms(fields, request.tier)
+            models = allowed_models(fields, request.tier.allowed_models)
             change_request = parse.change_request(
                 fields, request, author=ANONYMOUS, content_hash=terms.content_hash
             )
-        return tier_message(await tiers.set_tier(self._database, terms, change_request))
+        return tier_message(await tiers.set_tier(self._database, terms, models, change_request))
 
     async def SetFreeze(
         self, request: budget_service_pb2.SetFreezeRequest, context: Context
     ) -> budget_service_pb2.Freeze:
         with Fields() as fields:
-            target = freeze_target(fields, request)
+            target, model = freeze_target(fields, request)
             reason = parse.reason(fields, "reason", request.reason, required=True)
             change_request = parse.change_request(
                 fields,
@@ -121,6 +123,7 @@ class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
         freeze = await freezes.set_freeze(
             self._database,
             target,
+            model,
             change_request,
             frozen=request.frozen,
             reason=reason,

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from governor_service.api import parse, render
+from governor_service.domain.model_id import ModelId
 from governor_service.domain.organizations import Freeze, FreezeTarget
 from infin8.governor.v1 import budget_service_pb2
 from service_chassis.content_hash import content_hash
 from service_chassis.rpc.fields import Fields
 
 
-def freeze_target(fields: Fields, request: budget_service_pb2.SetFreezeRequest) -> FreezeTarget:
-    """What the request freezes or unfreezes."""
+def freeze_target(
+    fields: Fields, request: budget_service_pb2.SetFreezeRequest
+) -> tuple[FreezeTarget, ModelId | None]:
+    """What is frozen or unfrozen; a model by its general name, and as the request names it."""
     match request.WhichOneof("target"):
         case "organization_id":
-            return FreezeTarget(
-                organization_id=fields.required_uuid("organization_id", request.organization_id)
-            )
+            organization_id = fields.required_uuid("organization_id", request.organization_id)
+            return FreezeTarget(organization_id=organization_id), None
         case "model":
-            return FreezeTarget(model=parse.model(fields, "model", request.model))
+            model = parse.model(fields, "model", request.model)
+            return FreezeTarget(model=model.general_name), model
         case "everything":
             if not request.everything:
                 fields.invalid("everything", "must be true or unset")
         case _:
             fields.invalid("target", "organization_id, model or everything is required")
-    return FreezeTarget()
+    return FreezeTarget(), None
 
 
 def freeze_content_hash(target: FreezeTarget, *, frozen: bool, reason: str) -> bytes:

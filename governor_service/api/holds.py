@@ -6,6 +6,7 @@ Each function makes every check that needs only the message. One Refusal names a
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from governor_service.api import parse
@@ -78,8 +79,22 @@ def _planned_call(
         output_tokens_max=output_tokens_max,
         output_tokens_min=output_tokens_min,
         requests_max=requests_max,
+        cache_write_tokens_max=_optional_tokens(fields, request, "cache_write_tokens_max"),
+        cache_write_1h_tokens_max=_optional_tokens(fields, request, "cache_write_1h_tokens_max"),
+        other_units_max=parse.other_units(fields, "other_units_max", request.other_units_max),
+        price_context=fields.labels("price_context", request.price_context),
         labels=fields.labels("labels", request.labels),
     )
+
+
+def _optional_tokens(
+    fields: Fields,
+    request: governor_pb2.AuthorizeRequest | governor_pb2.CheckBudgetRequest,
+    name: Literal["cache_write_tokens_max", "cache_write_1h_tokens_max"],
+) -> int | None:
+    if not request.HasField(name):
+        return None
+    return fields.integer(name, getattr(request, name), minimum=0, maximum=TOKENS_MAX)
 
 
 def _hold_duration(
@@ -115,7 +130,8 @@ def settle_request(request: governor_pb2.SettleRequest, *, author: str) -> Settl
             authorization_id=fields.required_uuid("authorization_id", request.authorization_id),
             served_model=parse.model(fields, "served_model", request.served_model)
             if request.served_model
-            else "",
+            else None,
+            price_context=fields.labels("price_context", request.price_context),
             usage=parse.usage(fields, "usage", request.usage) if outcome == "usage" else None,
             provider_cost_nano_usd=parse.provider_cost(fields, request),
             provider_generation_id=fields.text(

@@ -7,15 +7,17 @@ from typing import Literal
 
 from governor_service.api import parse, render
 from governor_service.domain.budgets import LIMIT_NANO_USD_MAX
+from governor_service.domain.model_id import ModelId, general_names
 from governor_service.domain.organizations import (
     TIER_LENGTH_MAX,
+    CostBasis,
     Organization,
     OrganizationChange,
     OrganizationField,
     Tier,
     TierTerms,
 )
-from infin8.governor.v1 import budget_service_pb2
+from infin8.governor.v1 import budget_service_pb2, price_pb2
 from service_chassis.rpc.fields import Fields
 
 
@@ -25,19 +27,22 @@ def organization_change(
     """The fields that the mask names; without a mask, those that are set. Other fields are not checked."""
     sent = request.organization
     named = _fields_to_set(fields, request)
-    tier = workflow_limit = monthly_quota = None
+    tier = workflow_limit = monthly_quota = cost_basis = None
     if OrganizationField.TIER in named and sent.tier:
         tier = fields.text("organization.tier", sent.tier, max_length=TIER_LENGTH_MAX)
     if OrganizationField.WORKFLOW_LIMIT in named:
         workflow_limit = _limit(fields, "organization", sent, "workflow_limit_nano_usd")
     if OrganizationField.MONTHLY_QUOTA in named:
         monthly_quota = _limit(fields, "organization", sent, "monthly_quota_nano_usd")
+    if OrganizationField.COST_BASIS in named:
+        cost_basis = _cost_basis(fields, "organization.cost_basis", sent.cost_basis)
     return OrganizationChange(
         organization_id=fields.required_uuid("organization.organization_id", sent.organization_id),
         fields=named,
         tier=tier,
         workflow_limit_nano_usd=workflow_limit,
         monthly_quota_nano_usd=monthly_quota,
+        cost_basis=cost_basis,
     )
 
 
@@ -67,7 +72,7 @@ def tier_terms(fields: Fields, sent: budget_service_pb2.Tier) -> TierTerms:
         tier=fields.text("tier.tier", sent.tier, max_length=TIER_LENGTH_MAX),
         workflow_limit_nano_usd=_limit(fields, "tier", sent, "workflow_limit_nano_usd"),
         monthly_quota_nano_usd=_limit(fields, "tier", sent, "monthly_quota_nano_usd"),
-        allowed_models=_allowed_models(fields, sent.allowed_models),
+        allowed_models=tuple(general_names(allowed_models(fields, sent.allowed_models))),
         downgrade_threshold_percent=threshold,
         subscription_price_nano_usd=fields.integer(
             "tier.subscription_price_nano_usd",
@@ -75,16 +80,17 @@ def tier_terms(fields: Fields, sent: budget_service_pb2.Tier) -> TierTerms:
             minimum=0,
             maximum=LIMIT_NANO_USD_MAX,
         ),
+        cost_basis=_cost_basis(fields, "tier.cost_basis", sent.cost_basis) or CostBasis.GREATER,
     )
 
 
-def _allowed_models(fields: Fields, sent: Sequence[str]) -> tuple[str, ...]:
-    """Canonical ids, each once."""
-    return tuple(
-        dict.fromkeys(
-            [parse.model(fields, f"tier.allowed_models[{place}]", model) for place, model in enumerate(sent)]
-        )
-    )
+def allowed_models(fields: Fields, sent: Sequence[str]) -> list[ModelId]:
+    """The models that a tier allows; empty: all."""
+    return [parse.model(fields, f"tier.allowed_models[{place}]", model) for place, model in enumerate(sent)]
+
+
+def _cost_basis(fields: Fields, path: str, sent: price_pb2.CostBasis.ValueType) -> CostBasis | None:
+    return fields.optional_enum(path, sent, price_pb2.CostBasis, "COST_BASIS_", CostBasis)
 
 
 def _limit(
@@ -104,6 +110,7 @@ def organization_message(value: Organization) -> budget_service_pb2.Organization
         tier=value.tier,
         workflow_limit_nano_usd=value.workflow_limit_nano_usd,
         monthly_quota_nano_usd=value.monthly_quota_nano_usd,
+        cost_basis=_basis_number(value.cost_basis),
         create_time=render.timestamp(value.create_time),
         update_time=render.timestamp(value.update_time),
         author=value.author or "",
@@ -118,6 +125,11 @@ def tier_message(value: Tier) -> budget_service_pb2.Tier:
         allowed_models=value.terms.allowed_models,
         downgrade_threshold_percent=value.terms.downgrade_threshold_percent,
         subscription_price_nano_usd=value.terms.subscription_price_nano_usd,
+        cost_basis=_basis_number(value.terms.cost_basis),
         update_time=render.timestamp(value.update_time),
         author=value.author,
     )
+
+
+def _basis_number(value: CostBasis | None) -> price_pb2.CostBasis.ValueType:
+    return price_pb2.CostBasis.Value(f"COST_BASIS_{value or 'UNSPECIFIED'}")

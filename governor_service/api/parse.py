@@ -5,18 +5,20 @@ Each function records a bad value in `fields`, under the field's path.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 
 from google.protobuf.message import Message
 
 from governor_service.domain.authorization import CANDIDATES_MAX
-from governor_service.domain.model_names import canonical_model
+from governor_service.domain.model_id import ModelId
+from governor_service.domain.model_names import candidate_names
 from governor_service.domain.money import ENTRY_COST_NANO_USD_MAX
 from governor_service.domain.organizations import ChangeRequest
-from governor_service.domain.usage import REQUESTS_MAX, TOKENS_MAX, Usage
-from infin8.governor.v1 import budget_service_pb2, entry_pb2
+from governor_service.domain.usage import REQUESTS_MAX, TOKENS_MAX, Usage, count_max
+from governor_service.domain.usage_units import COUNTED_UNITS, UNITS
+from infin8.governor.v1 import budget_service_pb2, entry_pb2, pricing_service_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 from service_chassis.refusal import Refusal, invalid_field
 from service_chassis.rpc.fields import Fields
@@ -28,6 +30,7 @@ _TOKENS = (
     "input_tokens",
     "cached_input_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
     "output_tokens",
     "reasoning_tokens",
 )
@@ -41,27 +44,29 @@ def model_id(fields: Fields, path: str, value: str) -> str:
     return model
 
 
-def model(fields: Fields, path: str, value: str) -> str:
-    """The canonical id of a model."""
+def model(fields: Fields, path: str, value: str) -> ModelId:
+    """A model, by any of its ids."""
     try:
-        return _canonical(path, value)
+        return _model(path, value)
     except Refusal as refusal:
         fields.refused(refusal)
-        return ""
+        return ModelId(("",))
 
 
 @lru_cache(maxsize=4096)
-def _canonical(path: str, value: str) -> str:
+def _model(path: str, value: str) -> ModelId:
     """Raises INVALID_FIELD."""
     with Fields() as fields:
-        canonical = canonical_model(model_id(fields, path, value)).model
-    if not canonical:
+        text = model_id(fields, path, value)
+    names = candidate_names(text).names
+    if names[-1][:1] in ("", ":", "@"):
         raise invalid_field(path, "is not a model id")
-    return canonical
+    # An alias may be set for an id as it is sent.
+    return ModelId(tuple(dict.fromkeys([text.strip().lower(), *names])))
 
 
-def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[str, ...]:
-    """Canonical ids, each once, in order of preference."""
+def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[ModelId, ...]:
+    """Models in order of preference."""
     if not values:
         fields.invalid(path, "needs at least one model")
     if len(values) > CANDIDATES_MAX:
@@ -72,29 +77,58 @@ def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[str, .
     )
 
 
+def other_units(fields: Fields, path: str, sent: Mapping[str, int]) -> dict[str, int]:
+    """Counts of units that have no field of their own, by their usage keys. Counts of 0 are left out."""
+    counts = {}
+    for unit in sorted(sent):
+        if unit not in UNITS or unit in COUNTED_UNITS:
+            fields.invalid(path, "has a key that is not the usage key of another unit")
+            continue
+        count = fields.integer(f"{path}[{unit}]", sent[unit], minimum=0, maximum=count_max(unit))
+        if count:
+            counts[unit] = count
+    return counts
+
+
 def usage(fields: Fields, path: str, sent: entry_pb2.Usage) -> Usage:
     """Counts within their bounds, and parts that do not exceed their totals."""
-    input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens = [
+    (
+        input_tokens,
+        cached_input_tokens,
+        cache_write_tokens,
+        cache_write_1h_tokens,
+        output_tokens,
+        reasoning_tokens,
+    ) = [
         fields.integer(f"{path}.{name}", getattr(sent, name), minimum=0, maximum=TOKENS_MAX)
         for name in _TOKENS
     ]
     requests = fields.integer(f"{path}.requests", sent.requests, minimum=0, maximum=REQUESTS_MAX)
+    others = other_units(fields, f"{path}.other_units", sent.other_units) if sent.other_units else {}
     if cached_input_tokens > input_tokens:
         fields.invalid(f"{path}.cached_input_tokens", "is above input_tokens")
     elif cached_input_tokens + cache_write_tokens > input_tokens:
         fields.invalid(f"{path}.cache_write_tokens", "is, with cached_input_tokens, above input_tokens")
+    if cache_write_1h_tokens > cache_write_tokens:
+        fields.invalid(f"{path}.cache_write_1h_tokens", "is above cache_write_tokens")
     if reasoning_tokens > output_tokens:
         fields.invalid(f"{path}.reasoning_tokens", "is above output_tokens")
-    if not fields.all_good:
-        return Usage(input_tokens=0, output_tokens=0)  # Usage refuses bad counts
-    return Usage(
-        input_tokens=input_tokens,
-        cached_input_tokens=cached_input_tokens,
-        cache_write_tokens=cache_write_tokens,
-        output_tokens=output_tokens,
-        reasoning_tokens=reasoning_tokens,
-        requests=requests,
-    )
+    if fields.all_good:
+        try:
+            return Usage(
+                input_tokens=input_tokens,
+                cached_input_tokens=cached_input_tokens,
+                cache_write_tokens=cache_write_tokens,
+                cache_write_1h_tokens=cache_write_1h_tokens,
+                output_tokens=output_tokens,
+                reasoning_tokens=reasoning_tokens,
+                requests=requests,
+                other_units=others,
+            )
+        except ValueError as error:
+            # Each count is good. What is left is that parts among the other units exceed their whole.
+            fields.invalid(f"{path}.other_units", str(error))
+    return Usage(input_tokens=0, output_tokens=0)
 
 
 def provider_cost(
@@ -132,7 +166,9 @@ def change_request(
     fields: Fields,
     request: budget_service_pb2.SetOrganizationRequest
     | budget_service_pb2.SetTierRequest
-    | budget_service_pb2.SetFreezeRequest,
+    | budget_service_pb2.SetFreezeRequest
+    | pricing_service_pb2.SetModelAliasRequest
+    | pricing_service_pb2.DeleteModelAliasRequest,
     *,
     author: str,
     content_hash: bytes,

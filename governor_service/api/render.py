@@ -14,7 +14,7 @@ from governor_service.api.prices import price_message
 from governor_service.domain.authorization import AuthorizeOutcome, BudgetCheck, Hold
 from governor_service.domain.budgets import BudgetStatus, binding
 from governor_service.domain.ledger import LedgerEntry, Settlement
-from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2
+from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2, price_pb2
 from infin8.governor.v1 import governor_service_pb2 as governor_pb2
 
 
@@ -37,6 +37,7 @@ _STATES = _numbers(authorization_pb2.AuthorizationState, "AUTHORIZATION_STATE_")
 _EXPIRY_ACTIONS = _numbers(authorization_pb2.ExpiryAction, "EXPIRY_ACTION_")
 _KINDS = _numbers(entry_pb2.EntryKind, "ENTRY_KIND_")
 _FLAGS = _numbers(entry_pb2.EntryFlag, "ENTRY_FLAG_")
+_COST_BASES = _numbers(price_pb2.CostBasis, "COST_BASIS_")
 
 
 def saturated(value: int) -> int:
@@ -92,6 +93,10 @@ def authorization(hold: Hold, *, with_budgets: bool = True) -> authorization_pb2
         input_tokens_max=held.input_tokens_max,
         output_tokens_max=held.output_tokens_max,
         requests_max=held.requests_max,
+        cache_write_tokens_max=held.cache_write_tokens_max,
+        cache_write_1h_tokens_max=held.cache_write_1h_tokens_max,
+        other_units_max=held.other_units_max,
+        price_context=held.price_context,
         held_nano_usd=held.held_nano_usd,
         price=price_message(held.price) if held.price else None,
         downgraded=held.downgrade_reason is not None,
@@ -139,9 +144,11 @@ def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
             input_tokens=value.usage.input_tokens,
             cached_input_tokens=value.usage.cached_input_tokens,
             cache_write_tokens=value.usage.cache_write_tokens,
+            cache_write_1h_tokens=value.usage.cache_write_1h_tokens,
             output_tokens=value.usage.output_tokens,
             reasoning_tokens=value.usage.reasoning_tokens,
             requests=value.usage.requests,
+            other_units=value.usage.other_units,
         ),
         cost_nano_usd=value.cost_nano_usd,
         rated_cost_nano_usd=value.rated_cost_nano_usd,
@@ -150,6 +157,8 @@ def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
         held_nano_usd=value.held_nano_usd,
         overage_nano_usd=value.overage_nano_usd,
         price_id=_id(value.price_id),
+        price_context=value.price_context,
+        cost_basis=_COST_BASES[value.cost_basis],
         flags=[_FLAGS[flag] for flag in value.flags],
         labels=value.labels,
         period_start=_period_start(value.month),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from governor_service.domain import errors
+from governor_service.domain.model_id import ModelId
 from governor_service.domain.pricing import Price
-from governor_service.listings import Listing
+from governor_service.domain.unusual_prices import unusual_rates
+from governor_service.listings import Listing, listed_price
 from governor_service.store import prices
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal, invalid_field
@@ -16,51 +19,62 @@ from service_chassis.refusal import Refusal, invalid_field
 async def create_price(
     database: Database,
     listing: Listing,
+    model: ModelId,
     *,
     effective_time: datetime | None,
     author: str,
     request_id: UUID | None,
     content_hash: bytes,
+    allow_unusual: bool,
 ) -> Price:
-    """Adds a version that takes effect at a time (None: now), once for each request_id.
+    """Adds a version of `model` that takes effect at a time (None: now), once for each request_id.
 
-    Refuses with INVALID_FIELD on effective_time, or REQUEST_ID_REUSED.
+    Refuses with INVALID_FIELD on effective_time, or on a rate that is unusual; or with REQUEST_ID_REUSED.
     """
-    return await database.write(
-        lambda connection: enter_version(
+
+    async def work(connection: Connection) -> Price:
+        await prices.lock_price_book(connection)
+        name = await prices.resolve_model(connection, model, effective_time)
+        before = await prices.price_at_time(connection, name, listing.price_context, effective_time)
+        outcome, price_id = await prices.create_price(
             connection,
-            listing,
+            replace(listing, model=name),
             effective_time=effective_time,
             author=author,
             request_id=request_id,
             content_hash=content_hash,
         )
-    )
+        if price_id is None:
+            raise _refusal(outcome)
+        if outcome == "CREATED" and not allow_unusual:
+            # Raised within the transaction, which takes the version back.
+            _refuse_unusual(listing, before, listed_price(name, listing.price_context))
+        price = await prices.price_by_id(connection, price_id)
+        assert price is not None
+        return price
+
+    return await database.write(work)
 
 
-async def enter_version(
-    connection: Connection,
-    listing: Listing,
-    *,
-    effective_time: datetime | None,
-    author: str,
-    request_id: UUID | None = None,
-    content_hash: bytes | None = None,
-) -> Price:
-    """Like `create_price`, but within the caller's transaction, which may add several versions."""
+async def enter_version(connection: Connection, listing: Listing, *, author: str) -> Price:
+    """Adds a version of a listed model, in force from now on, within the caller's transaction."""
     outcome, price_id = await prices.create_price(
-        connection,
-        listing,
-        effective_time=effective_time,
-        author=author,
-        request_id=request_id,
-        content_hash=content_hash,
+        connection, listing, effective_time=None, author=author, request_id=None, content_hash=None
     )
     if price_id is None:
         raise _refusal(outcome)
     price = await prices.price_by_id(connection, price_id)
     assert price is not None
     return price
+
+
+def _refuse_unusual(listing: Listing, before: Price | None, listed: Listing | None) -> None:
+    for name, nano_usd, known_nano_usd in unusual_rates(listing, [before, listed]):
+        raise invalid_field(
+            name if name.endswith("_mtok") or name == "request_nano_usd" else "rates",
+            f"{nano_usd} is more than ten times dearer or cheaper than {known_nano_usd}, the rate until now "
+            "or in the shipped list: set allow_unusual if it is meant",
+        )
 
 
 def _refusal(outcome: str) -> Refusal:

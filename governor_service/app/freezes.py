@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from governor_service.domain import errors
+from governor_service.domain.model_id import ModelId
 from governor_service.domain.organizations import ChangeRequest, Freeze, FreezeTarget, SetOutcome
 from governor_service.store import freezes
-from governor_service.store.prices import price_at_time
+from governor_service.store.prices import price_at_time, resolve_model
 from service_chassis.postgres.database import Connection, Database
 
 
 async def set_freeze(
     database: Database,
     target: FreezeTarget,
+    model: ModelId | None,
     request: ChangeRequest,
     *,
     frozen: bool,
@@ -20,15 +22,19 @@ async def set_freeze(
 ) -> Freeze:
     """Freezes the target, or lifts its freeze. Existing holds can still be settled, voided and replayed.
 
-    Refuses a model without a price with MODEL_NOT_PRICED, since its name may be mistyped, unless
-    `allow_unpriced`.
+    If the target is a model, that is frozen which `model` is now. Refuses a model without a price with
+    MODEL_NOT_PRICED, since its name may be mistyped, unless `allow_unpriced`.
     """
 
     async def work(connection: Connection) -> tuple[SetOutcome, Freeze | None]:
-        model = target.model
-        if model and not allow_unpriced and await price_at_time(connection, model, None) is None:
-            raise errors.model_not_priced(model)
-        return await freezes.set_freeze(connection, target, request, frozen=frozen, reason=reason)
+        if model is None:
+            return await freezes.set_freeze(connection, target, request, frozen=frozen, reason=reason)
+        name = await resolve_model(connection, model, None)
+        if not allow_unpriced and await price_at_time(connection, name, {}, None) is None:
+            raise errors.model_not_priced(name)
+        return await freezes.set_freeze(
+            connection, FreezeTarget(model=name), request, frozen=frozen, reason=reason
+        )
 
     outcome, freeze = await database.write(work)
     if outcome is SetOutcome.REQUEST_ID_REUSED:

@@ -60,13 +60,13 @@ async def write_changes(database: Database, changes: Sequence[PriceChange], *, a
         await prices.lock_price_book(connection)
         written = []
         for change in changes:
-            current = await prices.price_at_time(connection, change.after.model, None)
+            current = await prices.price_at_time(connection, change.after.model, {}, None)
             if current != change.before:
                 raise Refusal(
                     "STATE_CONFLICT",
                     f"somebody else changed the price of {change.after.model} in the meantime",
                 )
-            written.append(await enter_version(connection, change.after, effective_time=None, author=author))
+            written.append(await enter_version(connection, change.after, author=author))
         return written
 
     return await database.write(work)

@@ -1,11 +1,18 @@
 """Reads the price book."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from governor_service.domain.model_names import canonical_model
+from governor_service.domain import errors
+from governor_service.domain.model_id import ModelId
 from governor_service.domain.pricing import Price
-from governor_service.store.prices import price_at_time, price_by_id, prices_at_time
+from governor_service.store.prices import (
+    price_at_time,
+    price_by_id,
+    prices_at_time,
+    resolve_model,
+)
 from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 
@@ -20,15 +27,15 @@ async def list_prices(
         )
 
 
-async def get_price_of_model(database: Database, model_id: str, at_time: datetime | None) -> Price:
-    """The price of a model, by any of its names, as of a time (None: now). Refuses with MODEL_NOT_PRICED."""
-    model = canonical_model(model_id).model
+async def get_price_of_model(
+    database: Database, model: ModelId, price_context: Mapping[str, str], at_time: datetime | None
+) -> Price:
+    """The price of a model as of a time (None: now). Refuses with MODEL_NOT_PRICED."""
     async with database.read() as connection:
-        price = await price_at_time(connection, model, at_time)
+        name = await resolve_model(connection, model, at_time)
+        price = await price_at_time(connection, name, price_context, at_time)
     if price is None:
-        raise Refusal(
-            "MODEL_NOT_PRICED", f"the price book has no price for {model}", metadata={"model": model}
-        )
+        raise errors.model_not_priced(name)
     return price
 
 

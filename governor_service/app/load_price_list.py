@@ -1,13 +1,8 @@
 """Fills an empty price book at start-up."""
 
-from datetime import UTC, datetime
-
 from governor_service.listings import read_price_list
 from governor_service.store.prices import insert_prices_if_empty
 from service_chassis.postgres.database import Database
-
-EFFECTIVE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-"""Earlier than any usage that may be recorded."""
 
 
 async def load_price_list(database: Database, name: str) -> int:
@@ -18,7 +13,5 @@ async def load_price_list(database: Database, name: str) -> int:
     """
     listings = read_price_list(name)
     return await database.write(
-        lambda connection: insert_prices_if_empty(
-            connection, listings, effective_time=EFFECTIVE_TIME, author=f"price list {name}"
-        )
+        lambda connection: insert_prices_if_empty(connection, listings, author=f"price list {name}")
     )

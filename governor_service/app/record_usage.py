@@ -36,7 +36,7 @@ def _refusal(request: RecordRequest, outcome: PostingOutcome) -> Refusal:
         case PostingOutcome.OCCURRED_TOO_LONG_AGO:
             return invalid_field("occurred_time", "is more than 400 days back")
         case PostingOutcome.MODEL_NOT_PRICED:
-            return errors.model_not_priced(request.served_model)
+            return errors.model_not_priced(request.served_model.general_name)
         case PostingOutcome.COST_TOO_LARGE:
             return errors.cost_too_large()
         case PostingOutcome.TOTAL_TOO_LARGE:

@@ -10,8 +10,9 @@ from typing import TypeAlias
 from uuid import UUID, uuid5
 
 from governor_service.domain.budgets import BudgetStatus
+from governor_service.domain.model_id import ModelId, general_names
 from governor_service.domain.pricing import Price
-from service_chassis.content_hash import content_hash, labels_content
+from service_chassis.content_hash import content_hash, counts_content, labels_content
 
 CANDIDATES_MAX = 10
 HOLD_DURATION_DEFAULT = timedelta(minutes=10)
@@ -62,17 +63,23 @@ class AuthorizeOutcome(StrEnum):
 class PlannedCall:
     """A planned model call and its bounds.
 
-    `models` are canonical and distinct, in order of preference; token bounds are totals over all requests.
-    `output_tokens_min` None: the hold is placed for all output tokens or not at all.
+    `models` are in order of preference; token bounds are totals over all requests. `output_tokens_min` None:
+    the hold is placed for all output tokens or not at all. Cache writes whose bound is None are bounded by
+    the input tokens; other units without a bound are not used. `price_context` selects a variant of the
+    price.
     """
 
     organization_id: UUID
     workflow_id: UUID
-    models: tuple[str, ...]
+    models: tuple[ModelId, ...]
     input_tokens_max: int
     output_tokens_max: int
     output_tokens_min: int | None
     requests_max: int
+    cache_write_tokens_max: int | None
+    cache_write_1h_tokens_max: int | None
+    other_units_max: Mapping[str, int]
+    price_context: Mapping[str, str]
     labels: Mapping[str, str]
 
 
@@ -99,7 +106,7 @@ class HoldRequest:
         call = self.call
         return content_hash(
             workflow_id=call.workflow_id,
-            models="\n".join(call.models),
+            models="\n".join(general_names(call.models)),
             input_tokens_max=call.input_tokens_max,
             output_tokens_max=call.output_tokens_max,
             # A minimum that equals the maximum means the same as no minimum.
@@ -108,6 +115,10 @@ class HoldRequest:
             hold_duration=self.hold_duration.total_seconds(),
             on_expiry=self.on_expiry,
             labels=labels_content(call.labels),
+            cache_write_tokens_max=call.cache_write_tokens_max,
+            cache_write_1h_tokens_max=call.cache_write_1h_tokens_max,
+            other_units_max=counts_content(call.other_units_max),
+            price_context=labels_content(call.price_context),
         )
 
 
@@ -127,6 +138,10 @@ class Authorization:
     input_tokens_max: int
     output_tokens_max: int
     requests_max: int
+    cache_write_tokens_max: int | None
+    cache_write_1h_tokens_max: int | None
+    other_units_max: Mapping[str, int]
+    price_context: Mapping[str, str]
     held_nano_usd: int
     price: Price | None
     downgrade_reason: str | None

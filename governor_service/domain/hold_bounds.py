@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from governor_service.domain.pricing import EXACT_PER, Level, Rates
-from governor_service.domain.usage import check_other_units, count_max
+from governor_service.domain.usage import check_other_units
 from governor_service.domain.usage_units import (
     CACHE_READ_TOKENS,
     CACHE_WRITE_1H_TOKENS,
@@ -28,8 +28,8 @@ from governor_service.domain.usage_units import (
 class CallBounds:
     """The most that a call may use. Cache reads and reasoning are bounded only by input and output.
 
-    So are cache writes where their bounds are None. Other units without a bound are taken as not used, but
-    where their parts have bounds, as much is possible of them as of these parts together.
+    So are cache writes where their bounds are None. Other units without a bound are taken as not used, and so
+    are their parts.
 
     Raises ValueError for a negative bound, and for a unit that is unknown or has a field of its own.
     """
@@ -98,7 +98,7 @@ def fill(level: Level, caps: Mapping[str, int]) -> dict[str, int]:
     taken = {}
     for rate in sorted(level.weighted, key=lambda rate: -rate.exact_nano_usd):
         if rate.unit in caps:
-            capped = [unit for unit in (rate.unit, *_takes_from(rate.unit)) if unit in left]
+            capped = [unit for unit in (rate.unit, *takes_from(rate.unit)) if unit in left]
             take = min(left[unit] for unit in capped)
             for unit in capped:
                 left[unit] -= take
@@ -127,20 +127,14 @@ def _caps(bounds: CallBounds, input_tokens: int) -> dict[str, int]:
         REQUESTS: max(bounds.requests_max, 1),
         **bounds.other_units_max,
     }
-    of_parts: dict[str, int] = {}
-    for unit, cap in bounds.other_units_max.items():
-        for whole in wholes_of(unit):
-            if whole not in caps:
-                of_parts[whole] = min(of_parts.get(whole, 0) + cap, count_max(whole))
-    caps |= of_parts
+    # A part of a unit that is not used is not used either.
     return {
-        unit: min([cap, *(caps[whole] for whole in wholes_of(unit) if whole in caps)])
-        for unit, cap in caps.items()
+        unit: min([cap, *(caps.get(whole, 0) for whole in wholes_of(unit))]) for unit, cap in caps.items()
     }
 
 
 @cache
-def _takes_from(unit: str) -> tuple[str, ...]:
+def takes_from(unit: str) -> tuple[str, ...]:
     """The wholes that get smaller by what is taken of a unit: those that lie within each other.
 
     Only then is taking the dearest first the dearest call. `cache_audio_write_tokens` are part of audio and

@@ -11,8 +11,10 @@ from uuid import UUID, uuid5
 
 from governor_service.domain.authorization import Ended, NotFound
 from governor_service.domain.budgets import BudgetStatus
+from governor_service.domain.model_id import ModelId
+from governor_service.domain.organizations import CostBasis
 from governor_service.domain.usage import Usage
-from service_chassis.content_hash import content_hash
+from service_chassis.content_hash import content_hash, counts_content
 
 _NAMESPACE = UUID("6f0b7a52-9a1c-5d0e-8c43-2f7d1f3a9be1")
 
@@ -26,10 +28,14 @@ def usage_content(usage: Usage | None) -> str:
     """Usage as text for `content_hash`; empty if it is unknown. 0 requests count as 1."""
     if usage is None:
         return ""
-    return (
+    content = (
         f"{usage.input_tokens} {usage.cached_input_tokens} {usage.cache_write_tokens} "
         f"{usage.output_tokens} {usage.reasoning_tokens} {usage.requests or 1}"
     )
+    # Left out where there are none, so that a retry after an upgrade means the same as before it.
+    if usage.cache_write_1h_tokens or usage.other_units:
+        content += f" {usage.cache_write_1h_tokens} {counts_content(usage.other_units)}"
+    return content
 
 
 class EntryKind(StrEnum):
@@ -50,6 +56,7 @@ class EntryFlag(StrEnum):
     PROVIDER_VARIANCE = "PROVIDER_VARIANCE"
     UNKNOWN_OUTCOME = "UNKNOWN_OUTCOME"
     UNGUARDED = "UNGUARDED"
+    USAGE_UNKNOWN = "USAGE_UNKNOWN"
 
 
 class SettleOutcome(StrEnum):
@@ -65,14 +72,16 @@ class SettleOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleRequest:
-    """The usage of a call; `usage` is None if the outcome is unknown.
+    """The usage of a call; `usage` is None if it is unknown.
 
-    `served_model` is canonical, and empty for the granted one.
+    `served_model` None: the granted one. `price_context` is the variant that the provider applied; empty: the
+    hold's.
     """
 
     organization_id: UUID
     authorization_id: UUID
-    served_model: str
+    served_model: ModelId | None
+    price_context: Mapping[str, str]
     usage: Usage | None
     provider_cost_nano_usd: int | None
     provider_generation_id: str
@@ -87,8 +96,8 @@ class SettleRequest:
     def content_hash(self) -> bytes:
         """Distinguishes a repeated settlement from a different one.
 
-        The served model is not part of it. The database compares that, since it knows the granted model,
-        which is the default.
+        The served model and the variant are not part of it. The database compares these, since it knows the
+        hold, which has their defaults.
         """
         return content_hash(
             usage=usage_content(self.usage),
@@ -118,6 +127,8 @@ class LedgerEntry:
     held_nano_usd: int
     overage_nano_usd: int
     price_id: UUID | None
+    price_context: Mapping[str, str]
+    cost_basis: CostBasis
     flags: tuple[EntryFlag, ...]
     labels: Mapping[str, str]
     month: date
@@ -182,7 +193,7 @@ class EntryFilter:
 
     organization_id: UUID
     workflow_id: UUID | None
-    model: str | None
+    model: ModelId | None
     kind: EntryKind | None
     flag: EntryFlag | None
     label: dict[str, str] | None

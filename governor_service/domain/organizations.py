@@ -24,12 +24,21 @@ class SetOutcome(StrEnum):
     TIER_NOT_FOUND = "TIER_NOT_FOUND"
 
 
+class CostBasis(StrEnum):
+    """What is charged for a call whose cost the provider reported."""
+
+    GREATER = "GREATER"
+    PROVIDER = "PROVIDER"
+    RATED = "RATED"
+
+
 class OrganizationField(StrEnum):
     """The fields that SetOrganization can set."""
 
     TIER = "tier"
     WORKFLOW_LIMIT = "workflow_limit_nano_usd"
     MONTHLY_QUOTA = "monthly_quota_nano_usd"
+    COST_BASIS = "cost_basis"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +52,7 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """An organization's tier and overrides. If a limit is None, the tier's limit applies.
+    """An organization's tier and overrides. If an override is None, the tier's value applies.
 
     `create_time` None: it has never been seen. `author` and `update_time` None: nobody has changed it.
     """
@@ -52,6 +61,7 @@ class Organization:
     tier: str
     workflow_limit_nano_usd: int | None
     monthly_quota_nano_usd: int | None
+    cost_basis: CostBasis | None
     create_time: datetime | None
     update_time: datetime | None
     author: str | None
@@ -66,6 +76,7 @@ class OrganizationChange:
     tier: str | None
     workflow_limit_nano_usd: int | None
     monthly_quota_nano_usd: int | None
+    cost_basis: CostBasis | None
 
     @property
     def content_hash(self) -> bytes:
@@ -75,6 +86,7 @@ class OrganizationChange:
             tier=self.tier or (DEFAULT_TIER if OrganizationField.TIER in self.fields else None),
             workflow_limit_nano_usd=self.workflow_limit_nano_usd,
             monthly_quota_nano_usd=self.monthly_quota_nano_usd,
+            cost_basis=self.cost_basis,
         )
 
 
@@ -91,6 +103,7 @@ class TierTerms:
     allowed_models: tuple[str, ...]
     downgrade_threshold_percent: int | None
     subscription_price_nano_usd: int
+    cost_basis: CostBasis
 
     @property
     def content_hash(self) -> bytes:
@@ -102,6 +115,8 @@ class TierTerms:
             allowed_models="\n".join(sorted(self.allowed_models)),
             downgrade_threshold_percent=self.downgrade_threshold_percent,
             subscription_price_nano_usd=self.subscription_price_nano_usd,
+            # GREATER means the same as no basis.
+            cost_basis=None if self.cost_basis is CostBasis.GREATER else self.cost_basis,
         )
 
 

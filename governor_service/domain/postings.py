@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from governor_service.domain.ledger import LedgerEntry, idempotency_key, usage_content
+from governor_service.domain.model_id import ModelId
 from governor_service.domain.usage import Usage
 from service_chassis.content_hash import content_hash, labels_content
 
@@ -32,12 +33,13 @@ class PostingOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordRequest:
-    """Usage that had no hold. `served_model` is canonical; `occurred_time` None: now."""
+    """Usage that had no hold. `price_context` selects a variant of its price; `occurred_time` None: now."""
 
     organization_id: UUID
     workflow_id: UUID
     request_id: UUID
-    served_model: str
+    served_model: ModelId
+    price_context: Mapping[str, str]
     usage: Usage
     provider_cost_nano_usd: int | None
     labels: Mapping[str, str]
@@ -54,11 +56,12 @@ class RecordRequest:
         """Distinguishes a replay of `request_id` from its reuse."""
         return content_hash(
             workflow_id=self.workflow_id,
-            served_model=self.served_model,
+            served_model=self.served_model.general_name,
             usage=usage_content(self.usage),
             provider_cost_nano_usd=self.provider_cost_nano_usd,
             labels=labels_content(self.labels),
             occurred_time=self.occurred_time,
+            price_context=labels_content(self.price_context),
         )
 
 

@@ -5,7 +5,9 @@ Each list is a JSON object with one price to a line. A component that is missing
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
 from importlib.resources import files
 from typing import Any
 
@@ -13,12 +15,20 @@ from governor_service.domain.pricing import Rates
 
 NAMES = ("shipped", "document")
 
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Earlier than any usage that may be recorded."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listing(Rates):
-    """A model's price, and its source."""
+    """A model's price as one provider sells it; see `Price`."""
 
     model: str
+    provider: str = ""
+    price_context: Mapping[str, str] = field(default_factory=dict, hash=False)
+    daily_start: time | None = None
+    daily_end: time | None = None
+    effective_time: datetime = EARLIEST
     source: str
 
 
@@ -39,3 +49,7 @@ def write_price_list(about: str, listings: list[Listing]) -> str:
 def _line(listing: Listing) -> dict[str, Any]:
     components = {name: value for name, value in listing.components() if value is not None}
     return {"model": listing.model, **components, "source": listing.source}
+
+
+def listed_price(model: str, price_context: Mapping[str, str]) -> Listing | None:
+    return None

@@ -54,7 +54,7 @@ class HoldStore:
         """`denies_unknown`: an organization that was not set up may not spend."""
         self._database = database
         self._denies_unknown = denies_unknown
-        prices = KnownPrices()
+        self._prices = prices = KnownPrices()
         set_based = SetBasedDecisions(database, prices, denies_unknown=denies_unknown)
         sequential = SequentialDecisions(database, prices, denies_unknown=denies_unknown)
         is_cut = settings.batch_scope == "organization"
@@ -103,11 +103,15 @@ class HoldStore:
                 call.organization_id,
                 call.workflow_id,
                 dict(call.labels),
-                list(call.models),
+                [model.line for model in call.models],
                 call.input_tokens_max,
                 call.output_tokens_max,
                 call.output_tokens_min,
                 call.requests_max,
+                call.cache_write_tokens_max,
+                call.cache_write_1h_tokens_max,
+                dict(call.other_units_max),
+                dict(call.price_context),
                 self._denies_unknown,
             )
         assert row is not None
@@ -126,7 +130,7 @@ class HoldStore:
             outcome = await connection.fetchval(
                 _QUERIES["void"], target.organization_id, target.authorization_id, target.request_id, reason
             )
-            hold = await _find(connection, target.organization_id, target.authorization_id)
+            hold = await self._find(connection, target.organization_id, target.authorization_id)
             if hold is None:
                 return NotFound()
             return _ended(hold.authorization) if outcome == "AUTHORIZATION_NOT_PENDING" else hold
@@ -144,7 +148,7 @@ class HoldStore:
                 extension.expire_time,
                 HOLD_DURATION_MAX,
             )
-            hold = await _find(connection, extension.organization_id, extension.authorization_id)
+            hold = await self._find(connection, extension.organization_id, extension.authorization_id)
             if hold is None:
                 return NotFound()
             match outcome:
@@ -160,22 +164,6 @@ class HoldStore:
                     raise ValueError(f"the database answers an extension with {outcome}")
 
         return await self._database.write(work)
-
-    async def list(
-        self, wanted: AuthorizationFilter, *, after: tuple[datetime, UUID], limit: int
-    ) -> list[Authorization]:
-        """At most `limit` holds after a creation time and id, oldest first."""
-        async with self._database.read() as connection:
-            rows = await connection.fetch(
-                _QUERIES["list_authorizations"],
-                wanted.organization_id,
-                *after,
-                wanted.state and wanted.state.value,
-                wanted.workflow_id,
-                wanted.created_before,
-                limit,
-            )
-        return [records.authorization(row["hold"]) for row in rows]
 
     async def organizations_to_sweep(self, *, retention: timedelta, limit: int) -> Sequence[UUID]:
         """At most `limit` organizations with holds that ran out longer ago than the retention time."""
@@ -203,14 +191,43 @@ class HoldStore:
     async def find(self, organization_id: UUID, authorization_id: UUID) -> Hold | None:
         """One hold; None if the organization has no such hold."""
         async with self._database.read() as connection:
-            return await _find(connection, organization_id, authorization_id)
+            return await self._find(connection, organization_id, authorization_id)
 
+    async def _find(
+        self, connection: Connection, organization_id: UUID, authorization_id: UUID
+    ) -> Hold | None:
+        row = await connection.fetchrow(_QUERIES["find_hold"], organization_id, authorization_id)
+        if row is None:
+            return None
+        [authorization] = await self._authorizations(connection, [row["hold"]])
+        return Hold(authorization=authorization, budgets=records.budgets(row))
 
-async def _find(connection: Connection, organization_id: UUID, authorization_id: UUID) -> Hold | None:
-    row = await connection.fetchrow(_QUERIES["find_hold"], organization_id, authorization_id)
-    if row is None:
-        return None
-    return Hold(authorization=records.authorization(row["hold"]), budgets=records.budgets(row))
+    async def _authorizations(
+        self, connection: Connection, holds: Sequence[records.Record]
+    ) -> list[Authorization]:
+        """The holds with their prices."""
+        price_ids = [UUID(hold["price_id"]) if hold["price_id"] else None for hold in holds]
+        await self._prices.read(connection, {price_id for price_id in price_ids if price_id})
+        return [
+            records.authorization(hold, self._prices[price_id] if price_id else None)
+            for hold, price_id in zip(holds, price_ids, strict=True)
+        ]
+
+    async def list(
+        self, wanted: AuthorizationFilter, *, after: tuple[datetime, UUID], limit: int
+    ) -> list[Authorization]:
+        """At most `limit` holds after a creation time and id, oldest first."""
+        async with self._database.read() as connection:
+            rows = await connection.fetch(
+                _QUERIES["list_authorizations"],
+                wanted.organization_id,
+                *after,
+                wanted.state and wanted.state.value,
+                wanted.workflow_id,
+                wanted.created_before,
+                limit,
+            )
+            return await self._authorizations(connection, [row["hold"] for row in rows])
 
 
 def _ended(authorization: Authorization) -> Ended:

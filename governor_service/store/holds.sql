@@ -1,15 +1,17 @@
 -- name: authorize_set_based
 -- Places the holds of a batch that can be decided as a set; see migrations/governor/functions/40_authorize.sql.
 SELECT
-    item, price_id, held_nano_usd, month, create_time,
+    item, model, price_id, held_nano_usd, month, create_time,
     budget_key, limit_nano_usd, budget_spent_nano_usd, budget_held_nano_usd, budget_unguarded_nano_usd
 FROM authorize_set_based(
     p_organization_ids => $1,
     p_authorization_ids => $2, p_request_ids => $3, p_request_hashes => $4, p_workflow_ids => $5,
     p_input_tokens_max => $6, p_output_tokens_max => $7, p_requests_max => $8,
-    p_hold_durations => $9, p_on_expiry => $10, p_labels => $11,
-    p_candidates => $12,
-    p_denies_unknown => $13, p_lock_timeout_milliseconds => $14);
+    p_cache_write_tokens_max => $9, p_cache_write_1h_tokens_max => $10, p_other_units_max => $11,
+    p_price_contexts => $12,
+    p_hold_durations => $13, p_on_expiry => $14, p_labels => $15,
+    p_candidates => $16,
+    p_denies_unknown => $17, p_lock_timeout_milliseconds => $18);
 
 -- name: authorize_sequential
 -- Places holds for one organization, one after the other; see migrations/governor/functions/40_authorize.sql.
@@ -21,9 +23,11 @@ FROM authorize_sequential(
     p_organization_id => $1,
     p_authorization_ids => $2, p_request_ids => $3, p_request_hashes => $4, p_workflow_ids => $5,
     p_input_tokens_max => $6, p_output_tokens_max => $7, p_requests_max => $8,
-    p_hold_durations => $9, p_on_expiry => $10, p_labels => $11,
-    p_candidates => $12, p_output_tokens_min => $13,
-    p_denies_unknown => $14, p_lock_timeout_milliseconds => $15);
+    p_cache_write_tokens_max => $9, p_cache_write_1h_tokens_max => $10, p_other_units_max => $11,
+    p_price_contexts => $12,
+    p_hold_durations => $13, p_on_expiry => $14, p_labels => $15,
+    p_candidates => $16, p_output_tokens_min => $17,
+    p_denies_unknown => $18, p_lock_timeout_milliseconds => $19);
 
 -- name: authorize_sequential_batch
 -- As authorize_sequential, for several organizations.
@@ -35,9 +39,11 @@ FROM authorize_sequential_batch(
     p_organization_ids => $1, p_ends => $2,
     p_authorization_ids => $3, p_request_ids => $4, p_request_hashes => $5, p_workflow_ids => $6,
     p_input_tokens_max => $7, p_output_tokens_max => $8, p_requests_max => $9,
-    p_hold_durations => $10, p_on_expiry => $11, p_labels => $12,
-    p_candidates => $13, p_output_tokens_min => $14,
-    p_denies_unknown => $15, p_lock_timeout_milliseconds => $16);
+    p_cache_write_tokens_max => $10, p_cache_write_1h_tokens_max => $11, p_other_units_max => $12,
+    p_price_contexts => $13,
+    p_hold_durations => $14, p_on_expiry => $15, p_labels => $16,
+    p_candidates => $17, p_output_tokens_min => $18,
+    p_denies_unknown => $19, p_lock_timeout_milliseconds => $20);
 
 -- name: check_budget
 -- Returns the decision that Authorize would take, on one snapshot.
@@ -47,22 +53,23 @@ SELECT
 FROM check_budget(
     p_organization_id => $1, p_workflow_id => $2, p_labels => $3, p_models => $4,
     p_input_tokens_max => $5, p_output_tokens_max => $6, p_output_tokens_min => $7, p_requests_max => $8,
-    p_denies_unknown => $9);
+    p_cache_write_tokens_max => $9, p_cache_write_1h_tokens_max => $10, p_other_units_max => $11,
+    p_price_context => $12, p_denies_unknown => $13);
 
 -- name: settle_set_based
 -- Settles the plain settlements of a batch as one set; see migrations/governor/functions/50_settle.sql.
 SELECT
     item, sequence, workflow_id, requested_model, model,
     cost_nano_usd, rated_cost_nano_usd, held_nano_usd, overage_nano_usd,
-    price_id, flags, labels, month, created_at,
+    price_id, price_context, cost_basis, flags, labels, month, created_at,
     budget_key, limit_nano_usd, budget_spent_nano_usd, budget_held_nano_usd, budget_unguarded_nano_usd
 FROM settle_set_based(
     p_organization_ids => $1,
     p_authorization_ids => $2, p_settlement_hashes => $3, p_served_models => $4,
-    p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7,
-    p_output_tokens => $8, p_reasoning_tokens => $9, p_requests => $10,
-    p_provider_costs_nano_usd => $11, p_provider_generation_ids => $12, p_authors => $13,
-    p_lock_timeout_milliseconds => $14);
+    p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7, p_cache_write_1h_tokens => $8,
+    p_output_tokens => $9, p_reasoning_tokens => $10, p_requests => $11, p_other_units => $12, p_price_contexts => $13,
+    p_provider_costs_nano_usd => $14, p_provider_generation_ids => $15, p_authors => $16,
+    p_lock_timeout_milliseconds => $17);
 
 -- name: settle_sequential
 -- Settles holds of one organization, one after the other; see migrations/governor/functions/50_settle.sql.
@@ -72,10 +79,10 @@ SELECT
 FROM settle_sequential(
     p_organization_id => $1,
     p_authorization_ids => $2, p_settlement_hashes => $3, p_served_models => $4,
-    p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7,
-    p_output_tokens => $8, p_reasoning_tokens => $9, p_requests => $10,
-    p_provider_costs_nano_usd => $11, p_provider_generation_ids => $12, p_authors => $13,
-    p_true_up_keys => $14, p_lock_timeout_milliseconds => $15);
+    p_input_tokens => $5, p_cached_input_tokens => $6, p_cache_write_tokens => $7, p_cache_write_1h_tokens => $8,
+    p_output_tokens => $9, p_reasoning_tokens => $10, p_requests => $11, p_other_units => $12, p_price_contexts => $13,
+    p_provider_costs_nano_usd => $14, p_provider_generation_ids => $15, p_authors => $16,
+    p_true_up_keys => $17, p_lock_timeout_milliseconds => $18);
 
 -- name: settle_sequential_batch
 -- As settle_sequential, for several organizations.
@@ -85,10 +92,10 @@ SELECT
 FROM settle_sequential_batch(
     p_organization_ids => $1, p_ends => $2,
     p_authorization_ids => $3, p_settlement_hashes => $4, p_served_models => $5,
-    p_input_tokens => $6, p_cached_input_tokens => $7, p_cache_write_tokens => $8,
-    p_output_tokens => $9, p_reasoning_tokens => $10, p_requests => $11,
-    p_provider_costs_nano_usd => $12, p_provider_generation_ids => $13, p_authors => $14,
-    p_true_up_keys => $15, p_lock_timeout_milliseconds => $16);
+    p_input_tokens => $6, p_cached_input_tokens => $7, p_cache_write_tokens => $8, p_cache_write_1h_tokens => $9,
+    p_output_tokens => $10, p_reasoning_tokens => $11, p_requests => $12, p_other_units => $13, p_price_contexts => $14,
+    p_provider_costs_nano_usd => $15, p_provider_generation_ids => $16, p_authors => $17,
+    p_true_up_keys => $18, p_lock_timeout_milliseconds => $19);
 
 -- name: void
 -- Voids one hold. With a request_id, it also stops an Authorize that has not been decided yet.
@@ -107,7 +114,7 @@ SELECT extend_hold(p_organization_id => $1, p_authorization_id => $2, p_expire_t
 -- name: list_authorizations
 -- An organization's holds after a position, oldest first. A filter that is NULL does not narrow.
 SELECT to_jsonb(a) AS hold
-FROM authorizations_with_price AS a
+FROM authorizations_as_seen AS a
 WHERE a.organization_id = $1
     AND a.create_time > '-infinity' AND (a.create_time, a.authorization_id) > ($2, $3)
     AND ($4::text IS NULL OR a.state = $4)

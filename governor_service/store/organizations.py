@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from governor_service.domain.organizations import ChangeRequest, Organization, OrganizationChange, SetOutcome
+from asyncpg import Record
+
+from governor_service.domain.organizations import (
+    ChangeRequest,
+    CostBasis,
+    Organization,
+    OrganizationChange,
+    SetOutcome,
+)
 from service_chassis.postgres.database import Connection
 from service_chassis.postgres.queries import load_queries
 
@@ -15,7 +25,9 @@ QUERIES = load_queries(__package__, "organizations.sql")
 async def find(connection: Connection, organization_id: UUID, *, denies_unknown: bool) -> Organization | None:
     """None if `denies_unknown` and nobody has set the organization up."""
     row = await connection.fetchrow(QUERIES["find_organization"], organization_id, denies_unknown)
-    return Organization(organization_id=organization_id, **row) if row else None
+    if row is None:
+        return None
+    return Organization(organization_id=organization_id, **(dict(row) | {"cost_basis": _basis(row)}))
 
 
 async def set_organization(
@@ -31,6 +43,7 @@ async def set_organization(
         change.tier,
         change.workflow_limit_nano_usd,
         change.monthly_quota_nano_usd,
+        change.cost_basis and change.cost_basis.value,
         request.author,
     )
     assert row is not None
@@ -40,7 +53,14 @@ async def set_organization(
         tier=answer["tier"],
         workflow_limit_nano_usd=answer["workflow_limit_nano_usd"],
         monthly_quota_nano_usd=answer["monthly_quota_nano_usd"],
+        cost_basis=_basis(answer),
         create_time=datetime.fromisoformat(answer["create_time"]),
         update_time=datetime.fromisoformat(answer["update_time"]),
         author=answer["author"],
     )
+
+
+def _basis(row: Mapping[str, Any] | Record) -> CostBasis | None:
+    """An answer that was stored before there was a choice has none."""
+    basis = row.get("cost_basis")
+    return CostBasis(basis) if basis else None

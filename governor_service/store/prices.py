@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from uuid import UUID
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, time
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
+from uuid import UUID, uuid4
 
 from asyncpg import Connection, Record
 
-from governor_service.domain.pricing import Price
+from governor_service.domain.hold_bounds import takes_from
+from governor_service.domain.model_id import ModelId
+from governor_service.domain.pricing import Price, Rate
+from governor_service.domain.usage_units import BASE_UNITS, wholes_of
 from governor_service.listings import Listing
 from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "prices.sql")
 
+_COMPONENTS: Final = (
+    "input_nano_usd_per_mtok",
+    "cached_input_nano_usd_per_mtok",
+    "cache_write_nano_usd_per_mtok",
+    "output_nano_usd_per_mtok",
+    "reasoning_nano_usd_per_mtok",
+    "request_nano_usd",
+)
 
-async def price_at_time(connection: Connection[Record], model: str, at_time: datetime | None) -> Price | None:
+
+async def resolve_model(connection: Connection[Record], model: ModelId, at_time: datetime | None) -> str:
+    """The canonical model as of a time (None: now)."""
+    canonical: str = await connection.fetchval(_QUERIES["resolve_model"], model.line, at_time)
+    return canonical
+
+
+async def price_at_time(
+    connection: Connection[Record], model: str, price_context: Mapping[str, str], at_time: datetime | None
+) -> Price | None:
     """A canonical model's price as of a time (None: now), or None if it has none."""
-    row = await connection.fetchrow(_QUERIES["price_at_time"], model, at_time)
-    return Price(**row) if row else None
+    row = await connection.fetchrow(_QUERIES["price_at_time"], model, dict(price_context), at_time)
+    return _price(row) if row else None
 
 
 async def price_by_id(connection: Connection[Record], price_id: UUID) -> Price | None:
     """One version of a price; None if there is none with this id."""
-    row = await connection.fetchrow(_QUERIES["price_by_id"], price_id)
-    return Price(**row) if row else None
+    prices = await prices_by_id(connection, [price_id])
+    return prices[0] if prices else None
+
+
+async def prices_by_id(connection: Connection[Record], price_ids: Collection[UUID]) -> list[Price]:
+    """The versions that have these ids, in any order."""
+    return [_price(row) for row in await connection.fetch(_QUERIES["prices_by_id"], price_ids)]
 
 
 async def prices_at_time(
@@ -35,9 +63,14 @@ async def prices_at_time(
     after_model: str,
     limit: int,
 ) -> list[Price]:
-    """The price of each model as of a time (None: now), by model."""
+    """The price of each model's ordinary calls as of a time (None: now), by model."""
     rows = await connection.fetch(_QUERIES["prices_at_time"], at_time, model_prefix, after_model, limit)
-    return [Price(**row) for row in rows]
+    return [_price(row) for row in rows]
+
+
+async def all_prices(connection: Connection[Record]) -> list[Price]:
+    """Every version, by model, variant and time."""
+    return [_price(row) for row in await connection.fetch(_QUERIES["all_prices"])]
 
 
 async def lock_price_book(connection: Connection[Record]) -> None:
@@ -59,15 +92,7 @@ async def create_price(
         _QUERIES["create_price"],
         request_id,
         content_hash,
-        listing.model,
-        effective_time,
-        listing.input_nano_usd_per_mtok,
-        listing.cached_input_nano_usd_per_mtok,
-        listing.cache_write_nano_usd_per_mtok,
-        listing.output_nano_usd_per_mtok,
-        listing.reasoning_nano_usd_per_mtok,
-        listing.request_nano_usd,
-        listing.source,
+        _row(listing) | {"effective_time": effective_time and effective_time.isoformat()},
         author,
     )
     assert row is not None
@@ -75,27 +100,85 @@ async def create_price(
 
 
 async def insert_prices_if_empty(
-    connection: Connection[Record], listings: Sequence[Listing], *, effective_time: datetime, author: str
+    connection: Connection[Record], listings: Sequence[Listing], *, author: str
 ) -> int:
     """Fills an empty price book and returns the number of prices.
 
     Runs within a transaction: it first waits for other writers and sees the prices that they have added.
     """
     await lock_price_book(connection)
-    tag = await connection.execute(
-        _QUERIES["insert_prices_if_empty"],
-        effective_time,
-        author,
-        [listing.model for listing in listings],
-        [listing.source for listing in listings],
-        [listing.input_nano_usd_per_mtok for listing in listings],
-        [listing.cached_input_nano_usd_per_mtok for listing in listings],
-        [listing.cache_write_nano_usd_per_mtok for listing in listings],
-        [listing.output_nano_usd_per_mtok for listing in listings],
-        [listing.reasoning_nano_usd_per_mtok for listing in listings],
-        [listing.request_nano_usd for listing in listings],
+    if not await connection.fetchval(_QUERIES["is_empty"]):
+        return 0
+    await enter_prices(connection, listings, author=author)
+    return len(listings)
+
+
+async def enter_prices(connection: Connection[Record], listings: Sequence[Listing], *, author: str) -> None:
+    """Adds versions that take effect at their own times. The caller has locked the price book."""
+    rows = [
+        _row(listing)
+        | {"price_id": str(uuid4()), "revision": 1, "effective_time": listing.effective_time.isoformat()}
+        for listing in listings
+    ]
+    await connection.execute(_QUERIES["enter_prices"], rows, author)
+
+
+def _row(listing: Listing) -> dict[str, Any]:
+    """An element of the function enter_prices, without the columns that its caller adds."""
+    return {
+        "model": listing.model,
+        "provider": listing.provider,
+        "price_context": dict(listing.price_context),
+        "daily_start": listing.daily_start and listing.daily_start.isoformat(),
+        "daily_end": listing.daily_end and listing.daily_end.isoformat(),
+        "source": listing.source,
+        **{name: getattr(listing, name) for name in _COMPONENTS},
+        "rates": []
+        if listing.is_plain
+        else [
+            {
+                "input_tokens_above": level.input_tokens_above,
+                "unit": rate.unit,
+                "per": rate.per,
+                "nano_usd": rate.nano_usd,
+                "weight": rate.weight,
+                "wholes": wholes_of(rate.unit),
+                "takes_from": takes_from(rate.unit),
+            }
+            for level in listing.levels()
+            for rate in level.weighted
+        ],
+    }
+
+
+def _price(row: Record) -> Price:
+    price = row["price"]
+    return Price(
+        price_id=UUID(price["price_id"]),
+        model=price["model"],
+        provider=price["provider"],
+        price_context=price["price_context"],
+        daily_start=price["daily_start"] and time.fromisoformat(price["daily_start"]),
+        daily_end=price["daily_end"] and time.fromisoformat(price["daily_end"]),
+        effective_time=datetime.fromisoformat(price["effective_time"]),
+        **{name: price[name] for name in _COMPONENTS},
+        rates=_stated(row["rates"]),
+        source=price["source"],
+        author=price["author"],
     )
-    return int(tag.split()[-1])
+
+
+def _stated(rows: Sequence[Mapping[str, Any]]) -> tuple[Rate, ...]:
+    """The rates that a price states, out of its complete levels: those that differ from the level below."""
+    below: dict[str, tuple[int, int]] = {}
+    stated = []
+    for above, rates in groupby(rows, key=itemgetter("input_tokens_above")):
+        for rate in rates:
+            says = rate["per"], rate["nano_usd"]
+            if below.get(rate["unit"]) != says and (above or rate["unit"] not in BASE_UNITS):
+                stated.append(Rate(**rate))
+            below[rate["unit"]] = says
+    return tuple(stated)
 
 
 class KnownPrices:
@@ -106,12 +189,10 @@ class KnownPrices:
 
     async def read(self, connection: Connection[Record], price_ids: Iterable[UUID]) -> None:
         """Reads the prices that are not in the cache. Raises KeyError for an id that the price book lacks."""
-        for price_id in price_ids:
-            if price_id not in self._prices:
-                price = await price_by_id(connection, price_id)
-                if price is None:
-                    raise KeyError(price_id)
-                self._prices[price_id] = price
+        missing = [price_id for price_id in price_ids if price_id not in self._prices]
+        if missing:
+            found = {price.price_id: price for price in await prices_by_id(connection, missing)}
+            self._prices |= {price_id: found[price_id] for price_id in missing}
 
     def __getitem__(self, price_id: UUID) -> Price:
         """A price that was read before."""

@@ -1,56 +1,56 @@
--- name: price_at_time
--- A canonical model's price as of a time (NULL: now); no row if it has none.
-SELECT price_id, model, effective_time,
-    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
-    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
-    source, author
-FROM price_at($1, coalesce($2::timestamptz, governor_now()))
-WHERE price_id IS NOT NULL
+-- name: resolve_model
+-- The canonical model of possible names ($1) as of a time (NULL: now).
+SELECT resolved_model($1, coalesce($2::timestamptz, governor_now()))
 
--- name: price_by_id
--- One version by its id.
-SELECT price_id, model, effective_time,
-    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
-    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
-    source, author
-FROM prices
-WHERE price_id = $1
+-- name: price_at_time
+-- A canonical model's price for a price_context ($2) as of a time (NULL: now); no row if it has none.
+SELECT to_jsonb(p) AS price, price_rates_of(p.price_id) AS rates
+FROM price_at($1, $2, coalesce($3::timestamptz, governor_now())) AS p
+WHERE p.price_id IS NOT NULL
+
+-- name: prices_by_id
+-- Versions by their ids.
+SELECT to_jsonb(p) AS price, price_rates_of(p.price_id) AS rates
+FROM prices AS p
+WHERE p.price_id = ANY ($1::uuid[])
 
 -- name: prices_at_time
--- Models' prices as of a time ($1, NULL: now), by model: at most $4 models that begin with $2 and come after $3.
-SELECT DISTINCT ON (model) price_id, model, effective_time,
-    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
-    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd,
-    source, author
-FROM prices
-WHERE effective_time <= coalesce($1::timestamptz, (SELECT governor_now())) AND starts_with(model, $2) AND model > $3
-ORDER BY model, effective_time DESC
-LIMIT $4
+-- Prices of ordinary calls as of a time ($1, NULL: now), by model: at most $4 models that begin with $2 and come after
+-- $3.
+SELECT to_jsonb(found.p) AS price, price_rates_of((found.p).price_id) AS rates
+FROM (
+    SELECT m.model FROM prices AS m
+    WHERE starts_with(m.model, $2) AND m.model > $3
+        AND m.effective_time <= coalesce($1::timestamptz, (SELECT governor_now()))
+    GROUP BY m.model
+    ORDER BY m.model
+    LIMIT $4
+) AS listed
+CROSS JOIN LATERAL (
+    SELECT price_at(listed.model, '{}', coalesce($1::timestamptz, (SELECT governor_now()))) OFFSET 0
+) AS found (p)
+WHERE (found.p).price_id IS NOT NULL
+ORDER BY listed.model
+
+-- name: all_prices
+-- Every version, by model, variant and time.
+SELECT to_jsonb(p) AS price, price_rates_of(p.price_id) AS rates
+FROM prices AS p
+ORDER BY p.model, p.price_context, p.effective_time, p.revision, p.daily_start
 
 -- name: lock_price_book
 -- One writer at a time. The lock ends with the transaction.
 SELECT lock_price_book()
 
+-- name: is_empty
+-- Whether there is no price.
+SELECT NOT EXISTS (SELECT FROM prices)
+
 -- name: create_price
 -- Adds a version; see migrations/governor/functions/75_create_price.sql.
 SELECT outcome, price_id
-FROM create_price(
-    p_request_id => $1, p_content_hash => $2, p_model => $3, p_effective_time => $4,
-    p_input_nano_usd_per_mtok => $5, p_cached_input_nano_usd_per_mtok => $6, p_cache_write_nano_usd_per_mtok => $7,
-    p_output_nano_usd_per_mtok => $8, p_reasoning_nano_usd_per_mtok => $9, p_request_nano_usd => $10,
-    p_source => $11, p_author => $12)
+FROM create_price(p_request_id => $1, p_content_hash => $2, p_price => $3, p_author => $4)
 
--- name: insert_prices_if_empty
--- Fills an empty price book with listings that all take effect at $1. Changes nothing if there is any price.
-INSERT INTO prices (
-    effective_time, author, model, source,
-    input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
-    output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd
-)
-SELECT $1, $2, listed.*
-FROM unnest(
-    $3::text[], $4::text[],
-    $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::bigint[], $9::bigint[], $10::bigint[]
-) AS listed
-WHERE NOT EXISTS (SELECT FROM prices)
+-- name: enter_prices
+-- Adds versions; see migrations/governor/functions/75_create_price.sql.
+SELECT enter_prices(p_prices => $1, p_author => $2)

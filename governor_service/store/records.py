@@ -13,14 +13,15 @@ import asyncpg
 from governor_service.domain.authorization import Authorization, AuthorizationState, ExpiryAction
 from governor_service.domain.budgets import BudgetName, BudgetStatus
 from governor_service.domain.ledger import EntryFlag, EntryKind, LedgerEntry
+from governor_service.domain.organizations import CostBasis
 from governor_service.domain.pricing import Price
 from governor_service.domain.usage import Usage
 
 Record = Mapping[str, Any]
 
 
-def authorization(row: Record) -> Authorization:
-    """A row of authorizations_with_price."""
+def authorization(row: Record, price: Price | None) -> Authorization:
+    """A row of authorizations_as_seen, with its price."""
     return Authorization(
         organization_id=UUID(row["organization_id"]),
         authorization_id=UUID(row["authorization_id"]),
@@ -31,8 +32,12 @@ def authorization(row: Record) -> Authorization:
         input_tokens_max=row["input_tokens_max"] or 0,
         output_tokens_max=row["output_tokens_max"] or 0,
         requests_max=row["requests_max"] or 0,
+        cache_write_tokens_max=row["cache_write_tokens_max"],
+        cache_write_1h_tokens_max=row["cache_write_1h_tokens_max"],
+        other_units_max=row["other_units_max"],
+        price_context=row["price_context"],
         held_nano_usd=row["held_nano_usd"],
-        price=price(row["price"]) if row["price"] else None,
+        price=price,
         downgrade_reason=row["downgrade_reason"],
         on_expiry=ExpiryAction(row["on_expiry"]) if row["on_expiry"] else None,
         labels=row["labels"],
@@ -40,23 +45,6 @@ def authorization(row: Record) -> Authorization:
         create_time=datetime.fromisoformat(row["create_time"]),
         expire_time=datetime.fromisoformat(row["expire_time"]),
         entry_id=_uuid(row["entry_id"]),
-    )
-
-
-def price(row: Record) -> Price:
-    """A row of prices."""
-    return Price(
-        price_id=UUID(row["price_id"]),
-        model=row["model"],
-        effective_time=datetime.fromisoformat(row["effective_time"]),
-        input_nano_usd_per_mtok=row["input_nano_usd_per_mtok"],
-        cached_input_nano_usd_per_mtok=row["cached_input_nano_usd_per_mtok"],
-        cache_write_nano_usd_per_mtok=row["cache_write_nano_usd_per_mtok"],
-        output_nano_usd_per_mtok=row["output_nano_usd_per_mtok"],
-        reasoning_nano_usd_per_mtok=row["reasoning_nano_usd_per_mtok"],
-        request_nano_usd=row["request_nano_usd"],
-        source=row["source"],
-        author=row["author"],
     )
 
 
@@ -76,9 +64,11 @@ def entry(row: Record) -> LedgerEntry:
             input_tokens=row["prompt_tokens"],
             cached_input_tokens=row["cached_input_tokens"],
             cache_write_tokens=row["cache_write_tokens"],
+            cache_write_1h_tokens=row["cache_write_1h_tokens"],
             output_tokens=row["completion_tokens"],
             reasoning_tokens=row["reasoning_tokens"],
             requests=row["requests"],
+            other_units=row["other_units"],
         ),
         cost_nano_usd=row["cost_nano_usd"],
         rated_cost_nano_usd=row["rated_cost_nano_usd"],
@@ -87,6 +77,8 @@ def entry(row: Record) -> LedgerEntry:
         held_nano_usd=row["held_nano_usd"],
         overage_nano_usd=row["overage_nano_usd"],
         price_id=_uuid(row["price_id"]),
+        price_context=row["price_context"],
+        cost_basis=CostBasis(row["cost_basis"]),
         flags=tuple(EntryFlag(flag) for flag in row["flags"]),
         labels=row["labels"],
         month=month(row["month"]),

@@ -26,6 +26,7 @@ from governor_service.domain.ledger import (
     Settlement,
     SettleRequest,
 )
+from governor_service.domain.organizations import CostBasis
 from governor_service.store import records
 from governor_service.store.batch_arguments import NO_USAGE, authorize_arguments, settle_arguments
 from governor_service.store.prices import KnownPrices
@@ -74,10 +75,14 @@ class SetBasedDecisions:
             request_id=request.request_id,
             workflow_id=call.workflow_id,
             state=AuthorizationState.PENDING,
-            model=call.models[0],
+            model=row["model"],
             input_tokens_max=call.input_tokens_max,
             output_tokens_max=call.output_tokens_max,
             requests_max=call.requests_max,
+            cache_write_tokens_max=call.cache_write_tokens_max,
+            cache_write_1h_tokens_max=call.cache_write_1h_tokens_max,
+            other_units_max=call.other_units_max,
+            price_context=call.price_context,
             held_nano_usd=row["held_nano_usd"],
             price=self._prices[row["price_id"]],
             downgrade_reason=None,
@@ -125,6 +130,8 @@ def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> Sett
         held_nano_usd=row["held_nano_usd"],
         overage_nano_usd=row["overage_nano_usd"],
         price_id=row["price_id"],
+        price_context=row["price_context"],
+        cost_basis=CostBasis(row["cost_basis"]),
         flags=tuple(EntryFlag(flag) for flag in row["flags"]),
         labels=row["labels"],
         month=records.month(row["month"]),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from governor_service.domain.organizations import ChangeRequest, SetOutcome, Tier, TierTerms
+from governor_service.domain.organizations import ChangeRequest, CostBasis, SetOutcome, Tier, TierTerms
 from service_chassis.postgres.database import Connection
 from service_chassis.postgres.queries import load_queries
 
@@ -33,6 +33,7 @@ async def set_tier(
         terms.allowed_models,
         terms.downgrade_threshold_percent,
         terms.subscription_price_nano_usd,
+        terms.cost_basis.value,
         request.author,
     )
     assert row is not None
@@ -48,6 +49,8 @@ def _tier(row: Mapping[str, Any]) -> Tier:
             allowed_models=tuple(row["allowed_models"]),
             downgrade_threshold_percent=row["downgrade_threshold_percent"],
             subscription_price_nano_usd=row["subscription_price_nano_usd"],
+            # An answer that was stored before there was a choice.
+            cost_basis=CostBasis(row.get("cost_basis", CostBasis.GREATER)),
         ),
         update_time=datetime.fromisoformat(row["update_time"]),
         author=row["author"],

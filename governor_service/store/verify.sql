@@ -135,13 +135,14 @@ CROSS JOIN LATERAL (
         (e).kind = 'ADJUSTMENT' AND (a).true_up_entry_id IS NOT DISTINCT FROM (e).id AS is_true_up,
         (e).price_id IS NULL AS is_unpriced,
         CASE
-            WHEN (e).authorization_id IS NULL THEN (price_at((e).model, (e).occurred_at)).price_id
-            WHEN (e).model = (a).model THEN (a).price_id
-            ELSE (price_at((e).model, (a).create_time)).price_id
+            WHEN (e).authorization_id IS NULL THEN
+                (price_at((e).model, (e).price_context, (e).occurred_at)).price_id
+            WHEN (e).model = (a).model AND (e).price_context = (a).price_context THEN (a).price_id
+            ELSE (price_at((e).model, (e).price_context, (a).create_time)).price_id
         END AS price_id,
         rated_cost_nano_usd(
-            p, (e).prompt_tokens, (e).cached_input_tokens, (e).cache_write_tokens,
-            (e).completion_tokens, (e).reasoning_tokens, (e).requests) AS rated_nano_usd
+            p, (e).prompt_tokens, (e).cached_input_tokens, (e).cache_write_tokens, (e).cache_write_1h_tokens,
+            (e).completion_tokens, (e).reasoning_tokens, (e).requests, (e).other_units) AS rated_nano_usd
 ) AS expected
 CROSS JOIN LATERAL (
     SELECT CASE WHEN expected.is_true_up THEN (
@@ -153,13 +154,23 @@ CROSS JOIN LATERAL (
 WHERE CASE
     WHEN (e).kind = 'ADJUSTMENT' AND NOT expected.is_true_up THEN (e).rated_cost_nano_usd <> 0
     WHEN (e).kind = 'UNKNOWN' THEN
+        -- Until it was settled as USAGE, a bill without usage was an UNKNOWN entry, at the hold at least.
         charged.cost_nano_usd <> greatest((a).held_nano_usd, (e).provider_cost_nano_usd)
         OR 'UNKNOWN_OUTCOME' <> ALL ((e).flags)
+    WHEN 'USAGE_UNKNOWN' = ANY ((e).flags) THEN
+        charged.cost_nano_usd IS DISTINCT FROM (e).provider_cost_nano_usd OR (e).rated_cost_nano_usd <> 0
     WHEN expected.is_unpriced THEN
-        charged.cost_nano_usd <> greatest((a).held_nano_usd, (e).provider_cost_nano_usd)
+        charged.cost_nano_usd NOT IN (
+            coalesce((e).provider_cost_nano_usd, (a).held_nano_usd),
+            -- A bill of 0 was not believed; and until bills were believed at all, the hold was the least.
+            greatest((a).held_nano_usd, (e).provider_cost_nano_usd))
         OR (e).rated_cost_nano_usd <> 0 OR 'UNPRICED_MODEL' <> ALL ((e).flags)
     ELSE
-        charged.cost_nano_usd <> greatest(expected.rated_nano_usd, (e).provider_cost_nano_usd)
+        charged.cost_nano_usd <> CASE (e).cost_basis
+            WHEN 'GREATER' THEN greatest(expected.rated_nano_usd, (e).provider_cost_nano_usd)
+            WHEN 'PROVIDER' THEN coalesce((e).provider_cost_nano_usd, expected.rated_nano_usd)
+            ELSE expected.rated_nano_usd
+        END
         OR (e).rated_cost_nano_usd <> expected.rated_nano_usd
         OR (e).price_id IS DISTINCT FROM expected.price_id
 END

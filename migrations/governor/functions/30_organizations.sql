@@ -70,7 +70,8 @@ LANGUAGE sql STABLE AS $$
             WHEN p_denies_unknown AND o.is_set_up IS NOT TRUE THEN 'ORGANIZATION_UNKNOWN'
             WHEN '' = ANY (frozen.models) THEN 'FROZEN'
         END,
-        frozen.models
+        frozen.models,
+        coalesce(o.cost_basis, t.cost_basis)
     )::organization_terms
     FROM (VALUES (p_organization_id)) AS asked (organization_id)
     LEFT JOIN organizations AS o USING (organization_id)

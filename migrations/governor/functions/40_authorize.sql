@@ -14,7 +14,8 @@
 --   FROZEN, MODEL_NOT_ALLOWED, MODEL_NOT_PRICED   with the first candidate, if none is eligible;
 --   FROZEN, ORGANIZATION_UNKNOWN                  without a model, if nothing is authorized for the organization;
 -- and always returns the budgets that apply, with their figures before the hold.
--- p_models are canonical, distinct, in order of preference. p_output_tokens_min NULL: all output tokens or none.
+-- p_models are candidates in order of preference, each as its possible names (21_model_names.sql).
+-- p_output_tokens_min NULL: all output tokens or none. requested_model is the first candidate.
 --
 -- Steps:
 --   1. The budgets that apply, their limits and figures. If the whole organization is refused, the steps end here.
@@ -29,7 +30,8 @@ CREATE OR REPLACE FUNCTION decide_authorization(
     p_organization_id uuid, p_terms organization_terms, p_now timestamptz,
     p_workflow_id uuid, p_labels jsonb, p_models text[],
     p_input_tokens_max bigint, p_output_tokens_max bigint, p_output_tokens_min bigint, p_requests_max bigint,
-    OUT outcome text, OUT model text, OUT price_id uuid, OUT output_tokens_max bigint, OUT held_nano_usd bigint,
+    p_cache_write_tokens_max bigint, p_cache_write_1h_tokens_max bigint, p_other_units_max jsonb, p_price_context jsonb,
+    OUT outcome text, OUT requested_model text, OUT model text, OUT price_id uuid, OUT output_tokens_max bigint, OUT held_nano_usd bigint,
     OUT downgrade_reason text,
     OUT budget_keys text[], OUT limits_nano_usd bigint[], OUT spent_nano_usd bigint[], OUT held_before_nano_usd bigint[],
     OUT unguarded_nano_usd bigint[], OUT lacks_account boolean
@@ -41,7 +43,10 @@ DECLARE
     v_within_limits_nano_usd numeric;
     v_available_nano_usd numeric := largest_entry_nano_usd();
     v_past_threshold boolean := false;
+    -- The candidates, each once, and in the order in which they are tried.
+    v_candidates text[] := '{}';
     v_models text[];
+    v_model text;
     v_price prices;
     v_hold_nano_usd numeric;
     -- The place of a candidate in the caller's order, and the first of those that are eligible.
@@ -79,26 +84,34 @@ BEGIN
     END LOOP;
 
     -- 3.
-    v_models := p_models;
+    FOREACH v_model IN ARRAY p_models LOOP
+        v_model := resolved_model(v_model, p_now);
+        IF v_model <> ALL (v_candidates) THEN
+            v_candidates := v_candidates || v_model;
+        END IF;
+    END LOOP;
+    requested_model := v_candidates[1];
+    v_models := v_candidates;
     IF v_past_threshold THEN
         SELECT array_agg(c.model ORDER BY hold_nano_usd(
-            found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max), c.place) INTO v_models
-        FROM unnest(p_models) WITH ORDINALITY AS c (model, place)
+            found.p, p_input_tokens_max, p_output_tokens_max, p_requests_max,
+            p_cache_write_tokens_max, p_cache_write_1h_tokens_max, p_other_units_max), c.place) INTO v_models
+        FROM unnest(v_candidates) WITH ORDINALITY AS c (model, place)
         -- OFFSET 0: the price is looked up once, not once for each mention.
-        CROSS JOIN LATERAL (SELECT price_at(c.model, p_now) OFFSET 0) AS found (p);
+        CROSS JOIN LATERAL (SELECT price_at(c.model, p_price_context, p_now) OFFSET 0) AS found (p);
     END IF;
 
     -- 4.
     FOR i IN 1 .. cardinality(v_models) LOOP
         CONTINUE WHEN v_models[i] = ANY (p_terms.frozen_models)
             OR NOT (p_terms.allowed_models = '{}' OR v_models[i] = ANY (p_terms.allowed_models));
-        SELECT * INTO v_price FROM prices AS p
-        WHERE p.model = v_models[i] AND p.effective_time <= p_now
-        ORDER BY p.effective_time DESC LIMIT 1;
-        CONTINUE WHEN NOT FOUND;
-        v_hold_nano_usd := hold_nano_usd(v_price, p_input_tokens_max, p_output_tokens_max, p_requests_max);
+        v_price := price_at(v_models[i], p_price_context, p_now);
+        CONTINUE WHEN v_price.price_id IS NULL;
+        v_hold_nano_usd := hold_nano_usd(
+            v_price, p_input_tokens_max, p_output_tokens_max, p_requests_max,
+            p_cache_write_tokens_max, p_cache_write_1h_tokens_max, p_other_units_max);
 
-        v_place := array_position(p_models, v_models[i]);
+        v_place := array_position(v_candidates, v_models[i]);
         IF v_first_place IS NULL OR v_place < v_first_place THEN
             v_first_place := v_place;
         END IF;
@@ -118,7 +131,8 @@ BEGIN
         END IF;
         IF v_reduced_model IS NULL AND p_output_tokens_min IS NOT NULL THEN
             v_reduced_tokens := output_tokens_that_fit(
-                v_price, v_available_nano_usd, p_input_tokens_max, p_requests_max, p_output_tokens_max);
+                v_price, v_available_nano_usd, p_input_tokens_max, p_requests_max, p_output_tokens_max,
+                p_cache_write_tokens_max, p_cache_write_1h_tokens_max, p_other_units_max);
             IF v_reduced_tokens >= p_output_tokens_min THEN
                 v_reduced_model := v_models[i];
                 v_reduced_price := v_price;
@@ -132,7 +146,9 @@ BEGIN
         model := v_reduced_model;
         price_id := v_reduced_price.price_id;
         output_tokens_max := v_reduced_tokens;
-        held_nano_usd := hold_nano_usd(v_reduced_price, p_input_tokens_max, v_reduced_tokens, p_requests_max);
+        held_nano_usd := hold_nano_usd(
+            v_reduced_price, p_input_tokens_max, v_reduced_tokens, p_requests_max,
+            p_cache_write_tokens_max, p_cache_write_1h_tokens_max, p_other_units_max);
     ELSIF outcome IS NULL AND v_cheapest_model IS NOT NULL THEN
         outcome := CASE WHEN v_cheapest_hold_nano_usd > v_within_limits_nano_usd THEN 'BUDGET_EXCEEDED'
             ELSE 'VALUE_TOO_LARGE' END;
@@ -140,7 +156,7 @@ BEGIN
         output_tokens_max := p_output_tokens_max;
         held_nano_usd := v_cheapest_hold_nano_usd;
     ELSIF outcome IS NULL THEN
-        model := p_models[1];
+        model := v_candidates[1];
         outcome := CASE
             WHEN model = ANY (p_terms.frozen_models) THEN 'FROZEN'
             WHEN p_terms.allowed_models = '{}' OR model = ANY (p_terms.allowed_models) THEN 'MODEL_NOT_PRICED'
@@ -149,11 +165,11 @@ BEGIN
     END IF;
 
     -- 6.
-    IF outcome = 'GRANTED' AND model <> p_models[v_first_place] THEN
+    IF outcome = 'GRANTED' AND model <> v_candidates[v_first_place] THEN
         downgrade_reason := CASE WHEN v_past_threshold
             THEN format('the month is past %s%% of its quota: the cheapest candidate comes first',
                 p_terms.downgrade_threshold_percent)
-            ELSE format('%s does not fit the budgets', p_models[v_first_place]) END;
+            ELSE format('%s does not fit the budgets', v_candidates[v_first_place]) END;
     END IF;
 END
 $$;
@@ -162,6 +178,7 @@ $$;
 CREATE OR REPLACE FUNCTION check_budget(
     p_organization_id uuid, p_workflow_id uuid, p_labels jsonb, p_models text[],
     p_input_tokens_max bigint, p_output_tokens_max bigint, p_output_tokens_min bigint, p_requests_max bigint,
+    p_cache_write_tokens_max bigint, p_cache_write_1h_tokens_max bigint, p_other_units_max jsonb, p_price_context jsonb,
     p_denies_unknown boolean
 )
 RETURNS TABLE (
@@ -175,15 +192,17 @@ LANGUAGE sql STABLE AS $$
         d.budget_keys, d.limits_nano_usd, d.spent_nano_usd, d.held_before_nano_usd, d.unguarded_nano_usd
     FROM decide_authorization(
         p_organization_id, terms_of(p_organization_id, p_denies_unknown), governor_now(), p_workflow_id, p_labels,
-        p_models, p_input_tokens_max, p_output_tokens_max, p_output_tokens_min, p_requests_max) AS d
+        p_models, p_input_tokens_max, p_output_tokens_max, p_output_tokens_min, p_requests_max,
+        p_cache_write_tokens_max, p_cache_write_1h_tokens_max, p_other_units_max, p_price_context) AS d
 $$;
 
 -- Decides a batch as a set and writes it as a set. An organization is part of the set if each of its requests in the
 -- batch can be granted its first candidate in full: then all of them fit together, and their order does not matter. The
--- requests of all other organizations are left out; authorize_sequential decides them.
+-- requests of all other organizations are left out, and so are those that select a variant of a price;
+-- authorize_sequential decides them.
 --
--- Item i of the arrays is one request, of any organization. p_candidates[i] has its candidates, one on each line; only
--- the first is used. The function returns a row for each budget of each hold that was placed, with the budget's figures
+-- Item i of the arrays is one request, of any organization. p_candidates[i] has its candidates, one on each line, each as
+-- its possible names (21_model_names.sql); only the first is used. The function returns a row for each budget of each hold that was placed, with the budget's figures
 -- after that hold. An item that was left out has no row and has changed nothing.
 --
 -- It waits for each lock at most p_lock_timeout_milliseconds. With 0, it also leaves out an organization that another
@@ -201,12 +220,14 @@ CREATE OR REPLACE FUNCTION authorize_set_based(
     p_organization_ids uuid[],
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_requests_max bigint[],
+    p_cache_write_tokens_max bigint[], p_cache_write_1h_tokens_max bigint[], p_other_units_max jsonb[],
+    p_price_contexts jsonb[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
     p_candidates text[],
     p_denies_unknown boolean, p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
-    item integer, price_id uuid, held_nano_usd bigint, month text, create_time timestamptz,
+    item integer, model text, price_id uuid, held_nano_usd bigint, month text, create_time timestamptz,
     budget_key text, limit_nano_usd bigint, budget_spent_nano_usd bigint, budget_held_nano_usd bigint,
     budget_unguarded_nano_usd bigint
 )
@@ -224,6 +245,7 @@ DECLARE
     v_now timestamptz;
     v_month text;
     v_periods text[];
+    v_has_aliases boolean;
 BEGIN
     -- The one lock order: organizations, sorted by id. Requests of an organization that is inserted after this are left
     -- out, since its row is not locked.
@@ -231,10 +253,11 @@ BEGIN
     v_now := governor_now();
     v_month := month_of(v_now);
     v_periods := periods_at(v_now);
+    v_has_aliases := EXISTS (SELECT FROM model_aliases);
 
     IF p_lock_timeout_milliseconds = 0 THEN
         RETURN QUERY
-        SELECT sent.item::integer, NULL::uuid, NULL::bigint, NULL::text, NULL::timestamptz,
+        SELECT sent.item::integer, NULL::text, NULL::uuid, NULL::bigint, NULL::text, NULL::timestamptz,
             NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
         FROM unnest(p_organization_ids) WITH ORDINALITY AS sent (organization_id, item)
         WHERE is_locked_by_others(sent.organization_id, v_locked);
@@ -243,14 +266,17 @@ BEGIN
     RETURN QUERY
     WITH asked AS (
         SELECT
-            a.item::integer AS item, a.organization_id, p.price_id,
-            hold_nano_usd(p, a.input_tokens_max, a.output_tokens_max, a.requests_max) AS hold_nano_usd,
+            a.item::integer AS item, a.organization_id, a.model, p.price_id,
+            hold_nano_usd(
+                p, a.input_tokens_max, a.output_tokens_max, a.requests_max,
+                a.cache_write_tokens_max, a.cache_write_1h_tokens_max, a.other_units_max) AS hold_nano_usd,
             budget_keys_for(a.organization_id, limited.is_so, a.workflow_id, a.labels, v_periods) AS budget_keys,
             limited.is_so AS has_limits,
             coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
             coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,
             t.downgrade_threshold_percent,
             (o.is_set_up OR NOT p_denies_unknown)
+                AND a.price_context = '{}'
                 AND (t.allowed_models = '{}' OR a.model = ANY (t.allowed_models))
                 AND NOT EXISTS (
                     SELECT FROM freezes AS f
@@ -265,14 +291,30 @@ BEGIN
                     OFFSET 0
                 ) AS is_new
         FROM (
-            SELECT *, split_part(sent.candidates, E'\n', 1) AS model
+            SELECT sent.*, CASE
+                -- Most ids are canonical names already: then nothing has to be resolved.
+                WHEN NOT v_has_aliases AND EXISTS (
+                    SELECT FROM prices AS named
+                    WHERE named.model = first.name AND named.price_context = '{}' AND named.effective_time <= v_now
+                ) THEN first.name
+                ELSE resolved_model(first.names, v_now)
+            END AS model
             FROM unnest(
                 p_organization_ids, p_authorization_ids, p_workflow_ids,
-                p_input_tokens_max, p_output_tokens_max, p_requests_max, p_labels, p_candidates
+                p_input_tokens_max, p_output_tokens_max, p_requests_max,
+                p_cache_write_tokens_max, p_cache_write_1h_tokens_max, p_other_units_max, p_price_contexts,
+                p_labels, p_candidates
             ) WITH ORDINALITY AS sent (
                 organization_id, authorization_id, workflow_id,
-                input_tokens_max, output_tokens_max, requests_max, labels, candidates, item
+                input_tokens_max, output_tokens_max, requests_max,
+                cache_write_tokens_max, cache_write_1h_tokens_max, other_units_max, price_context,
+                labels, candidates, item
             )
+            CROSS JOIN LATERAL (
+                SELECT split_part(sent.candidates, E'\n', 1) AS names,
+                    split_part(split_part(sent.candidates, E'\n', 1), E'\t', 1) AS name
+            ) AS first
+            OFFSET 0
         ) AS a
         JOIN organizations AS o ON o.organization_id = a.organization_id
         JOIN tiers AS t ON t.tier = o.tier
@@ -282,8 +324,9 @@ BEGIN
         ) AS limited
         LEFT JOIN LATERAL (
             SELECT * FROM prices AS version
-            WHERE version.model = a.model AND version.effective_time <= v_now
-            ORDER BY version.effective_time DESC LIMIT 1
+            WHERE version.model = a.model AND version.price_context = '{}' AND version.effective_time <= v_now
+                AND is_at_this_hour(version.daily_start, version.daily_end, v_now)
+            ORDER BY version.effective_time DESC, version.revision DESC, version.daily_start LIMIT 1
         ) AS p ON true
         WHERE a.organization_id = ANY (v_locked)
         OFFSET 0
@@ -291,7 +334,8 @@ BEGIN
     -- held_nano_usd is the held amount of the budget after this item, if every item up to this one is granted.
     demanded AS (
         SELECT
-            a.item, a.organization_id, a.price_id, a.hold_nano_usd, a.budget_keys, a.downgrade_threshold_percent,
+            a.item, a.organization_id, a.model, a.price_id, a.hold_nano_usd, a.budget_keys,
+            a.downgrade_threshold_percent,
             a.is_allowed AND a.is_new AS is_eligible,
             k.budget_key, k.place, l.limit_nano_usd, b.budget_key IS NULL AS lacks_account,
             coalesce(b.spent_nano_usd, 0) AS spent_nano_usd,
@@ -344,20 +388,22 @@ BEGIN
     placed AS (
         INSERT INTO authorizations (
             organization_id, authorization_id, request_id, request_hash, state, workflow_id, requested_model, model,
-            price_id, input_tokens_max, output_tokens_max, requests_max, held_nano_usd, on_expiry,
+            price_id, input_tokens_max, output_tokens_max, requests_max,
+            cache_write_tokens_max, cache_write_1h_tokens_max, other_units_max, held_nano_usd, on_expiry,
             labels, month, budget_keys, create_time, expire_time
         )
         SELECT
             d.organization_id, p_authorization_ids[d.item], p_request_ids[d.item], p_request_hashes[d.item], 'PENDING',
-            p_workflow_ids[d.item], granted.model, granted.model, d.price_id,
-            p_input_tokens_max[d.item], p_output_tokens_max[d.item], p_requests_max[d.item], d.hold_nano_usd,
+            p_workflow_ids[d.item], d.model, d.model, d.price_id,
+            p_input_tokens_max[d.item], p_output_tokens_max[d.item], p_requests_max[d.item],
+            p_cache_write_tokens_max[d.item], p_cache_write_1h_tokens_max[d.item], p_other_units_max[d.item],
+            d.hold_nano_usd,
             p_on_expiry[d.item], p_labels[d.item], v_month, d.budget_keys, v_now, v_now + p_hold_durations[d.item]
         FROM decided AS d
-        CROSS JOIN LATERAL (SELECT split_part(p_candidates[d.item], E'\n', 1) AS model) AS granted
         WHERE d.is_granted AND d.place = 1
     )
     SELECT
-        d.item, d.price_id, d.hold_nano_usd::bigint, v_month, v_now,
+        d.item, d.model, d.price_id, d.hold_nano_usd::bigint, v_month, v_now,
         d.budget_key, d.limit_nano_usd, d.spent_nano_usd, d.held_nano_usd::bigint, d.unguarded_nano_usd
     FROM decided AS d
     WHERE d.is_granted
@@ -367,7 +413,7 @@ END
 $$;
 
 -- Places holds for one organization. Item i of the arrays is one request; p_candidates[i] has its candidates, one on
--- each line. Items are decided in order, and each one sees the holds of those before it. Returns one row for each item,
+-- each line, each as its possible names. Items are decided in order, and each one sees the holds of those before it. Returns one row for each item,
 -- with its outcome:
 --   GRANTED, REPLAYED            the hold, and the present figures of its budgets;
 --   AUTHORIZATION_NOT_PENDING    a replay of a hold that has ended: its id, state and entry;
@@ -383,6 +429,8 @@ CREATE OR REPLACE FUNCTION authorize_sequential(
     p_organization_id uuid,
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
+    p_cache_write_tokens_max bigint[], p_cache_write_1h_tokens_max bigint[], p_other_units_max jsonb[],
+    p_price_contexts jsonb[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
     p_candidates text[],
     p_denies_unknown boolean, p_lock_timeout_milliseconds integer
@@ -404,7 +452,6 @@ DECLARE
     v_decision record;
     v_figures record;
     v_account budgets;
-    v_models text[];
 BEGIN
     PERFORM set_config('lock_timeout', p_lock_timeout_milliseconds::text, true);
     v_is_locked := lock_organization(p_organization_id, NOT p_denies_unknown) IS NOT NULL;
@@ -424,7 +471,11 @@ BEGIN
             state := state_at(v_known.state, v_known.expire_time, v_now);
             entry_id := v_known.entry_id;
             outcome := CASE
-                WHEN v_known.request_hash <> p_request_hashes[i] THEN 'REQUEST_ID_REUSED'
+                -- The hash takes a model for its variants and dates, which may have prices of their own.
+                WHEN v_known.request_hash <> p_request_hashes[i]
+                    OR v_known.requested_model
+                        <> resolved_model(split_part(p_candidates[i], E'\n', 1), v_known.create_time)
+                THEN 'REQUEST_ID_REUSED'
                 WHEN state = 'PENDING' THEN 'REPLAYED'
                 ELSE 'AUTHORIZATION_NOT_PENDING'
             END;
@@ -446,10 +497,10 @@ BEGIN
             CONTINUE;
         END IF;
 
-        v_models := string_to_array(p_candidates[i], E'\n');
         v_decision := decide_authorization(
-            p_organization_id, v_terms, v_now, p_workflow_ids[i], p_labels[i], v_models,
-            p_input_tokens_max[i], p_output_tokens_max[i], p_output_tokens_min[i], p_requests_max[i]);
+            p_organization_id, v_terms, v_now, p_workflow_ids[i], p_labels[i], string_to_array(p_candidates[i], E'\n'),
+            p_input_tokens_max[i], p_output_tokens_max[i], p_output_tokens_min[i], p_requests_max[i],
+            p_cache_write_tokens_max[i], p_cache_write_1h_tokens_max[i], p_other_units_max[i], p_price_contexts[i]);
         outcome := v_decision.outcome;
         authorization_id := NULL;
         state := NULL;
@@ -494,14 +545,17 @@ BEGIN
 
             authorization_id := p_authorization_ids[i];
             INSERT INTO authorizations (
-                organization_id, authorization_id, request_id, request_hash, state, workflow_id, requested_model, model, price_id,
-                input_tokens_max, output_tokens_max, requests_max, held_nano_usd, downgrade_reason, on_expiry,
-                labels, month, budget_keys, create_time, expire_time
+                organization_id, authorization_id, request_id, request_hash, state, workflow_id,
+                requested_model, model, price_id, price_context,
+                input_tokens_max, output_tokens_max, requests_max,
+                cache_write_tokens_max, cache_write_1h_tokens_max, other_units_max,
+                held_nano_usd, downgrade_reason, on_expiry, labels, month, budget_keys, create_time, expire_time
             ) VALUES (
                 p_organization_id, authorization_id, p_request_ids[i], p_request_hashes[i], 'PENDING', p_workflow_ids[i],
-                v_models[1], model, price_id,
-                p_input_tokens_max[i], output_tokens_max, p_requests_max[i], held_nano_usd,
-                downgrade_reason, p_on_expiry[i], p_labels[i], month, budget_keys, create_time, expire_time
+                v_decision.requested_model, model, price_id, p_price_contexts[i],
+                p_input_tokens_max[i], output_tokens_max, p_requests_max[i],
+                p_cache_write_tokens_max[i], p_cache_write_1h_tokens_max[i], p_other_units_max[i],
+                held_nano_usd, downgrade_reason, p_on_expiry[i], p_labels[i], month, budget_keys, create_time, expire_time
             );
         END IF;
         RETURN NEXT;
@@ -518,6 +572,8 @@ CREATE OR REPLACE FUNCTION authorize_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_request_ids uuid[], p_request_hashes bytea[], p_workflow_ids uuid[],
     p_input_tokens_max bigint[], p_output_tokens_max bigint[], p_output_tokens_min bigint[], p_requests_max bigint[],
+    p_cache_write_tokens_max bigint[], p_cache_write_1h_tokens_max bigint[], p_other_units_max jsonb[],
+    p_price_contexts jsonb[],
     p_hold_durations interval[], p_on_expiry text[], p_labels jsonb[],
     p_candidates text[],
     p_denies_unknown boolean, p_lock_timeout_milliseconds integer
@@ -554,6 +610,8 @@ BEGIN
             p_organization_ids[k],
             p_authorization_ids[a:z], p_request_ids[a:z], p_request_hashes[a:z], p_workflow_ids[a:z],
             p_input_tokens_max[a:z], p_output_tokens_max[a:z], p_output_tokens_min[a:z], p_requests_max[a:z],
+            p_cache_write_tokens_max[a:z], p_cache_write_1h_tokens_max[a:z], p_other_units_max[a:z],
+            p_price_contexts[a:z],
             p_hold_durations[a:z], p_on_expiry[a:z], p_labels[a:z],
             p_candidates[a:z], p_denies_unknown, greatest(p_lock_timeout_milliseconds, 20));
         a := z + 1;

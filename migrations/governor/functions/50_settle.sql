@@ -9,39 +9,52 @@
 -- The sweeper (53_sweep.sql) settles as unknown through settle_sequential.
 
 -- The charge of a settlement, and its flags.
+--
 -- p_price is the price of the served model, or NULL if it has none. p_held_nano_usd is the amount of the hold, and
--- p_live_nano_usd the part of it that is still held (0 after a release). The function returns a table of one row
--- because the planner inlines it only in this form.
+-- p_live_nano_usd the part of it that is still held (0 after a release).
+--
+-- Where the usage can be rated, p_cost_basis decides between the rated cost and the provider's. Where it cannot, because
+-- the usage is unknown or the model has no price, the provider's cost is charged; the amount of the hold if the provider
+-- reported none. A provider that bills 0 for a model without a price is believed only with the basis PROVIDER: no model
+-- is free because nobody knows its price.
+--
+-- The function returns a table of one row because the planner inlines it only in this form.
 CREATE OR REPLACE FUNCTION charge_of(
     p_price prices, p_held_nano_usd bigint, p_live_nano_usd bigint,
-    p_is_unknown boolean, p_is_drift boolean, p_is_late boolean,
-    p_input_tokens bigint, p_cached_input_tokens bigint, p_cache_write_tokens bigint,
-    p_output_tokens bigint, p_reasoning_tokens bigint, p_requests bigint, p_provider_cost_nano_usd bigint
+    p_is_unknown boolean, p_is_drift boolean, p_is_late boolean, p_cost_basis text,
+    p_input_tokens bigint, p_cached_input_tokens bigint, p_cache_write_tokens bigint, p_cache_write_1h_tokens bigint,
+    p_output_tokens bigint, p_reasoning_tokens bigint, p_requests bigint, p_other_units jsonb,
+    p_provider_cost_nano_usd bigint
 ) RETURNS TABLE (cost_nano_usd numeric, rated_cost_nano_usd numeric, overage_nano_usd numeric, flags text[])
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT charge.nano_usd, rated.nano_usd, overage.nano_usd, array_remove(ARRAY[
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT charge.nano_usd, coalesce(rated.nano_usd, 0), overage.nano_usd, array_remove(ARRAY[
         CASE WHEN p_is_drift THEN 'MODEL_DRIFT' END,
         CASE WHEN (p_price).price_id IS NULL THEN 'UNPRICED_MODEL' END,
         CASE WHEN overage.nano_usd > 0 THEN 'OVERAGE' END,
         CASE WHEN p_is_late THEN 'LATE' END,
-        CASE WHEN (p_price).price_id IS NOT NULL AND NOT p_is_unknown
-            AND abs(p_provider_cost_nano_usd - rated.nano_usd) > greatest(1000, rated.nano_usd * 0.01)
+        CASE WHEN abs(p_provider_cost_nano_usd - rated.nano_usd) > greatest(1000, rated.nano_usd * 0.01)
             THEN 'PROVIDER_VARIANCE' END,
-        CASE WHEN p_is_unknown THEN 'UNKNOWN_OUTCOME' END
+        CASE WHEN p_is_unknown AND p_provider_cost_nano_usd IS NULL THEN 'UNKNOWN_OUTCOME' END,
+        CASE WHEN p_is_unknown AND p_provider_cost_nano_usd IS NOT NULL THEN 'USAGE_UNKNOWN' END
     ], NULL)
     FROM (
-        SELECT CASE WHEN (p_price).price_id IS NOT NULL AND NOT p_is_unknown THEN
-            rated_cost_nano_usd(p_price, p_input_tokens, p_cached_input_tokens, p_cache_write_tokens,
-                p_output_tokens, p_reasoning_tokens, p_requests)
-            ELSE 0 END AS nano_usd
+        -- NULL if the usage cannot be rated.
+        SELECT CASE WHEN NOT p_is_unknown THEN rated_cost_nano_usd(
+            p_price, p_input_tokens, p_cached_input_tokens, p_cache_write_tokens, p_cache_write_1h_tokens,
+            p_output_tokens, p_reasoning_tokens, p_requests, p_other_units) END AS nano_usd
         -- OFFSET 0, here and below: computed once, not once for each mention.
         OFFSET 0
     ) AS rated
     CROSS JOIN LATERAL (
-        -- If the usage cannot be rated, the cost is the amount of the hold.
-        SELECT greatest(
-            CASE WHEN (p_price).price_id IS NOT NULL AND NOT p_is_unknown THEN rated.nano_usd ELSE p_held_nano_usd END,
-            p_provider_cost_nano_usd) AS nano_usd
+        SELECT CASE
+            WHEN rated.nano_usd IS NOT NULL THEN CASE p_cost_basis
+                WHEN 'GREATER' THEN greatest(rated.nano_usd, p_provider_cost_nano_usd)
+                WHEN 'PROVIDER' THEN coalesce(p_provider_cost_nano_usd, rated.nano_usd)
+                ELSE rated.nano_usd
+            END
+            WHEN p_is_unknown OR p_cost_basis = 'PROVIDER' THEN coalesce(p_provider_cost_nano_usd, p_held_nano_usd)
+            ELSE coalesce(nullif(p_provider_cost_nano_usd, 0), p_held_nano_usd)
+        END AS nano_usd
         OFFSET 0
     ) AS charge
     CROSS JOIN LATERAL (SELECT greatest(charge.nano_usd - p_live_nano_usd, 0) AS nano_usd) AS overage
@@ -72,13 +85,13 @@ BEGIN
 END
 $$;
 
--- Settles the plain settlements of a batch as a set: the hold is live, the usage is known, and the granted model served.
--- Settlements do not depend on each other, so each plain one is part of the set. All others are left out;
+-- Settles the plain settlements of a batch as a set: the hold is live, the usage is known, the granted model served, and
+-- in the variant that the hold was placed for. Settlements do not depend on each other, so each plain one is part of the set. All others are left out;
 -- settle_sequential decides them.
 --
 -- Item i of the arrays is one settlement, of any organization; a hash of NULL means that the outcome is unknown.
--- p_served_models are canonical, '' for the granted one. The function returns a row for each budget of each hold that
--- was settled, with those columns of the entry that are not in the request, and with the budget's figures after that
+-- p_served_models are possible names (21_model_names.sql), '' for the granted model. p_price_contexts are '{}' for the
+-- variant of the hold. The function returns a row for each budget of each hold that was settled, with those columns of the entry that are not in the request, and with the budget's figures after that
 -- entry. An item that was left out has no row and has changed nothing. p_lock_timeout_milliseconds is as in
 -- authorize_set_based.
 --
@@ -94,14 +107,15 @@ CREATE OR REPLACE FUNCTION settle_set_based(
     p_organization_ids uuid[],
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_served_models text[],
     p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
-    p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_cache_write_1h_tokens bigint[], p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_other_units jsonb[], p_price_contexts jsonb[],
     p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[],
     p_lock_timeout_milliseconds integer
 )
 RETURNS TABLE (
     item integer, sequence bigint, workflow_id uuid, requested_model text, model text,
     cost_nano_usd bigint, rated_cost_nano_usd bigint, held_nano_usd bigint, overage_nano_usd bigint,
-    price_id uuid, flags text[], labels jsonb, month text, created_at timestamptz,
+    price_id uuid, price_context jsonb, cost_basis text, flags text[], labels jsonb, month text, created_at timestamptz,
     budget_key text, limit_nano_usd bigint, budget_spent_nano_usd bigint, budget_held_nano_usd bigint,
     budget_unguarded_nano_usd bigint
 )
@@ -127,7 +141,7 @@ BEGIN
         RETURN QUERY
         SELECT sent.item::integer, NULL::bigint, NULL::uuid, NULL::text, NULL::text,
             NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
-            NULL::uuid, NULL::text[], NULL::jsonb, NULL::text, NULL::timestamptz,
+            NULL::uuid, NULL::jsonb, NULL::text, NULL::text[], NULL::jsonb, NULL::text, NULL::timestamptz,
             NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
         FROM unnest(p_organization_ids) WITH ORDINALITY AS sent (organization_id, item)
         WHERE is_locked_by_others(sent.organization_id, v_locked);
@@ -138,7 +152,7 @@ BEGIN
         SELECT
             s.item::integer AS item, s.organization_id, s.authorization_id,
             h.workflow_id, h.requested_model, h.model, h.price_id, h.held_nano_usd::bigint AS held_nano_usd,
-            h.labels, h.month, h.budget_keys,
+            h.price_context, coalesce(o.cost_basis, t.cost_basis)::text AS cost_basis, h.labels, h.month, h.budget_keys,
             charge.cost_nano_usd::bigint AS cost_nano_usd, charge.rated_cost_nano_usd::bigint AS rated_cost_nano_usd,
             charge.overage_nano_usd::bigint AS overage_nano_usd, charge.flags,
             o.last_sequence + row_number() OVER (PARTITION BY s.organization_id ORDER BY s.item) AS sequence,
@@ -149,12 +163,12 @@ BEGIN
             ) AS has_limits
         FROM unnest(
             p_organization_ids, p_authorization_ids, p_settlement_hashes, p_served_models,
-            p_input_tokens, p_cached_input_tokens, p_cache_write_tokens,
-            p_output_tokens, p_reasoning_tokens, p_requests, p_provider_costs_nano_usd
+            p_input_tokens, p_cached_input_tokens, p_cache_write_tokens, p_cache_write_1h_tokens,
+            p_output_tokens, p_reasoning_tokens, p_requests, p_other_units, p_price_contexts, p_provider_costs_nano_usd
         ) WITH ORDINALITY AS s (
             organization_id, authorization_id, settlement_hash, served_model,
-            input_tokens, cached_input_tokens, cache_write_tokens,
-            output_tokens, reasoning_tokens, requests, provider_cost_nano_usd, item
+            input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
+            output_tokens, reasoning_tokens, requests, other_units, price_context, provider_cost_nano_usd, item
         )
         JOIN organizations AS o ON o.organization_id = s.organization_id
         JOIN tiers AS t ON t.tier = o.tier
@@ -165,12 +179,16 @@ BEGIN
         ) AS h
         JOIN prices AS p ON p.price_id = h.price_id
         CROSS JOIN LATERAL charge_of(
-            p, h.held_nano_usd, h.held_nano_usd, false, false, false,
-            s.input_tokens, s.cached_input_tokens, s.cache_write_tokens,
-            s.output_tokens, s.reasoning_tokens, s.requests, s.provider_cost_nano_usd) AS charge
+            p, h.held_nano_usd, h.held_nano_usd, false, false, false, coalesce(o.cost_basis, t.cost_basis),
+            s.input_tokens, s.cached_input_tokens, s.cache_write_tokens, s.cache_write_1h_tokens,
+            s.output_tokens, s.reasoning_tokens, s.requests, s.other_units, s.provider_cost_nano_usd) AS charge
         WHERE s.organization_id = ANY (v_locked)
             AND state_at(h.state, h.expire_time, v_now) = 'PENDING'
-            AND s.settlement_hash IS NOT NULL AND s.served_model IN ('', h.model)
+            AND s.settlement_hash IS NOT NULL
+            AND (s.price_context = '{}' OR s.price_context = h.price_context)
+            -- Most providers name the granted model as it was granted: then nothing has to be resolved.
+            AND (s.served_model = '' OR split_part(s.served_model, E'\t', 1) = h.model
+                OR resolved_model(s.served_model, h.create_time) = h.model)
             AND charge.cost_nano_usd <= largest_entry_nano_usd()
             -- Only overage raises the total of a budget. An item is left out if the batch could take one of its budgets
             -- beyond the bound.
@@ -201,18 +219,21 @@ BEGIN
         INSERT INTO ai_usage_ledger (
             organization_id, idempotency_key, sequence, kind, workflow_id, authorization_id,
             requested_model, granted_model, model,
-            prompt_tokens, cached_input_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, requests,
+            prompt_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
+            completion_tokens, reasoning_tokens, requests, other_units,
             cost_nano_usd, rated_cost_nano_usd, provider_cost_nano_usd, provider_generation_id,
-            held_nano_usd, overage_nano_usd, price_id, flags, labels, month, author, created_at
+            held_nano_usd, overage_nano_usd, price_id, price_context, cost_basis, flags, labels, month, author, created_at
         )
         SELECT
             s.organization_id, s.authorization_id, s.sequence, 'USAGE', s.workflow_id, s.authorization_id,
             s.requested_model, s.model, s.model,
             p_input_tokens[s.item], p_cached_input_tokens[s.item], p_cache_write_tokens[s.item],
-            p_output_tokens[s.item], p_reasoning_tokens[s.item], p_requests[s.item],
+            p_cache_write_1h_tokens[s.item],
+            p_output_tokens[s.item], p_reasoning_tokens[s.item], p_requests[s.item], p_other_units[s.item],
             s.cost_nano_usd, s.rated_cost_nano_usd,
             p_provider_costs_nano_usd[s.item], p_provider_generation_ids[s.item],
-            s.held_nano_usd, s.overage_nano_usd, s.price_id, s.flags, s.labels, s.month, p_authors[s.item], v_now
+            s.held_nano_usd, s.overage_nano_usd, s.price_id, s.price_context, s.cost_basis, s.flags, s.labels, s.month,
+            p_authors[s.item], v_now
         FROM shared AS s
         WHERE s.place = 1
     ),
@@ -246,7 +267,7 @@ BEGIN
     SELECT
         s.item, s.sequence, s.workflow_id, s.requested_model, s.model,
         s.cost_nano_usd, s.rated_cost_nano_usd, s.held_nano_usd, s.overage_nano_usd,
-        s.price_id, s.flags, s.labels, s.month, v_now,
+        s.price_id, s.price_context, s.cost_basis, s.flags, s.labels, s.month, v_now,
         s.budget_key, s.limit_nano_usd, s.budget_spent_nano_usd::bigint, s.budget_held_nano_usd::bigint,
         s.budget_unguarded_nano_usd::bigint
     FROM shared AS s
@@ -256,8 +277,8 @@ END
 $$;
 
 -- Settles holds of one organization. Item i of the arrays is one settlement; items are decided in order. A settlement
--- hash of NULL means that the outcome is unknown; its token counts are then 0. p_served_models are canonical, '' for
--- the granted one. p_true_up_keys[i] is the idempotency key of the adjustment, if the item brings an unknown outcome to
+-- hash of NULL means that the outcome is unknown; its counts are then 0. p_served_models are possible names, '' for the
+-- granted model. p_price_contexts are '{}' for the variant of the hold. p_true_up_keys[i] is the idempotency key of the adjustment, if the item brings an unknown outcome to
 -- its true cost. Returns one row for each item, with its outcome:
 --   SETTLED, REPLAYED            the ledger entry, and the present figures of the hold's budgets;
 --   AUTHORIZATION_NOT_FOUND      the organization has no such hold;
@@ -275,7 +296,8 @@ CREATE OR REPLACE FUNCTION settle_sequential(
     p_organization_id uuid,
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
     p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
-    p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_cache_write_1h_tokens bigint[], p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_other_units jsonb[], p_price_contexts jsonb[],
     p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[],
     p_lock_timeout_milliseconds integer
 )
@@ -295,6 +317,7 @@ DECLARE
     v_is_unknown boolean;
     v_is_true_up boolean;
     v_served_model text;
+    v_price_context jsonb;
     v_price prices;
     v_charge record;
     v_live_nano_usd bigint;
@@ -336,14 +359,20 @@ BEGIN
         v_entry_id := v_hold.entry_id;
         v_is_true_up := hold_state = 'SETTLED' AND v_hold.settlement_hash IS NULL AND NOT v_is_unknown;
 
+        v_served_model := CASE
+            WHEN p_served_models[i] = '' OR split_part(p_served_models[i], E'\t', 1) = v_hold.model THEN v_hold.model
+            ELSE resolved_model(p_served_models[i], v_hold.create_time)
+        END;
+        v_price_context := CASE WHEN p_price_contexts[i] = '{}' THEN v_hold.price_context ELSE p_price_contexts[i] END;
+
         -- 2.
         IF hold_state = 'SETTLED' AND NOT v_is_true_up THEN
-            -- The hash covers everything but the served model. There, '' and the granted model mean the same.
+            -- The hash covers everything but the served model and the variant. Both have defaults that the hold decides.
             outcome := CASE
                 WHEN v_is_unknown THEN 'REPLAYED'
                 WHEN v_hold.settlement_hash = p_settlement_hashes[i]
-                    AND coalesce(nullif(p_served_models[i], ''), v_hold.model) = (
-                        SELECT e.model FROM ai_usage_ledger AS e
+                    AND (v_served_model, v_price_context) = (
+                        SELECT e.model, e.price_context FROM ai_usage_ledger AS e
                         WHERE e.organization_id = p_organization_id
                             AND e.idempotency_key = coalesce(v_hold.true_up_entry_id, v_hold.entry_id)
                     ) THEN 'REPLAYED'
@@ -357,20 +386,20 @@ BEGIN
             -- A released hold cannot be settled as unknown, and a hold that was never placed cannot be settled at all.
             outcome := 'AUTHORIZATION_NOT_PENDING';
         ELSE
-            -- The granted model is rated with the price of its hold, another model with its own price at that time.
-            v_served_model := coalesce(nullif(p_served_models[i], ''), v_hold.model);
-            IF v_served_model = v_hold.model THEN
+            -- The granted model is rated with the price of its hold, another model or variant with its own at that time.
+            IF v_served_model = v_hold.model AND v_price_context = v_hold.price_context THEN
                 SELECT * INTO v_price FROM prices AS p WHERE p.price_id = v_hold.price_id;
             ELSE
-                v_price := price_at(v_served_model, v_hold.create_time);
+                v_price := price_at(v_served_model, v_price_context, v_hold.create_time);
             END IF;
             v_live_nano_usd := CASE WHEN hold_state IN ('PENDING', 'SUSPENSE') THEN v_hold.held_nano_usd ELSE 0 END;
             SELECT c.cost_nano_usd, c.rated_cost_nano_usd, c.overage_nano_usd, c.flags INTO v_charge
             FROM charge_of(
                 v_price, v_hold.held_nano_usd, v_live_nano_usd, v_is_unknown, v_served_model <> v_hold.model,
-                hold_state IN ('SUSPENSE', 'VOIDED', 'EXPIRED'),
-                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
-                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_provider_costs_nano_usd[i]) AS c;
+                hold_state IN ('SUSPENSE', 'VOIDED', 'EXPIRED'), v_terms.cost_basis,
+                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i], p_cache_write_1h_tokens[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_other_units[i],
+                p_provider_costs_nano_usd[i]) AS c;
             v_cost_nano_usd := v_charge.cost_nano_usd;
             v_overage_nano_usd := v_charge.overage_nano_usd;
             IF v_is_true_up THEN
@@ -401,20 +430,26 @@ BEGIN
             INSERT INTO ai_usage_ledger AS e (
                 organization_id, idempotency_key, sequence, kind, workflow_id, authorization_id,
                 requested_model, granted_model, model,
-                prompt_tokens, cached_input_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, requests,
+                prompt_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
+                completion_tokens, reasoning_tokens, requests, other_units,
                 cost_nano_usd, rated_cost_nano_usd, provider_cost_nano_usd, provider_generation_id,
-                held_nano_usd, overage_nano_usd, price_id, flags, labels, month,
+                held_nano_usd, overage_nano_usd, price_id, price_context, cost_basis, flags, labels, month,
                 adjusts_entry_id, reason, author, created_at
             ) VALUES (
                 p_organization_id, v_entry_id, v_sequence,
-                CASE WHEN v_is_true_up THEN 'ADJUSTMENT' WHEN v_is_unknown THEN 'UNKNOWN' ELSE 'USAGE' END,
+                CASE
+                    WHEN v_is_true_up THEN 'ADJUSTMENT'
+                    WHEN v_is_unknown AND p_provider_costs_nano_usd[i] IS NULL THEN 'UNKNOWN'
+                    ELSE 'USAGE'
+                END,
                 v_hold.workflow_id, v_hold.authorization_id,
                 v_hold.requested_model, v_hold.model, v_served_model,
-                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i],
-                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i],
+                p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i], p_cache_write_1h_tokens[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_other_units[i],
                 v_cost_nano_usd, v_charge.rated_cost_nano_usd, p_provider_costs_nano_usd[i],
                 p_provider_generation_ids[i],
-                v_live_nano_usd, v_overage_nano_usd, v_price.price_id, v_charge.flags, v_hold.labels, v_hold.month,
+                v_live_nano_usd, v_overage_nano_usd, v_price.price_id, v_price_context, v_terms.cost_basis,
+                v_charge.flags, v_hold.labels, v_hold.month,
                 CASE WHEN v_is_true_up THEN v_hold.entry_id END,
                 CASE WHEN v_is_true_up THEN 'the outcome became known' ELSE '' END,
                 p_authors[i], v_now
@@ -469,7 +504,8 @@ CREATE OR REPLACE FUNCTION settle_sequential_batch(
     p_organization_ids uuid[], p_ends integer[],
     p_authorization_ids uuid[], p_settlement_hashes bytea[], p_true_up_keys uuid[], p_served_models text[],
     p_input_tokens bigint[], p_cached_input_tokens bigint[], p_cache_write_tokens bigint[],
-    p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_cache_write_1h_tokens bigint[], p_output_tokens bigint[], p_reasoning_tokens bigint[], p_requests bigint[],
+    p_other_units jsonb[], p_price_contexts jsonb[],
     p_provider_costs_nano_usd bigint[], p_provider_generation_ids text[], p_authors text[],
     p_lock_timeout_milliseconds integer
 )
@@ -503,7 +539,8 @@ BEGIN
             p_organization_ids[k],
             p_authorization_ids[a:z], p_settlement_hashes[a:z], p_true_up_keys[a:z], p_served_models[a:z],
             p_input_tokens[a:z], p_cached_input_tokens[a:z], p_cache_write_tokens[a:z],
-            p_output_tokens[a:z], p_reasoning_tokens[a:z], p_requests[a:z],
+            p_cache_write_1h_tokens[a:z], p_output_tokens[a:z], p_reasoning_tokens[a:z], p_requests[a:z],
+            p_other_units[a:z], p_price_contexts[a:z],
             p_provider_costs_nano_usd[a:z], p_provider_generation_ids[a:z], p_authors[a:z],
             greatest(p_lock_timeout_milliseconds, 20));
         a := z + 1;

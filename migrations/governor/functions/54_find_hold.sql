@@ -1,16 +1,17 @@
 -- GetAuthorization and ListAuthorizations: holds as they are now.
 
--- A hold as callers see it, with its price.
-CREATE OR REPLACE VIEW authorizations_with_price AS
+-- A hold as callers see it.
+CREATE OR REPLACE VIEW authorizations_as_seen AS
 SELECT
     a.organization_id, a.authorization_id, a.request_id, a.workflow_id,
     state_at(a.state, a.expire_time, governor_now()) AS state,
-    a.model, a.input_tokens_max, a.output_tokens_max, a.requests_max, a.held_nano_usd, a.downgrade_reason,
-    a.on_expiry, a.labels, a.month, a.budget_keys, a.create_time, a.expire_time, a.entry_id, to_jsonb(p) AS price
-FROM authorizations AS a
-LEFT JOIN prices AS p ON p.price_id = a.price_id;
+    a.model, a.input_tokens_max, a.output_tokens_max, a.requests_max,
+    a.cache_write_tokens_max, a.cache_write_1h_tokens_max, a.other_units_max, a.price_context,
+    a.held_nano_usd, a.downgrade_reason,
+    a.on_expiry, a.labels, a.month, a.budget_keys, a.create_time, a.expire_time, a.entry_id, a.price_id
+FROM authorizations AS a;
 
--- A hold with its price and the present figures of its budgets.
+-- A hold with the present figures of its budgets.
 CREATE OR REPLACE FUNCTION find_hold(p_organization_id uuid, p_authorization_id uuid)
 RETURNS TABLE (
     hold jsonb,
@@ -19,7 +20,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE AS $$
     SELECT to_jsonb(a), a.budget_keys, f.limits_nano_usd, f.spent_nano_usd, f.held_nano_usd, f.unguarded_nano_usd
-    FROM authorizations_with_price AS a
+    FROM authorizations_as_seen AS a
     CROSS JOIN LATERAL budget_figures(
         a.organization_id, terms_of(a.organization_id, p_denies_unknown => false), a.budget_keys) AS f
     WHERE a.organization_id = p_organization_id AND a.authorization_id = p_authorization_id

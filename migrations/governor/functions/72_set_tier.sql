@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION set_tier(
     p_request_id uuid, p_content_hash bytea,
     p_tier text, p_workflow_limit_nano_usd bigint, p_monthly_quota_nano_usd bigint, p_allowed_models text[],
-    p_downgrade_threshold_percent integer, p_subscription_price_nano_usd bigint, p_author text,
+    p_downgrade_threshold_percent integer, p_subscription_price_nano_usd bigint, p_cost_basis text, p_author text,
     OUT outcome text, OUT answer jsonb
 )
 LANGUAGE plpgsql AS $$
@@ -24,9 +24,12 @@ BEGIN
         RETURN;
     END IF;
 
-    INSERT INTO tiers AS t VALUES (
-        p_tier, p_workflow_limit_nano_usd, p_monthly_quota_nano_usd, p_allowed_models,
-        p_downgrade_threshold_percent, p_subscription_price_nano_usd, p_author, v_now
+    INSERT INTO tiers AS t (
+        tier, workflow_limit_nano_usd, monthly_quota_nano_usd, allowed_models, downgrade_threshold_percent,
+        subscription_price_nano_usd, cost_basis, author, update_time
+    ) VALUES (
+        p_tier, p_workflow_limit_nano_usd, p_monthly_quota_nano_usd, p_allowed_models, p_downgrade_threshold_percent,
+        p_subscription_price_nano_usd, p_cost_basis, p_author, v_now
     )
     ON CONFLICT (tier) DO UPDATE SET
         workflow_limit_nano_usd = excluded.workflow_limit_nano_usd,
@@ -34,15 +37,16 @@ BEGIN
         allowed_models = excluded.allowed_models,
         downgrade_threshold_percent = excluded.downgrade_threshold_percent,
         subscription_price_nano_usd = excluded.subscription_price_nano_usd,
+        cost_basis = excluded.cost_basis,
         author = excluded.author,
         update_time = excluded.update_time
     RETURNING t.* INTO v_tier;
     INSERT INTO tier_changes (
         tier, workflow_limit_nano_usd, monthly_quota_nano_usd, allowed_models, downgrade_threshold_percent,
-        subscription_price_nano_usd, author, change_time
+        subscription_price_nano_usd, cost_basis, author, change_time
     ) VALUES (
         v_tier.tier, v_tier.workflow_limit_nano_usd, v_tier.monthly_quota_nano_usd, v_tier.allowed_models,
-        v_tier.downgrade_threshold_percent, v_tier.subscription_price_nano_usd, p_author, v_now
+        v_tier.downgrade_threshold_percent, v_tier.subscription_price_nano_usd, v_tier.cost_basis, p_author, v_now
     );
 
     outcome := 'SET';

@@ -3,7 +3,7 @@
 -- organization as this request set it, or REQUEST_ID_REUSED or TIER_NOT_FOUND, which change nothing.
 CREATE OR REPLACE FUNCTION set_organization(
     p_organization_id uuid, p_request_id uuid, p_content_hash bytea, p_fields text[],
-    p_tier text, p_workflow_limit_nano_usd bigint, p_monthly_quota_nano_usd bigint, p_author text,
+    p_tier text, p_workflow_limit_nano_usd bigint, p_monthly_quota_nano_usd bigint, p_cost_basis text, p_author text,
     OUT outcome text, OUT answer jsonb
 )
 LANGUAGE plpgsql AS $$
@@ -34,16 +34,17 @@ BEGIN
             THEN p_workflow_limit_nano_usd ELSE o.workflow_limit_nano_usd END,
         monthly_quota_nano_usd = CASE WHEN 'monthly_quota_nano_usd' = ANY (p_fields)
             THEN p_monthly_quota_nano_usd ELSE o.monthly_quota_nano_usd END,
+        cost_basis = CASE WHEN 'cost_basis' = ANY (p_fields) THEN p_cost_basis ELSE o.cost_basis END,
         is_set_up = true,
         author = p_author,
         update_time = v_now
     WHERE o.organization_id = p_organization_id
     RETURNING o.* INTO v_organization;
     INSERT INTO organization_changes (
-        organization_id, tier, workflow_limit_nano_usd, monthly_quota_nano_usd, author, change_time
+        organization_id, tier, workflow_limit_nano_usd, monthly_quota_nano_usd, cost_basis, author, change_time
     ) VALUES (
         p_organization_id, v_organization.tier, v_organization.workflow_limit_nano_usd,
-        v_organization.monthly_quota_nano_usd, p_author, v_now
+        v_organization.monthly_quota_nano_usd, v_organization.cost_basis, p_author, v_now
     );
 
     outcome := 'SET';

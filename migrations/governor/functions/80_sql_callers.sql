@@ -99,7 +99,7 @@ BEGIN
         sha256(convert_to(concat_ws(
             '|', 'record_usage_and_increment', p_workflow_id, p_prompt_tokens, p_completion_tokens, v_cost_nano_usd,
             v_model), 'UTF8')),
-        p_workflow_id, v_model, p_prompt_tokens, 0, 0, p_completion_tokens, 0, 1,
+        p_workflow_id, v_model, p_prompt_tokens, 0, 0, 0, p_completion_tokens, 0, 1, '{}', '{}',
         v_cost_nano_usd, '{}', NULL, 'sql:' || session_user) AS r;
     CASE v_outcome
         WHEN 'RECORDED', 'REPLAYED' THEN
@@ -139,7 +139,7 @@ BEGIN
             IF v_cost_nano_usd > 0 THEN
                 SELECT r.outcome INTO v_outcome
                 FROM record_usage(
-                    v_organization_ids[1], gen_random_uuid(), NULL, p_workflow_id, '', 0, 0, 0, 0, 0, 0,
+                    v_organization_ids[1], gen_random_uuid(), NULL, p_workflow_id, '', 0, 0, 0, 0, 0, 0, 0, '{}', '{}',
                     v_cost_nano_usd, '{}', NULL, 'sql:' || session_user) AS r;
                 IF v_outcome <> 'RECORDED' THEN
                     RAISE EXCEPTION 'a budget would go beyond its bound' USING ERRCODE = 'numeric_value_out_of_range';

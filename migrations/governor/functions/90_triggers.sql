@@ -6,6 +6,14 @@ CREATE OR REPLACE TRIGGER prices_are_append_only BEFORE UPDATE OR DELETE OR TRUN
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE prices ENABLE ALWAYS TRIGGER prices_are_append_only;
 
+CREATE OR REPLACE TRIGGER price_rates_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON price_rates
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE price_rates ENABLE ALWAYS TRIGGER price_rates_are_append_only;
+
+CREATE OR REPLACE TRIGGER model_aliases_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON model_aliases
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE model_aliases ENABLE ALWAYS TRIGGER model_aliases_are_append_only;
+
 CREATE OR REPLACE TRIGGER price_requests_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON price_requests
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE price_requests ENABLE ALWAYS TRIGGER price_requests_are_append_only;
