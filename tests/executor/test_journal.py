@@ -9,7 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from infin8.workflow.v1 import invocations_pb2
 from tests.executor.conftest import WorkflowDatabase
+from workflow_service.api.render import invocation_message
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
 from workflow_service.domain.workflow import Lease
@@ -22,7 +24,7 @@ from workflow_service.store.invocations import (
     request_id,
 )
 
-USAGE = CallUsage(100, 10, 5, 50, 20, 1)
+USAGE = CallUsage(100, 10, 5, 50, 20, 1, 3, {"web_searches": 2})
 ANSWERED = Response(
     answer="{}", served_model="m", generation_id="gen-1", usage=USAGE, provider_cost_nano_usd=9
 )
@@ -269,6 +271,8 @@ async def test_a_correction_is_made_once(workflow_database: WorkflowDatabase) ->
         "state = 'VOIDED', end_time = now()",
         "answer = '{}'",
         "input_tokens = 1",
+        "cache_write_1h_tokens = 1",
+        """other_units = '{"web_searches": 1}'""",
         "cost_nano_usd = 1",
         "held_nano_usd = -1",
         "attempt = 0",
@@ -284,6 +288,44 @@ async def test_the_database_refuses_rows_that_cannot_be(
     await requested(workflow_database, lease)
     with pytest.raises(asyncpg.CheckViolationError):
         await workflow_database.sql(f"UPDATE model_invocations SET {change}")
+
+
+@pytest.mark.own_world
+@pytest.mark.parametrize(
+    "change",
+    [
+        "cache_write_1h_tokens = cache_write_tokens + 1",
+        "cache_write_1h_tokens = -1",
+        "reasoning_tokens = NULL",
+        "other_units = '[]'",
+        """other_units = '{"web_searches": -1}'""",
+        """other_units = '{"web_searches": "1"}'""",
+    ],
+)
+async def test_the_database_refuses_counts_that_cannot_be(
+    workflow_database: WorkflowDatabase, change: str
+) -> None:
+    """Parts above their whole, and other units that are no counts."""
+    await in_state(workflow_database, await workflow_database.lease(Step.ICP), "SETTLED")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await workflow_database.sql(f"UPDATE model_invocations SET {change}")
+
+
+async def test_callers_see_the_whole_usage(workflow_database: WorkflowDatabase) -> None:
+    """ListInvocations shows every count of the journal; none if the provider reported none."""
+    lease = await workflow_database.lease(Step.ICP)
+    settled = invocation_message(await in_state(workflow_database, lease, "SETTLED"))
+    assert settled.usage == invocations_pb2.Usage(
+        input_tokens=100,
+        cached_input_tokens=10,
+        cache_write_tokens=5,
+        output_tokens=50,
+        reasoning_tokens=20,
+        requests=1,
+        cache_write_1h_tokens=3,
+        other_units={"web_searches": 2},
+    )
+    assert not invocation_message(await in_state(workflow_database, lease, "DISPATCHED", 2)).HasField("usage")
 
 
 async def test_pages_follow_the_order_of_the_calls(workflow_database: WorkflowDatabase) -> None:

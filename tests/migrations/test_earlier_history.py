@@ -41,7 +41,7 @@ async def test_it_comes_to_the_schema_of_a_new_database(
 
 @pytest.mark.parametrize("service", ["governor", "workflow"])
 async def test_it_keeps_every_row(postgres: EmbeddedPostgres, service: str) -> None:
-    """Every table except the runner's own keeps all rows."""
+    """Every table except the runner's own keeps all rows. Columns may be added to them."""
     async with restored(postgres, service) as dsn:
         tables = [
             table
@@ -50,11 +50,23 @@ async def test_it_keeps_every_row(postgres: EmbeddedPostgres, service: str) -> N
             )
             if table != "schema_migrations"
         ]
-        rows = {table: await fetch(dsn, f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables}
+        selects = {table: await select_all(dsn, table) for table in tables}
+        rows = {table: await fetch(dsn, select) for table, select in selects.items()}
         assert rows["ai_usage_ledger" if service == "governor" else "model_invocations"]
         await migrate(dsn, files(f"migrations.{service}"))
         for table in tables:
-            assert await fetch(dsn, f"SELECT t::text FROM {table} AS t ORDER BY 1") == rows[table], table
+            assert await fetch(dsn, selects[table]) == rows[table], table
+
+
+async def select_all(dsn: str, table: str) -> str:
+    """A query for the table's rows in the columns that it has now."""
+    columns = await fetch(
+        dsn,
+        "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
+        " WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped",
+        table,
+    )
+    return f"SELECT ROW({columns[0][0]})::text FROM {table} ORDER BY 1"
 
 
 async def test_open_holds_are_settled(postgres: EmbeddedPostgres) -> None:

@@ -153,6 +153,8 @@ def invocation_message(invocation: Invocation) -> invocations_pb2.Invocation:
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
                 requests=usage.requests,
+                cache_write_1h_tokens=usage.cache_write_1h_tokens,
+                other_units=usage.other_units,
             )
         )
     return message

@@ -266,6 +266,8 @@ def call_usage(usage: TokenUsage | None) -> CallUsage | None:
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         requests=1,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        other_units=usage.other_units,
     )
 
 
@@ -279,6 +281,8 @@ def _usage(usage: CallUsage | None) -> Usage | None:
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         requests=usage.requests,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        other_units=usage.other_units,
     )
 
 

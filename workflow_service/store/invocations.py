@@ -6,8 +6,8 @@ guard did not hold: the lease was taken over, the workflow was cancelled, or the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -45,6 +45,10 @@ class CallUsage:
     output_tokens: int
     reasoning_tokens: int
     requests: int
+    cache_write_1h_tokens: int = 0
+    """Part of `cache_write_tokens`."""
+    other_units: Mapping[str, int] = field(default_factory=dict)
+    """By genai-prices' usage keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +261,9 @@ def _owned(row: Invocation) -> tuple[UUID, UUID, int]:
     return row.organization_id, row.request_id, row.epoch
 
 
-def _usage_columns(usage: CallUsage | None) -> tuple[int | None, ...]:
+def _usage_columns(usage: CallUsage | None) -> tuple[object, ...]:
     if usage is None:
-        return (None,) * 6
+        return (*(None,) * 6, 0, {})
     return (
         usage.input_tokens,
         usage.cached_input_tokens,
@@ -267,6 +271,8 @@ def _usage_columns(usage: CallUsage | None) -> tuple[int | None, ...]:
         usage.output_tokens,
         usage.reasoning_tokens,
         usage.requests,
+        usage.cache_write_1h_tokens,
+        dict(usage.other_units),
     )
 
 
@@ -303,6 +309,8 @@ def _response(record: Any) -> Response:
             record["output_tokens"],
             record["reasoning_tokens"],
             record["requests"],
+            record["cache_write_1h_tokens"],
+            record["other_units"],
         )
     return Response(
         answer=record["answer"],

@@ -47,8 +47,8 @@ UPDATE model_invocations
 SET
     state = 'RESPONDED', answer = $4, error_class = $5, served_model = $6, generation_id = $7,
     input_tokens = $8, cached_input_tokens = $9, cache_write_tokens = $10, output_tokens = $11,
-    reasoning_tokens = $12, requests = $13, provider_cost_nano_usd = $14,
-    respond_time = clock_timestamp(), update_time = clock_timestamp()
+    reasoning_tokens = $12, requests = $13, cache_write_1h_tokens = $14, other_units = $15,
+    provider_cost_nano_usd = $16, respond_time = clock_timestamp(), update_time = clock_timestamp()
 WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'DISPATCHED'
 RETURNING *;
 
@@ -153,8 +153,8 @@ WITH workflow AS (
 UPDATE model_invocations AS i
 SET
     input_tokens = $4, cached_input_tokens = $5, cache_write_tokens = $6, output_tokens = $7,
-    reasoning_tokens = $8, requests = $9, cost_nano_usd = i.cost_nano_usd + $10, workflow_spent_nano_usd = $11,
-    update_time = clock_timestamp()
+    reasoning_tokens = $8, requests = $9, cache_write_1h_tokens = $10, other_units = $11,
+    cost_nano_usd = i.cost_nano_usd + $12, workflow_spent_nano_usd = $13, update_time = clock_timestamp()
 FROM workflow AS w
 WHERE
     i.organization_id = w.organization_id AND i.workflow_id = w.id
