@@ -158,6 +158,14 @@ ANTHROPIC = {
         (openai(9, 9, server_tool_use={"web_search_requests": -1}), 0, {}),
         (openai(9, 9, server_tool_use={"web_search_requests": 10**6 + 1}), 0, {}),
         (openai(9, 9, prompt_tokens_details={"audio_tokens": 10}), 0, {}),
+        (
+            openai(9, 9, prompt_tokens_details={"audio_tokens": 5, "image_tokens": 5}),
+            0,
+            {"input_audio_tokens": 5},
+        ),
+        # Of audio that is also cached, nobody says how much.
+        (openai(9, 9, prompt_tokens_details={"cached_tokens": 8, "audio_tokens": 2}), 0, {}),
+        (openai(9, 9, reasoning=8, citation_tokens=3), 0, {"output_citation_tokens": 3}),
     ],
 )
 async def test_units_beside_the_plain_tokens(
@@ -282,4 +290,10 @@ def test_whatever_is_said_the_counts_can_be_true(
     assert 0 <= usage.cache_write_1h_tokens <= usage.cache_write_tokens
     assert 0 <= usage.reasoning_tokens <= usage.output_tokens <= TOKENS_MAX
     assert min(usage.other_units.values(), default=1) > 0
+    parts = {"input": usage.cached_input_tokens + usage.cache_write_tokens, "output": usage.reasoning_tokens}
+    for unit, count in usage.other_units.items():
+        if unit.endswith("_tokens"):
+            parts[unit.partition("_")[0]] += count
+    assert parts["input"] <= usage.input_tokens
+    assert parts["output"] <= usage.output_tokens
     assert usage.input_tokens > 0 or (usage.output_tokens, cost_nano_usd) == (0, 0)

@@ -6,6 +6,7 @@ Everything here may be repeated, by any worker: the governor has at most one ent
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -142,8 +143,12 @@ class CallEnder:
         )
 
     async def _settle_at_governor(self, row: Invocation, response: Response) -> Settlement:
+        """What the governor refuses of the provider's words and figures is left out; the rest counts.
+
+        The call has to be charged once, and the same response always ends in the same settlement.
+        """
         assert row.authorization_id is not None, "what was dispatched has its hold"
-        try:
+        while True:
             try:
                 return await self._governor.settle(
                     organization_id=row.organization_id,
@@ -154,26 +159,24 @@ class CallEnder:
                     provider_generation_id=response.generation_id or "",
                     timeout_seconds=_SETTLE_SECONDS,
                 )
-            except GovernorUnavailableError:
-                raise
             except Refusal as refusal:
-                # The governor refused the figures, or another settlement came first. The call has to be
-                # charged once. An unknown outcome is accepted for a live hold, and returns the entry of a
-                # settled one. The provider's cost is known even so.
-                _log.warning("settlement_refused", request_id=str(row.request_id), reason=refusal.reason)
-                return await self._governor.settle(
-                    organization_id=row.organization_id,
-                    authorization_id=row.authorization_id,
-                    usage=None,
-                    provider_cost_nano_usd=response.provider_cost_nano_usd,
-                    timeout_seconds=_SETTLE_SECONDS,
+                accepted = _without_refused(response, refusal)
+                if isinstance(refusal, GovernorUnavailableError) or accepted == response:
+                    raise governor_failed(refusal) from None
+                _log.warning(
+                    "settlement_refused",
+                    request_id=str(row.request_id),
+                    reason=refusal.reason,
+                    fields=[field.field for field in refusal.fields],
                 )
-        except Refusal as refusal:
-            raise governor_failed(refusal) from None
+                response = accepted
 
     async def _settle_late(self, row: Invocation, response: Response) -> None:
         """Settles with the true usage after another worker took the row over and charged it as unknown."""
         if response.usage is None:
+            if response.provider_cost_nano_usd is not None:
+                # The cost alone counts if it comes before the new owner's settlement.
+                await self._settle_at_governor(row, response)
             return
         usage = response.usage
         settlement = await self._settle_at_governor(row, response)
@@ -284,6 +287,35 @@ def _usage(usage: CallUsage | None) -> Usage | None:
         cache_write_1h_tokens=usage.cache_write_1h_tokens,
         other_units=usage.other_units,
     )
+
+
+def _without_refused(response: Response, refusal: Refusal) -> Response:
+    """The response without the fields that the governor refuses; as it is if none of them can be left out.
+
+    The plain tokens stay for as long as only other units, or what is kept for an hour, are refused. A refusal
+    that names no field is that of a hold that has ended: an unknown outcome returns its entry.
+    """
+    if not refusal.fields:
+        return replace(response, usage=None)
+    for name in {violation.field.partition(".")[0] for violation in refusal.fields}:
+        match name:
+            case "served_model":
+                response = replace(response, served_model=None)
+            case "provider_generation_id":
+                response = replace(response, generation_id=None)
+            case "provider_cost_nano_usd":
+                response = replace(response, provider_cost_nano_usd=None)
+            case "usage":
+                response = replace(response, usage=_plainer(response.usage))
+            case _:
+                pass
+    return response
+
+
+def _plainer(usage: CallUsage | None) -> CallUsage | None:
+    if usage is None or not (usage.other_units or usage.cache_write_1h_tokens):
+        return None
+    return replace(usage, other_units={}, cache_write_1h_tokens=0)
 
 
 def _workflow_spent_nano_usd(settlement: Settlement) -> int | None:

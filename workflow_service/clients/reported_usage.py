@@ -162,7 +162,6 @@ def _believed(reported: Mapping[str, Any]) -> TokenUsage:
     output_tokens += other_units.get("output_citation_tokens", 0)
     if max(input_tokens, output_tokens) > TOKENS_MAX:
         raise ValueError("more tokens than a call can use")
-    wholes = {"input": input_tokens, "output": output_tokens}
     return TokenUsage(
         input_tokens,
         output_tokens,
@@ -170,11 +169,9 @@ def _believed(reported: Mapping[str, Any]) -> TokenUsage:
         cache_write,
         reasoning,
         cache_write_1h_tokens=write_1h or 0,
-        other_units={
-            unit: count
-            for unit, count in other_units.items()
-            if not unit.endswith("_tokens") or count <= wholes[unit.partition("_")[0]]
-        },
+        other_units=_that_fit(
+            other_units, {"input": input_tokens - cached - cache_write, "output": output_tokens - reasoning}
+        ),
     )
 
 
@@ -231,6 +228,23 @@ def _other_units(reported: Mapping[str, Any]) -> dict[str, int]:
         if 0 < count <= (TOKENS_MAX if unit.endswith("_tokens") else UNITS_MAX):
             units[unit] = count
     return units
+
+
+def _that_fit(units: Mapping[str, int], left: dict[str, int]) -> dict[str, int]:
+    """The units without those that do not fit beside the other parts of their whole.
+
+    `left` is what the parts with names of their own leave of the input and of the output. Audio that came
+    from a cache is in two parts, and no field says how much of it: it stays with the cached tokens.
+    """
+    fitting: dict[str, int] = {}
+    for unit, count in units.items():
+        if unit.endswith("_tokens"):
+            whole = unit.partition("_")[0]
+            if count > left[whole]:
+                continue
+            left[whole] -= count
+        fitting[unit] = count
+    return fitting
 
 
 def _count(reported: Mapping[str, Any], paths: Sequence[str]) -> int | None:
