@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from tests.models.http_server import answer, calling, failure, serving
-from workflow_service.clients.openrouter import ChargeKind, ModelCallFailed
+from workflow_service.clients.openrouter import (
+    NOT_CHARGED,
+    Charge,
+    ChargeKind,
+    ModelCallFailed,
+    TokenUsage,
+)
 from workflow_service.domain.error_class import ErrorClass
 
 UNKNOWN_MODEL = ErrorClass.UNKNOWN_MODEL
@@ -124,6 +130,26 @@ async def test_a_word_for_a_code(status: int, word: str, error_class: ErrorClass
 async def test_words_and_numbers_together(status: int, body: Any, error_class: ErrorClass) -> None:
     """What says more goes before what says less."""
     assert (await failed(status, body)).error_class is error_class
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+@pytest.mark.parametrize(
+    ("usage", "charge"),
+    [
+        ({"cost": 0.01}, Charge(ChargeKind.UNKNOWN, provider_cost_nano_usd=10_000_000)),
+        (
+            {"prompt_tokens": 12, "completion_tokens": 0, "cost": 0.01},
+            Charge(ChargeKind.USED, TokenUsage(12, 0), 10_000_000),
+        ),
+        ({"prompt_tokens": 12, "completion_tokens": 0}, Charge(ChargeKind.USED, TokenUsage(12, 0))),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "cost": 0}, NOT_CHARGED),
+        ({"cost": 0}, NOT_CHARGED),
+        (None, NOT_CHARGED),
+    ],
+)
+async def test_a_refusal_costs_what_it_says(status: int, usage: Any, charge: Charge) -> None:
+    """Nothing, unless it has a usage or a cost."""
+    assert (await failed(status, error(status) | {"usage": usage})).charge == charge
 
 
 async def test_credit_that_is_used_up_is_not_waited_for() -> None:

@@ -133,11 +133,16 @@ def retry_after_seconds(value: str | None, now: datetime) -> float | None:
 
 
 def _raise_refusal(answer: HttpAnswer, document: object, confidential: Confidential) -> Never:
-    """For a status that is no success. That includes redirects, which are never followed."""
+    """For a status that is no success. That includes redirects, which are never followed.
+
+    A refusal costs nothing unless it says that it does.
+    """
     error = refusal_in(document)
     status = answer.status
     refused = status in _REFUSED_WITH_5XX and error is not None if status >= 500 else status != 408
-    charge = NOT_CHARGED if refused else _charge(answer, _object(document) or {}, confidential)
+    charge = _charge(answer, _object(document) or {}, confidential)
+    if refused and not charge.provider_cost_nano_usd and not (charge.usage and charge.usage.input_tokens):
+        charge = NOT_CHARGED
     text = _provider_text(error, confidential)
     kind = error_class(status, error)
     raise _failed(
