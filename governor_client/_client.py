@@ -97,7 +97,10 @@ class GovernorClient:
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
         **outcome: Unpack[Outcome],
     ) -> Settlement:
-        """Settles a hold with the usage of its call. `usage` None means unknown: the hold is charged."""
+        """Settles a hold with the usage of its call.
+
+        `usage` None means unknown: the provider's cost is charged, or else the hold.
+        """
         request = settle_request(organization_id, authorization_id, usage, **outcome)
         return await self.send_settle(request, timeout_seconds)
 

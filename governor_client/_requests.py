@@ -48,6 +48,14 @@ class PlannedCall(TypedDict):
     hold_duration: NotRequired[timedelta | None]
     on_expiry: NotRequired[ExpiryAction.ValueType]
     labels: NotRequired[Mapping[str, str] | None]
+    cache_write_tokens_max: NotRequired[int | None]
+    """Unset: any input token may be written to the provider's cache, and is held at that price."""
+    cache_write_1h_tokens_max: NotRequired[int | None]
+    """Unset: any of those may be kept for an hour."""
+    other_units_max: NotRequired[Mapping[str, int] | None]
+    """By genai-prices' usage keys, such as {"web_searches": 5}. What is not named is not held."""
+    price_context: NotRequired[Mapping[str, str] | None]
+    """Selects a variant of the price: {"processing": "batch"}."""
 
 
 class Outcome(TypedDict):
@@ -56,7 +64,10 @@ class Outcome(TypedDict):
     served_model: NotRequired[str]
     """Unset: the granted model."""
     provider_cost_nano_usd: NotRequired[int | None]
+    """Of a call whose usage is unknown, this alone is charged."""
     provider_generation_id: NotRequired[str]
+    price_context: NotRequired[Mapping[str, str] | None]
+    """The variant of the price that the provider applied. Unset: that of the hold."""
 
 
 def authorize_request(request_id: UUID, **call: Unpack[PlannedCall]) -> AuthorizeRequest:
@@ -71,6 +82,10 @@ def authorize_request(request_id: UUID, **call: Unpack[PlannedCall]) -> Authoriz
         requests_max=call.get("requests_max"),
         on_expiry=call.get("on_expiry", ExpiryAction.EXPIRY_ACTION_UNSPECIFIED),
         labels=call.get("labels") or {},
+        cache_write_tokens_max=call.get("cache_write_tokens_max"),
+        cache_write_1h_tokens_max=call.get("cache_write_1h_tokens_max"),
+        other_units_max=call.get("other_units_max") or {},
+        price_context=call.get("price_context") or {},
     )
     hold_duration = call.get("hold_duration")
     if hold_duration is not None:
@@ -93,6 +108,7 @@ def settle_request(
         unknown_outcome=UnknownOutcome() if usage is None else None,
         provider_cost_nano_usd=outcome.get("provider_cost_nano_usd"),
         provider_generation_id=outcome.get("provider_generation_id", ""),
+        price_context=outcome.get("price_context") or {},
     )
 
 

@@ -29,11 +29,22 @@ def test_the_hold_is_placed_on_entry_and_settled_as_told(fake: FakeGovernor) -> 
 
     def work() -> tuple[Authorization, Settlement]:
         with governed(
-            fake.client, hold_duration=timedelta(minutes=3), labels={"team": "growth"}, requests_max=2
+            fake.client,
+            hold_duration=timedelta(minutes=3),
+            labels={"team": "growth"},
+            requests_max=2,
+            cache_write_tokens_max=900,
+            cache_write_1h_tokens_max=0,
+            other_units_max={"web_searches": 5},
+            price_context={"service_tier": "flex"},
         ) as call:
             hold = call.dispatch()
             return hold, call.settle(
-                USAGE, served_model="openai/gpt-4o-mini", provider_cost_nano_usd=0, provider_generation_id="g"
+                USAGE,
+                served_model="openai/gpt-4o-mini",
+                provider_cost_nano_usd=0,
+                provider_generation_id="g",
+                price_context={"service_tier": "default"},
             )
 
     ran = fake.run(work)
@@ -45,12 +56,16 @@ def test_the_hold_is_placed_on_entry_and_settled_as_told(fake: FakeGovernor) -> 
     assert list(asked.models) == [SONAR]
     assert (asked.input_tokens_max, asked.output_tokens_max, asked.requests_max) == (1000, 700, 2)
     assert (asked.hold_duration.seconds, dict(asked.labels)) == (180, {"team": "growth"})
+    assert asked.HasField("cache_write_1h_tokens_max")
+    assert (asked.cache_write_tokens_max, asked.cache_write_1h_tokens_max) == (900, 0)
+    assert (asked.other_units_max, asked.price_context) == ({"web_searches": 5}, {"service_tier": "flex"})
     # A hold that nobody ends, for example because the process died, is charged.
     assert asked.on_expiry == ExpiryAction.EXPIRY_ACTION_CHARGE
     assert (told.organization_id, told.authorization_id) == (str(ORGANIZATION), GRANT.authorization_id)
     assert (told.usage, told.served_model) == (USAGE, "openai/gpt-4o-mini")
     assert told.HasField("provider_cost_nano_usd")
     assert told.provider_generation_id == "g"
+    assert told.price_context == {"service_tier": "default"}
 
 
 def test_a_refusal_ends_it_before_the_block(fake: FakeGovernor) -> None:

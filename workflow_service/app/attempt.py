@@ -19,11 +19,11 @@ from governor_client import GovernorClient, GovernorUnavailableError
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from service_chassis.refusal import Refusal
 from workflow_service.app.end_call import CallEnder, call_usage, governor_failed
+from workflow_service.app.max_price import max_price
 from workflow_service.clients.openrouter import (
     ChargeKind,
     Completion,
     CompletionRequest,
-    MaxPrice,
     ModelCallFailed,
     OpenRouterClient,
 )
@@ -122,6 +122,11 @@ class Attempt:
                 models=row.requested_models,
                 input_tokens_max=self.prompt.input_tokens_max,
                 output_tokens_max=self.step.output_tokens_max,
+                # Cache writes are not bounded: OpenAI (since GPT-5.6) and Moonshot write to their caches, and
+                # bill that, without being asked. An hour's lifetime needs asking for, at Anthropic and at
+                # Moonshot. Searches have no bound either: requests have no tools, and what a model searches
+                # for by itself, nobody can tell beforehand.
+                cache_write_1h_tokens_max=0,
                 hold_duration=self.services.hold_duration,
                 on_expiry=ExpiryAction.EXPIRY_ACTION_CHARGE,
                 labels={"step": row.step.value},
@@ -152,16 +157,11 @@ class Attempt:
         return authorized
 
     def _completion_request(self, authorization: Authorization) -> CompletionRequest:
-        price = authorization.price
         return CompletionRequest(
             model=authorization.model,
             messages=self.prompt.messages,
             max_tokens=authorization.output_tokens_max,
-            max_price=MaxPrice(
-                input_nano_usd_per_mtok=price.input_nano_usd_per_mtok,
-                output_nano_usd_per_mtok=price.output_nano_usd_per_mtok,
-                request_nano_usd=price.request_nano_usd,
-            ),
+            max_price=max_price(authorization),
             temperature=self.step.temperature,
             response_format=self.prompt.response_format,
             user=authorization.organization_id,
