@@ -8,26 +8,18 @@ Run it beside `make serve`. `answer_of` stands for the call to a model provider.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from governor_client import SyncGovernorClient
+from governor_client import SyncGovernorClient, usage_of
 from infin8.governor.v1.authorization_pb2 import Authorization
-from infin8.governor.v1.entry_pb2 import Usage
 from service_chassis.refusal import Refusal
 
 
-@dataclass
-class Answer:
-    model: str
-    input_tokens: int
-    output_tokens: int
-
-
-def answer_of(hold: Authorization) -> Answer:
+def answer_of(hold: Authorization) -> dict[str, Any]:
     """A real call would send hold.model, and max_tokens=hold.output_tokens_max, to a provider."""
-    return Answer(model=hold.model, input_tokens=1_200, output_tokens=400)
+    usage = {"prompt_tokens": 1_200, "completion_tokens": 400, "total_tokens": 1_600}
+    return {"id": "gen-1", "model": hold.model, "choices": [], "usage": usage}
 
 
 def main(target: str) -> None:
@@ -44,10 +36,7 @@ def main(target: str) -> None:
             with governor.governed_call(**planned) as call:
                 hold = call.dispatch()
                 answer = answer_of(hold)
-                settlement = call.settle(
-                    Usage(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens, requests=1),
-                    served_model=answer.model,
-                )
+                settlement = call.settle(usage_of(answer), served_model=answer["model"])
         except Refusal as refusal:
             sys.exit(f"not authorized: {refusal.reason}: {refusal.message}")
         print(f"{hold.model}: {hold.held_nano_usd} nano-USD held, {settlement.entry.cost_nano_usd} charged")

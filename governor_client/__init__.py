@@ -4,7 +4,7 @@
         with governor.governed_call(models=["perplexity/sonar"], …) as call:
             hold = call.dispatch()                # the grant; from here on the call counts as sent
             answer = …                            # call hold.model, with max_tokens=hold.output_tokens_max
-            call.settle(Usage(input_tokens=answer.…), served_model=answer.model)
+            call.settle(usage_of(answer), served_model=answer.model)
 
 If the governor refuses, the first line raises the refusal and the block does not run. Otherwise the end of
 the block ends the hold:
@@ -13,6 +13,10 @@ the block ends the hold:
     it ends after dispatch(), unsettled       settled as unknown, and charged until the usage is known
     call.settle(usage) or call.void(reason)   settled or voided; without an answer from the governor, the
                                               end of the block tries once more
+
+`usage_of` reads the usage out of a provider's own answer: OpenAI's, Anthropic's, Gemini's, Perplexity's or
+OpenRouter's, as a mapping or an SDK's object. It raises ValueError for an answer without usage. Then settle
+with None: the provider's cost is charged where you give it, or else the hold.
 
 `GovernorClient` is the same for `async with`. Both have authorize, settle, void and get_authorization, too,
 for callers that keep a journal of their own.
@@ -28,6 +32,7 @@ request_id while the governor is unavailable, so that nothing is done twice. Wha
 from governor_client._client import GovernedCall, GovernorClient
 from governor_client._errors import GovernorUnavailableError
 from governor_client._sync_client import SyncGovernedCall, SyncGovernorClient
+from governor_client._usage import usage_of
 
 __all__ = [
     "GovernedCall",
@@ -35,4 +40,5 @@ __all__ = [
     "GovernorUnavailableError",
     "SyncGovernedCall",
     "SyncGovernorClient",
+    "usage_of",
 ]
