@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.executor.conftest import MINI, SONAR, Bench
+from tests.executor.conftest import CALL_DEADLINE_SECONDS, MINI, SONAR, Bench
+from tests.executor.examples import answer as good_answer
+from tests.models.http_server import serving
+from workflow_service.clients.openrouter import OpenRouterClient
+from workflow_service.domain.routing import Route
 from workflow_service.domain.workflow import Lease
 from workflow_service.simulator.behaviours import Behaviour, BehaviourKind
 from workflow_service.store.invocations import Invocation, InvocationState
@@ -32,12 +36,13 @@ GOOD_MINI = (MINI, "SETTLED", None)
 
 
 async def assert_charged_as_billed(bench: Bench, lease: Lease) -> None:
-    """A known outcome costs what the provider billed, an unknown one its hold; I7: one entry per call."""
+    """A call costs what the provider says, or else its hold; I7: one entry per call."""
     settled = [call for call in await bench.workflows.calls(lease) if call.state is InvocationState.SETTLED]
     billed = {call.generation_id: call.billed_nano_usd for call in bench.simulator.calls}
     for call in settled:
         if call.response.usage is None:
-            assert call.cost_nano_usd == call.held_nano_usd
+            told_nano_usd = call.response.provider_cost_nano_usd
+            assert call.cost_nano_usd == (call.held_nano_usd if told_nano_usd is None else told_nano_usd)
         else:
             assert call.cost_nano_usd == billed[call.response.generation_id]
     holds = [call.authorization_id for call in await bench.workflows.calls(lease)]
@@ -45,6 +50,30 @@ async def assert_charged_as_billed(bench: Bench, lease: Lease) -> None:
     assert {entry.authorization_id for entry in await bench.entries(lease)} == {
         str(call.authorization_id) for call in settled
     }
+
+
+def answer_document(lease: Lease, usage: Any = None, **changes: Any) -> dict[str, Any]:
+    """A good answer for the lease's step with these changes, in OpenRouter's form."""
+    message = {"role": "assistant", "content": good_answer(lease.step)}
+    return {
+        "id": "gen-1",
+        "model": SONAR,
+        "choices": [{"finish_reason": "stop", "message": message}],
+        "usage": usage,
+    } | changes
+
+
+async def execute_with(
+    bench: Bench, lease: Lease, *answers: bytes, models: tuple[str, ...] = (SONAR,)
+) -> Any:
+    """The step's result where an HTTP server gives these answers in turn, and repeats the last one."""
+    async with serving(*answers) as server:
+        provider = OpenRouterClient(server.base_url, "test-key", deadline_seconds=CALL_DEADLINE_SECONDS)
+        caller = bench.another_caller(provider=provider, route=Route(models=models))
+        try:
+            return await bench.another_executor(caller).execute(lease)
+        finally:
+            await provider.close()
 
 
 async def until_dispatched(bench: Bench, lease: Lease) -> None:

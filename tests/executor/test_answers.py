@@ -181,16 +181,6 @@ async def test_neither_usage_nor_a_record(bench: Bench) -> None:
     assert entry.cost_nano_usd == entry.held_nano_usd > 0
 
 
-async def test_a_bill_is_kept_where_the_rest_of_the_answer_is_refused(bench: Bench) -> None:
-    """The governor takes no model of this name: the tokens are lost to it, the provider's cost is not."""
-    lease = await bench.workflows.lease(Step.ICP)
-    bench.simulator.misbehave(behave("other_model", served_model=":free", usage={"cost": 0.5}))
-    await bench.executor.execute(lease)
-    [entry] = await bench.entries(lease)
-    assert (entry.cost_nano_usd, entry.provider_cost_nano_usd) == (500_000_000, 500_000_000)
-    await bench.assert_books_agree(lease)
-
-
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -13,11 +13,9 @@ from governor_client import GovernorClient
 from infin8.governor.v1.entry_pb2 import LedgerEntry, Usage
 from infin8.governor.v1.governor_service_pb2 import Settlement
 from service_chassis.refusal import FieldViolation, bad_fields
-from tests.executor.conftest import CALL_DEADLINE_SECONDS, SONAR, Bench, flags, kinds
-from tests.executor.examples import answer as good_answer
-from tests.executor.talk import GOOD_SONAR, route_of
-from tests.models.http_server import answer, serving
-from workflow_service.clients.openrouter import OpenRouterClient
+from tests.executor.conftest import SONAR, Bench, flags, kinds
+from tests.executor.talk import GOOD_SONAR, answer_document, execute_with, route_of
+from tests.models.http_server import answer
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import IcpResult
 
@@ -27,20 +25,9 @@ RATED = 120 * 1000 + 30 * 2000
 
 async def entry_of(bench: Bench, usage: Any = None, **changes: Any) -> LedgerEntry:
     """The entry of a good answer with these changes; the journal agrees with it."""
-    document = {
-        "id": "gen-1",
-        "model": SONAR,
-        "choices": [
-            {"finish_reason": "stop", "message": {"role": "assistant", "content": good_answer(Step.ICP)}}
-        ],
-        "usage": TOKENS if usage is None else usage,
-    } | changes
     lease = await bench.workflows.lease(Step.ICP)
-    async with serving(answer(200, document)) as server:
-        provider = OpenRouterClient(server.base_url, "test-key", deadline_seconds=CALL_DEADLINE_SECONDS)
-        executor = bench.another_executor(bench.another_caller(provider=provider))
-        assert isinstance(await executor.execute(lease), IcpResult)
-        await provider.close()
+    document = answer_document(lease, TOKENS if usage is None else usage, **changes)
+    assert isinstance(await execute_with(bench, lease, answer(200, document)), IcpResult)
     assert route_of(await bench.workflows.calls(lease)) == [GOOD_SONAR]
     [entry] = await bench.entries(lease)
     await bench.assert_books_agree(lease)
