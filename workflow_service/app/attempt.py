@@ -27,10 +27,11 @@ from workflow_service.clients.openrouter import (
     ModelCallFailed,
     OpenRouterClient,
 )
+from workflow_service.clients.openrouter_types import TokenUsage
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.workflow import Lease
 from workflow_service.steps.model_step import Item, ModelStep, Prompt, UnusableAnswerError
-from workflow_service.store.invocations import Invocation, Invocations, Response
+from workflow_service.store.invocations import CallUsage, Invocation, Invocations, Response
 
 _log = structlog.get_logger(__name__)
 
@@ -91,13 +92,13 @@ class Attempt:
         try:
             completion = await self.services.provider.complete(self._completion_request(authorization))
         except ModelCallFailed as failed:
-            return await self._end_failed(dispatched, failed)
+            return await self._end_failed(dispatched, authorization, failed)
         except Exception:
             # A bug of ours, and the request may have been sent. (A cancellation, when the process stops,
             # leaves the row DISPATCHED. The next holder of the step ends it.)
             await ender.respond_and_settle(dispatched, Response(error_class=ErrorClass.INTERNAL))
             raise
-        return await self._end_answered(dispatched, completion)
+        return await self._end_answered(dispatched, authorization, completion)
 
     async def _request(self) -> Invocation:
         row = await self.services.journal.request_if_leased(
@@ -167,7 +168,9 @@ class Attempt:
             user=authorization.organization_id,
         )
 
-    async def _end_failed(self, row: Invocation, failed: ModelCallFailed) -> AttemptFailed:
+    async def _end_failed(
+        self, row: Invocation, authorization: Authorization, failed: ModelCallFailed
+    ) -> AttemptFailed:
         charge = failed.charge
         if charge.kind is ChargeKind.NOT_CHARGED:
             await self.services.ender.void(row, failed.error_class, generation_id=charge.generation_id)
@@ -178,13 +181,15 @@ class Attempt:
                     error_class=failed.error_class,
                     served_model=charge.served_model,
                     generation_id=charge.generation_id,
-                    usage=call_usage(charge.usage),
+                    usage=_charged_usage(charge.usage, charge.provider_cost_nano_usd, authorization),
                     provider_cost_nano_usd=charge.provider_cost_nano_usd,
                 ),
             )
         return self._failed(row, failed.error_class, failed.message, failed.retry_after_seconds)
 
-    async def _end_answered(self, row: Invocation, completion: Completion) -> BaseModel | AttemptFailed:
+    async def _end_answered(
+        self, row: Invocation, authorization: Authorization, completion: Completion
+    ) -> BaseModel | AttemptFailed:
         answer: BaseModel | None = None
         unusable: UnusableAnswerError | None = None
         try:
@@ -198,7 +203,7 @@ class Attempt:
                 error_class=None if unusable is None else unusable.error_class,
                 served_model=completion.served_model,
                 generation_id=completion.generation_id,
-                usage=call_usage(completion.usage),
+                usage=_charged_usage(completion.usage, completion.provider_cost_nano_usd, authorization),
                 provider_cost_nano_usd=completion.provider_cost_nano_usd,
             ),
         )
@@ -224,6 +229,20 @@ class Attempt:
             error_class=error_class.value,
         )
         return AttemptFailed(row.model or row.requested_models[0], error_class, message, retry_after_seconds)
+
+
+def _charged_usage(
+    usage: TokenUsage | None, provider_cost_nano_usd: int | None, authorization: Authorization
+) -> CallUsage | None:
+    """None where the bill alone is to be charged.
+
+    A provider that used nothing and bills nothing did not charge its fee for the request either, but a usage
+    would be rated with the fee.
+    """
+    used_nothing = usage is not None and usage.input_tokens == usage.output_tokens == 0
+    if used_nothing and provider_cost_nano_usd == 0 and max_price(authorization).request_nano_usd:
+        return None
+    return call_usage(usage)
 
 
 def _lease_lost() -> Refusal:
