@@ -80,6 +80,43 @@ BEGIN
 END
 $$;
 
+-- The same as hold_by_units, for the usual call, which bounds no other units. It needs one statement: a token is billed
+-- at the dearest of what it may be, and at most p_cache_write_tokens_max of the input may be written to a cache.
+CREATE OR REPLACE FUNCTION hold_by_tokens(
+    p_price_id uuid, p_input_tokens_max bigint, p_output_tokens_max bigint, p_requests_max bigint,
+    p_cache_write_tokens_max bigint, p_cache_write_1h_tokens_max bigint
+) RETURNS numeric
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN (
+        SELECT rounded_up_nano_usd(max(
+            level.input_tokens * level.read
+            + least(p_cache_write_tokens_max, level.input_tokens) * (level.written - level.read)
+            + least(p_cache_write_1h_tokens_max, p_cache_write_tokens_max, level.input_tokens)
+                * (level.kept - level.written)
+            + p_output_tokens_max * level.output
+            + greatest(p_requests_max, 1) * level.request))
+        FROM (
+            SELECT
+                least(lead(r.input_tokens_above) OVER (ORDER BY r.input_tokens_above), p_input_tokens_max) AS input_tokens,
+                coalesce(max(r.exact_rate) FILTER (WHERE r.unit IN ('input_tokens', 'cache_read_tokens')), 0) AS read,
+                coalesce(max(r.exact_rate) FILTER (
+                    WHERE r.unit IN ('input_tokens', 'cache_read_tokens', 'cache_write_tokens')), 0) AS written,
+                coalesce(max(r.exact_rate) FILTER (
+                    WHERE r.unit IN (
+                        'input_tokens', 'cache_read_tokens', 'cache_write_tokens', 'cache_write_1h_tokens')), 0) AS kept,
+                coalesce(max(r.exact_rate) FILTER (
+                    WHERE r.unit IN ('output_tokens', 'output_reasoning_tokens')), 0) AS output,
+                coalesce(max(r.exact_rate) FILTER (WHERE r.unit = 'requests'), 0) AS request
+            FROM price_rates AS r
+            WHERE r.price_id = p_price_id
+                AND (r.input_tokens_above < p_input_tokens_max OR r.input_tokens_above = 0)
+            GROUP BY r.input_tokens_above
+        ) AS level
+    );
+END
+$$;
+
 -- The most that a call within its bounds can cost at a price that is not plain: the highest of the levels that
 -- p_input_tokens_max reaches, each with as many input tokens as it takes. Within a level, the dearest unit takes as much
 -- as is left of its own bound and of its wholes' bounds, then the next. Cache reads and reasoning tokens are bounded by
@@ -98,6 +135,11 @@ DECLARE
     v_exact numeric;
     v_dearest_exact numeric := 0;
 BEGIN
+    IF p_other_units_max = '{}' THEN
+        RETURN hold_by_tokens(
+            p_price_id, p_input_tokens_max, p_output_tokens_max, p_requests_max, p_cache_write_tokens_max,
+            p_cache_write_1h_tokens_max);
+    END IF;
     FOR v_level IN
         SELECT reached.input_tokens_above,
             least(lead(reached.input_tokens_above) OVER (ORDER BY reached.input_tokens_above), p_input_tokens_max)
