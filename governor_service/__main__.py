@@ -21,6 +21,7 @@ from governor_service.api.ledger_servicer import LedgerServicer
 from governor_service.api.pricing_servicer import PricingServicer
 from governor_service.app.load_price_list import load_price_list
 from governor_service.app.sweep import keep_sweeping
+from governor_service.app.watch_price_list import keep_watching_price_list
 from governor_service.settings import GovernorSettings
 from governor_service.store.holds import HoldStore, connections_of_lanes
 from infin8.governor.v1 import (
@@ -111,10 +112,12 @@ async def running(settings: GovernorSettings) -> AsyncIterator[int]:
                 holds, timedelta(seconds=settings.hold_retention_seconds), settings.sweep_interval_seconds
             )
         )
+        watcher = asyncio.create_task(keep_watching_price_list(database))
         try:
             yield port
         finally:
             sweeper.cancel()
+            watcher.cancel()
             await server.stop(settings.grace_seconds)
     finally:
         await database.close()

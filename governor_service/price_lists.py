@@ -127,7 +127,10 @@ async def _import(arguments: Namespace) -> None:
             _show(differences)
         if differences.changes and (arguments.yes or (not arguments.json and _confirmed())):
             await write_changes(
-                database, differences.changes, author=f"{_user()}, importing {arguments.seller}"
+                database,
+                differences.changes,
+                source=arguments.seller,
+                author=f"{_user()}, importing {arguments.seller}",
             )
             written = True
     finally:

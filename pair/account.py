@@ -15,6 +15,8 @@ from infin8.governor.v1 import (
     entry_pb2,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    pricing_service_pb2,
+    pricing_service_pb2_grpc,
 )
 from infin8.workflow.v1 import (
     invocations_pb2,
@@ -52,6 +54,8 @@ class Account:
     workflow_budget: budget_pb2.BudgetStatus
     organization_budget: budget_pb2.BudgetStatus
     articles: Sequence[steps_pb2.Article]
+    prices: pricing_service_pb2.ListPricesResponse
+    """One price, and when the price book was last compared with a price list."""
 
     @property
     def is_completed(self) -> bool:
@@ -84,6 +88,7 @@ async def account_of(
     workflows = workflow_service_pb2_grpc.WorkflowServiceStub(workflow)
     ledger = ledger_service_pb2_grpc.LedgerServiceStub(governor)
     budgets = budget_service_pb2_grpc.BudgetServiceStub(governor)
+    pricing = pricing_service_pb2_grpc.PricingServiceStub(governor)
     of_workflow = {"organization_id": organization_id, "workflow_id": workflow_id}
 
     async def all_of(method: Callable[..., Awaitable[Any]], request: type[Any], field: str) -> list[Any]:
@@ -119,4 +124,5 @@ async def account_of(
             )
         ),
         articles=await all_of(workflows.ListArticles, workflow_service_pb2.ListArticlesRequest, "articles"),
+        prices=await pricing.ListPrices(pricing_service_pb2.ListPricesRequest(page_size=1)),
     )

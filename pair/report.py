@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from google.protobuf import json_format
@@ -42,6 +43,7 @@ def print_tables(account: Account, pair: Pair) -> None:
         highlight=False,
     )
     console.print(f"Model calls were answered by {pair.model_provider}.", highlight=False)
+    console.print(f"Prices: {_price_list_age(account)}.", highlight=False)
     console.print(f"Note: {_REVIEW}.", highlight=False)
     _print_transitions(console, account)
     _print_model_calls(console, account)
@@ -51,6 +53,15 @@ def print_tables(account: Account, pair: Pair) -> None:
     _print_checks(console, account)
     state = _name(workflow_pb2.WorkflowState, workflow.state)
     console.print(f"The workflow is {state}.", highlight=False)
+
+
+def _price_list_age(account: Account) -> str:
+    """The list that the price book was last filled from or compared with, and how long ago."""
+    if not account.prices.HasField("list_check_time"):
+        return "never compared with a price list"
+    checked = account.prices.list_check_time.ToDatetime(UTC)
+    days = max(0, (datetime.now(UTC) - checked).days)
+    return f"{account.prices.list_source}, as of {days} {'day' if days == 1 else 'days'} ago"
 
 
 def _print_transitions(console: Console, account: Account) -> None:
@@ -162,6 +173,12 @@ def print_json(account: Account, pair: Pair) -> None:
     """In protobuf's JSON: amounts are strings of nano-USD, as protobuf writes an int64."""
     document = {
         "model_provider": pair.model_provider,
+        "price_list": {
+            "source": account.prices.list_source,
+            "check_time": account.prices.list_check_time.ToJsonString()
+            if account.prices.HasField("list_check_time")
+            else None,
+        },
         "note": _REVIEW,
         "workflow": _json(account.workflow),
         "transitions": _json_list(account.transitions),

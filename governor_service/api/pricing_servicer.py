@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 
-from governor_service.api import parse
+from governor_service.api import parse, render
 from governor_service.api.estimates import month_estimate, usage_estimate
 from governor_service.api.governor_servicer import ANONYMOUS
 from governor_service.api.model_aliases import alias, alias_message, why
@@ -14,6 +14,7 @@ from governor_service.app.estimate_cost import estimate_month, estimate_usage
 from governor_service.app.list_prices import get_price, get_price_of_model, list_prices
 from governor_service.app.model_aliases import list_model_aliases, set_model_alias
 from governor_service.app.resolve_model import resolve_model
+from governor_service.app.watch_price_list import last_price_list_check
 from infin8.governor.v1 import price_pb2, pricing_service_pb2, pricing_service_pb2_grpc
 from service_chassis.content_hash import content_hash
 from service_chassis.postgres.database import Database
@@ -45,9 +46,13 @@ class PricingServicer(pricing_service_pb2_grpc.PricingServiceServicer):
             after_model=paging.after or "",
             limit=paging.limit,
         )
+        check = await last_price_list_check(self._database)
         page = paging.page(found, price_message, lambda price: price.model)
         return pricing_service_pb2.ListPricesResponse(
-            prices=page.messages, next_page_token=page.next_page_token
+            prices=page.messages,
+            next_page_token=page.next_page_token,
+            list_check_time=render.timestamp(check.check_time) if check else None,
+            list_source=check.source if check else "",
         )
 
     async def GetPrice(

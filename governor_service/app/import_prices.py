@@ -52,9 +52,13 @@ async def price_differences(database: Database, listings: Sequence[Listing]) -> 
     )
 
 
-async def write_changes(database: Database, changes: Sequence[PriceChange], *, author: str) -> list[Price]:
-    """Adds a version for each change, all or none. Refuses with STATE_CONFLICT if one of these prices has
-    changed since the comparison."""
+async def write_changes(
+    database: Database, changes: Sequence[PriceChange], *, source: str, author: str
+) -> list[Price]:
+    """Adds a version for each change, all or none, and records the comparison with `source`.
+
+    Refuses with STATE_CONFLICT if one of these prices has changed since the comparison.
+    """
 
     async def work(connection: Connection) -> list[Price]:
         await prices.lock_price_book(connection)
@@ -67,6 +71,7 @@ async def write_changes(database: Database, changes: Sequence[PriceChange], *, a
                     f"somebody else changed the price of {change.after.model} in the meantime",
                 )
             written.append(await enter_version(connection, change.after, author=author))
+        await prices.record_check(connection, source=source, changes=len(written), author=author)
         return written
 
     return await database.write(work)

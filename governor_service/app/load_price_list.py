@@ -1,8 +1,8 @@
 """Fills an empty price book at start-up."""
 
 from governor_service.listings import read_price_list
-from governor_service.store.prices import insert_prices_if_empty
-from service_chassis.postgres.database import Database
+from governor_service.store import prices
+from service_chassis.postgres.database import Connection, Database
 
 
 async def load_price_list(database: Database, name: str) -> int:
@@ -12,6 +12,12 @@ async def load_price_list(database: Database, name: str) -> int:
     the others wait for it.
     """
     listings = read_price_list(name)
-    return await database.write(
-        lambda connection: insert_prices_if_empty(connection, listings, author=f"price list {name}")
-    )
+    author = f"price list {name}"
+
+    async def work(connection: Connection) -> int:
+        written = await prices.insert_prices_if_empty(connection, listings, author=author)
+        if written:
+            await prices.record_check(connection, source=name, changes=written, author=author)
+        return written
+
+    return await database.write(work)

@@ -13,6 +13,7 @@ from asyncpg import Connection, Record
 
 from governor_service.domain.hold_bounds import takes_from
 from governor_service.domain.model_id import ModelId
+from governor_service.domain.price_lists import PriceListCheck
 from governor_service.domain.pricing import Price, Rate
 from governor_service.domain.usage_units import BASE_UNITS, wholes_of
 from governor_service.listings import Listing
@@ -179,6 +180,17 @@ def _stated(rows: Sequence[Mapping[str, Any]]) -> tuple[Rate, ...]:
                 stated.append(Rate(**rate))
             below[rate["unit"]] = says
     return tuple(stated)
+
+
+async def record_check(connection: Connection[Record], *, source: str, changes: int, author: str) -> None:
+    """Records that the price book was filled from a price list, or compared with one."""
+    await connection.execute(_QUERIES["record_check"], source, changes, author)
+
+
+async def last_check(connection: Connection[Record]) -> PriceListCheck | None:
+    """The newest comparison with a price list; None if there was none."""
+    row = await connection.fetchrow(_QUERIES["last_check"])
+    return PriceListCheck(**row) if row else None
 
 
 class KnownPrices:

@@ -54,3 +54,14 @@ FROM create_price(p_request_id => $1, p_content_hash => $2, p_price => $3, p_aut
 -- name: enter_prices
 -- Adds versions; see migrations/governor/functions/75_create_price.sql.
 SELECT enter_prices(p_prices => $1, p_author => $2)
+
+-- name: record_check
+-- Records that the price book was filled from a price list ($1), or compared with it; $2 prices were written.
+INSERT INTO price_list_checks (check_time, source, changes, author) VALUES (governor_now(), $1, $2, $3)
+
+-- name: last_check
+-- The newest comparison with a price list; no row if there was none.
+SELECT c.check_time, c.source, governor_now() - c.check_time AS age
+FROM price_list_checks AS c
+ORDER BY c.check_time DESC
+LIMIT 1

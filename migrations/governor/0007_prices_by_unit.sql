@@ -47,6 +47,19 @@ CREATE TABLE price_rates (
     PRIMARY KEY (price_id, input_tokens_above, unit)
 );
 
+-- When the price book was filled from a price list or compared with one, and how many prices were written.
+CREATE TABLE price_list_checks (
+    check_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    check_time timestamptz NOT NULL,
+    source text NOT NULL CHECK (length(source) BETWEEN 1 AND 1024),
+    changes integer NOT NULL CHECK (changes >= 0),
+    author text NOT NULL CHECK (length(author) BETWEEN 1 AND 200)
+);
+CREATE INDEX price_list_checks_by_time ON price_list_checks (check_time);
+INSERT INTO price_list_checks (check_time, source, changes, author)
+SELECT max(p.create_time), 'the price list of an earlier release', count(*), 'migration' FROM prices AS p
+HAVING count(*) > 0;
+
 -- Operators' names of models, with every change of them. The newest row of an alias counts.
 CREATE TABLE model_aliases (
     -- In lower case.

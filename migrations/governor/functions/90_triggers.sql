@@ -10,6 +10,10 @@ CREATE OR REPLACE TRIGGER price_rates_are_append_only BEFORE UPDATE OR DELETE OR
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE price_rates ENABLE ALWAYS TRIGGER price_rates_are_append_only;
 
+CREATE OR REPLACE TRIGGER price_list_checks_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON price_list_checks
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE price_list_checks ENABLE ALWAYS TRIGGER price_list_checks_are_append_only;
+
 CREATE OR REPLACE TRIGGER model_aliases_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON model_aliases
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE model_aliases ENABLE ALWAYS TRIGGER model_aliases_are_append_only;
