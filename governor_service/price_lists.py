@@ -1,4 +1,4 @@
-"""Makes price lists, and updates the price book of GOVERNOR_DATABASE_URL from them.
+"""Updates the price book of GOVERNOR_DATABASE_URL from price lists.
 
     python -m governor_service.price_lists import genai-prices
     python -m governor_service.price_lists import openrouter [--file models.json | --url URL]
@@ -6,10 +6,6 @@
 show how a seller's present prices differ from the price book. After a yes (or with --yes) they add a version
 for each model whose price differs, in force from now on: all or none. --json prints the differences as JSON
 and does not ask.
-
-    python -m governor_service.price_lists shipped > governor_service/listings/shipped.json
-
-makes the list that fills an empty price book, from the installed `genai-prices`.
 """
 
 import asyncio
@@ -18,7 +14,7 @@ import os
 import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from getpass import getuser
 from pathlib import Path
@@ -37,7 +33,8 @@ from governor_service.app.import_prices import (
     price_differences,
     write_changes,
 )
-from governor_service.listings import Listing, genai_prices_listings, openrouter_listings, write_price_list
+from governor_service.listings import Listing, openrouter_listings
+from governor_service.listings.genai_prices_listings import listings, listings_in_force
 from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 from service_chassis.settings import (
@@ -73,9 +70,6 @@ class PriceListSettings(DatabaseSettings):
 
 def main() -> None:
     arguments = _parser().parse_args()
-    if arguments.command == "shipped":
-        _print_shipped(arguments.as_of)
-        return
     try:
         asyncio.run(_import(arguments))
     except (Refusal, ValueError, OSError, asyncpg.PostgresError, httpx.HTTPError) as error:
@@ -89,13 +83,6 @@ def _parser() -> CommandLine:
         formatter_class=RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    shipped = commands.add_parser("shipped", help="make the shipped price list and print it")
-    shipped.add_argument(
-        "--as-of",
-        type=date.fromisoformat,
-        default=datetime.now(UTC).date(),
-        help="the day whose prices count (YYYY-MM-DD, default: today)",
-    )
     importing = commands.add_parser("import", help="update the price book from a seller's prices")
     importing.add_argument("seller", choices=["genai-prices", "openrouter"])
     source = importing.add_mutually_exclusive_group()
@@ -104,11 +91,6 @@ def _parser() -> CommandLine:
     importing.add_argument("--yes", action="store_true", help="write without asking")
     importing.add_argument("--json", action="store_true", help="show the differences as JSON")
     return parser
-
-
-def _print_shipped(as_of: date) -> None:
-    about = f"{genai_prices_listings.PACKAGE}, prices in force on {as_of}"
-    sys.stdout.write(write_price_list(about, genai_prices_listings.listings(as_of)))
 
 
 async def _import(arguments: Namespace) -> None:
@@ -146,7 +128,11 @@ async def _listings(arguments: Namespace, settings: PriceListSettings) -> list[L
     if arguments.seller == "genai-prices":
         if arguments.file or arguments.url:
             raise ValueError("--file and --url are for openrouter: genai-prices is an installed package")
-        return genai_prices_listings.listings(datetime.now(UTC).date())
+        return [
+            listing
+            for listing in listings_in_force(listings(), datetime.now(UTC))
+            if not listing.price_context and listing.daily_start is None
+        ]
     if arguments.file:
         return openrouter_listings.listings(
             arguments.file.read_bytes(), source=f"openrouter: {arguments.file.name}"

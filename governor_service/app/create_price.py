@@ -10,7 +10,8 @@ from governor_service.domain import errors
 from governor_service.domain.model_id import ModelId
 from governor_service.domain.pricing import Price
 from governor_service.domain.unusual_prices import unusual_rates
-from governor_service.listings import Listing, listed_price
+from governor_service.listings import Listing
+from governor_service.listings.genai_prices_listings import listed_price
 from governor_service.store import prices
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal, invalid_field

@@ -1,6 +1,7 @@
 """Fills an empty price book at start-up."""
 
-from governor_service.listings import read_price_list
+from governor_service.listings import read_document
+from governor_service.listings.genai_prices_listings import PACKAGE, listings
 from governor_service.store import prices
 from service_chassis.postgres.database import Connection, Database
 
@@ -11,13 +12,15 @@ async def load_price_list(database: Database, name: str) -> int:
     A price book with prices is not changed. If several instances start at once, one fills the price book, and
     the others wait for it.
     """
-    listings = read_price_list(name)
-    author = f"price list {name}"
 
     async def work(connection: Connection) -> int:
-        written = await prices.insert_prices_if_empty(connection, listings, author=author)
-        if written:
-            await prices.record_check(connection, source=name, changes=written, author=author)
-        return written
+        await prices.lock_price_book(connection)
+        if not await prices.is_empty(connection):
+            return 0
+        source, listed = ("the document", read_document()) if name == "document" else (PACKAGE, listings())
+        author = f"price list {name}"
+        await prices.enter_prices(connection, listed, author=author)
+        await prices.record_check(connection, source=source, changes=len(listed), author=author)
+        return len(listed)
 
     return await database.write(work)

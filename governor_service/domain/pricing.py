@@ -43,7 +43,7 @@ units is an integer, and a sum of counts × rates is exact."""
 
 _MTOK = 10**6
 
-_UNIT_OF_COMPONENT = {
+UNIT_OF_COMPONENT = {
     "input_nano_usd_per_mtok": INPUT_TOKENS,
     "cached_input_nano_usd_per_mtok": CACHE_READ_TOKENS,
     "cache_write_nano_usd_per_mtok": CACHE_WRITE_TOKENS,
@@ -51,6 +51,7 @@ _UNIT_OF_COMPONENT = {
     "reasoning_nano_usd_per_mtok": REASONING_TOKENS,
     "request_nano_usd": REQUESTS,
 }
+"""The base units by the names of their fields in a price."""
 
 
 class WeightedRate(NamedTuple):
@@ -147,7 +148,7 @@ class Rates:
 
     def components(self) -> Iterator[tuple[str, int | None]]:
         """Each of the six components with its name."""
-        return ((name, getattr(self, name)) for name in _UNIT_OF_COMPONENT)
+        return ((name, getattr(self, name)) for name in UNIT_OF_COMPONENT)
 
     def levels(self) -> tuple[Level, ...]:
         """All rates by size of the call, the smallest calls first: at least one level, beginning at 0."""
@@ -180,7 +181,7 @@ class Rates:
         """The rates that the six components state, not weighted yet."""
         for name, value in self.components():
             if value is not None:
-                unit = _UNIT_OF_COMPONENT[name]
+                unit = UNIT_OF_COMPONENT[name]
                 yield WeightedRate(unit, 1 if unit == REQUESTS else _MTOK, value, 0)
 
     def _weights(self) -> list[tuple[int, dict[str, int]]]:

@@ -1,112 +1,221 @@
-"""Listings from the package `genai-prices`: prices of the models that OpenRouter serves.
+"""Listings from the package `genai-prices`: every model of every provider, with all versions, tiers, units,
+variants and times of the day, as the package itself would rate them.
 
-Each component of a price is the higher of what OpenRouter lists and what the vendor itself lists.
-OpenRouter's listing alone is not enough: for `perplexity/sonar` it lacks the fee for each request, which is
-several times the cost of the tokens.
-
-- If a price depends on the prompt's length, the time of day or the cache's lifetime, the highest counts.
-- If several ids of one seller have the same canonical name, the canonical id counts; if none is canonical,
-  the dearest of them.
-- `:batch` listings do not count: they are half price, for deferred calls.
-- A model whose price for input or output is missing or zero stays unpriced.
-- Searches, images and audio are not rated: the provider's reported cost includes them, and the greater of it
-  and the rated cost is charged.
+- A model is priced as one provider sells it: `naming.py` says under which name.
+- A rate finer than a nano-USD for a million tokens is rounded up to a whole one.
+- What costs nothing is no price and is left out. So is a version that costs nothing, if a model has one.
+- The package has what providers publish. Fees that OpenRouter does not state, such as Perplexity's for each
+  request, come with the vendor's own listing of the model.
+- One rule of the package is not a rate: Groq bills at least ten seconds of audio to Whisper. A shorter call
+  is rated by its seconds.
 """
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from decimal import Decimal
+from functools import cache, cached_property
 from importlib.metadata import version
+from itertools import pairwise
+from typing import Any
 
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
+from genai_prices.data_units import unit_data
+from genai_prices.types import (
+    ModelInfo,
+    ModelPrice,
+    Provider,
+    StartDateConstraint,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
 
 from governor_service.domain.money import nano_usd
+from governor_service.domain.pricing import UNIT_OF_COMPONENT, Rate
+from governor_service.domain.usage_units import REQUESTS, UNITS
 from governor_service.listings import Listing
-from governor_service.listings.components import Components, by_canonical_name, dearest, that_count
+from governor_service.listings.naming import OPENROUTER, canonical_names
 
 PACKAGE = f"genai-prices {version('genai-prices')}"
 
-_PROVIDER_OF_VENDOR = {"mistralai": "mistral", "z-ai": "zai", "arcee-ai": "arcee"}
-"""Where the vendor in OpenRouter's ids and the provider in the package have different names."""
+FIRST_EFFECTIVE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+"""Of what the package gives no date. Earlier than any usage that may be recorded."""
 
-_COMPONENTS = {
-    "input_mtok": "input_nano_usd_per_mtok",
-    "cache_read_mtok": "cached_input_nano_usd_per_mtok",
-    "cache_write_mtok": "cache_write_nano_usd_per_mtok",
-    "cache_write_5m_mtok": "cache_write_nano_usd_per_mtok",
-    "cache_write_1h_mtok": "cache_write_nano_usd_per_mtok",
-    "output_mtok": "output_nano_usd_per_mtok",
-    "output_reasoning_mtok": "reasoning_nano_usd_per_mtok",
-    "requests_kcount": "request_nano_usd",
-}
+_UNIT_OF_PRICE_KEY = {unit["price_key"]: name for name, unit in unit_data.items()}
+_COMPONENT_OF_UNIT = {unit: component for component, unit in UNIT_OF_COMPONENT.items()}
+
+_Window = tuple[time, time]
 
 
-def listings(as_of: date) -> list[Listing]:
-    """The prices in force on a day, according to the installed package."""
-    providers = {provider.id: provider for provider in get_snapshot().providers}
-    openrouter = _counted(providers["openrouter"].models, prefix="")
-    found = (
-        _listing(name, models, _vendor_models(name, providers), as_of)
-        for name, models in sorted(openrouter.items())
-        if "/" in name
-    )
-    return [listing for listing in found if listing is not None]
+def listings(providers: Sequence[Provider] | None = None) -> list[Listing]:
+    """All versions of all prices, by model and time; by default the installed package's."""
+    if providers is None:
+        providers = get_snapshot().providers
+    names = canonical_names(providers)
+    found: dict[str, list[Listing]] = {}
+    # OpenRouter comes last: of a model that the vendor sells at the same rates, the vendor's listing counts.
+    for provider in sorted(providers, key=lambda provider: provider.id == OPENROUTER):
+        for model in provider.models:
+            name = names.get((provider.id, model.id))
+            if name is not None and name not in found:
+                found[name] = list(_listings_of(model, name, provider.id))
+    return [listing for name in sorted(found) for listing in found[name]]
 
 
-def _listing(
-    name: str, openrouter_models: list[ModelInfo], vendor_models: list[ModelInfo], as_of: date
-) -> Listing | None:
-    listed = {
-        "openrouter": dearest(_components(model, as_of) for model in openrouter_models),
-        "vendor": dearest(_components(model, as_of) for model in vendor_models),
-    }
-    components = dearest(listed.values())
-    if not (components.get("input_nano_usd_per_mtok") and components.get("output_nano_usd_per_mtok")):
-        return None
-    sources = ", ".join(seller for seller, found in listed.items() if found)
-    return Listing(model=name, source=f"{PACKAGE}: {sources}", **components)
+def listings_in_force(listed: Iterable[Listing], at: datetime) -> list[Listing]:
+    """Of each model and variant the version in force at a time, with all times of the day that it
+    distinguishes."""
+    latest: dict[tuple[str, frozenset[tuple[str, str]]], list[Listing]] = defaultdict(list)
+    for listing in sorted(listed, key=lambda listing: listing.effective_time or at):
+        if (effective_time := listing.effective_time or at) <= at:
+            rows = latest[listing.model, frozenset(listing.price_context.items())]
+            if rows and rows[0].effective_time != effective_time:
+                rows.clear()
+            rows.append(listing)
+    return [listing for rows in latest.values() for listing in rows]
 
 
-def _counted(models: Iterable[ModelInfo], prefix: str) -> dict[str, list[ModelInfo]]:
-    """The models of one seller whose listings count, by canonical name."""
-    by_id = {prefix + model.id: model for model in models}
+@cache
+def _listings_by_model() -> Mapping[str, Sequence[Listing]]:
+    found: dict[str, list[Listing]] = defaultdict(list)
+    for listing in listings():
+        found[listing.model].append(listing)
+    return found
+
+
+def listed_price(model: str, price_context: Mapping[str, str]) -> Listing | None:
+    """The installed package's present price of a variant, at the hours that have no price of their own."""
+    of_variant = [
+        listing
+        for listing in _listings_by_model().get(model, ())
+        if listing.price_context == price_context and listing.daily_start is None
+    ]
+    in_force = listings_in_force(of_variant, datetime.now(UTC))
+    return in_force[0] if in_force else None
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """When a model's prices may change: at dates, and at times of the day."""
+
+    model: ModelInfo
+
+    @cached_property
+    def starts(self) -> list[datetime]:
+        """When versions begin, variants' included."""
+        dates = {
+            constraint.start_date
+            for constraint in self._constraints()
+            if isinstance(constraint, StartDateConstraint)
+        }
+        return [FIRST_EFFECTIVE_TIME, *(datetime.combine(date, time(), UTC) for date in sorted(dates))]
+
+    @cached_property
+    def windows(self) -> list[_Window | None]:
+        """The parts of the day that may differ: first the rest of the day, then each stated time."""
+        daily = [
+            constraint for constraint in self._constraints() if isinstance(constraint, TimeOfDateConstraint)
+        ]
+        if not daily:
+            return [None]
+        cuts = sorted({cut for stated in daily for cut in (_utc(stated.start_time), _utc(stated.end_time))})
+        parts: list[_Window] = [*pairwise(cuts), (cuts[-1], cuts[0])]
+        rest_first = sorted(parts, key=lambda part: any(stated.active(_at(part[0])) for stated in daily))
+        return [*rest_first]
+
+    def prices(self, start: datetime, context: Mapping[str, str]) -> list[tuple[_Window | None, ModelPrice]]:
+        """The prices from a start on: first the rest of the day's, then those that differ from them."""
+        at_times = [
+            (window, self.model.get_prices(datetime.combine(start, begins, UTC), context))
+            for window in self.windows
+            for begins in [window[0] if window else time()]
+        ]
+        (_, ordinary), *others = at_times
+        return [(None, ordinary), *(found for found in others if found[1] != ordinary)]
+
+    def contexts(self) -> list[dict[str, str]]:
+        """Every combination of variants that a call can be, the ordinary call first."""
+        found: list[dict[str, str]] = [{}]
+        for variant in self.model.price_variants or ():
+            if _stated(variant.prices):
+                for context in tuple(found):
+                    combined = context | variant.when
+                    if combined not in found:
+                        found.append(combined)
+        return found
+
+    def _constraints(self) -> Iterator[StartDateConstraint | TimeOfDateConstraint | None]:
+        if isinstance(self.model.prices, list):
+            yield from (price.constraint for price in self.model.prices)
+        yield from (variant.constraint for variant in self.model.price_variants or ())
+
+
+def _listings_of(model: ModelInfo, name: str, provider: str) -> Iterator[Listing]:
+    timeline = _Timeline(model)
+    for context in timeline.contexts():
+        before = None
+        for start in timeline.starts:
+            prices = timeline.prices(start, context)
+            if prices == before:
+                continue
+            before = prices
+            for window, price in prices:
+                stated = _stated(price)
+                if not _is_free(stated):
+                    daily_start, daily_end = window or (None, None)
+                    yield Listing(
+                        model=name,
+                        provider=provider,
+                        price_context=context,
+                        daily_start=daily_start,
+                        daily_end=daily_end,
+                        effective_time=start,
+                        source=f"{PACKAGE}: {provider} {model.id}",
+                        **_rates(stated),
+                    )
+
+
+def _utc(daily: time) -> time:
+    """Times without a zone are in UTC."""
+    return _at(daily).astimezone(UTC).time()
+
+
+def _at(daily: time) -> datetime:
+    """A time of some day."""
+    return datetime.combine(FIRST_EFFECTIVE_TIME, daily, daily.tzinfo or UTC)
+
+
+def _stated(prices: ModelPrice) -> dict[str, Decimal | TieredPrices]:
+    """What is priced, by unit."""
     return {
-        name: [by_id[model_id] for model_id in that_count(name, ids)]
-        for name, ids in by_canonical_name(by_id).items()
+        _UNIT_OF_PRICE_KEY[key]: value
+        for key, value in vars(prices).items()
+        if value is not None and key in _UNIT_OF_PRICE_KEY
     }
 
 
-def _vendor_models(name: str, providers: dict[str, Provider]) -> list[ModelInfo]:
-    """What the vendor lists under this name. Vendors write 4-5 where OpenRouter writes 4.5. The package's own
-    matching is too loose: it matches `mistral-medium-3` with 3.5, and a distilled model with its original."""
-    vendor = name.split("/")[0]
-    provider = providers.get(_PROVIDER_OF_VENDOR.get(vendor, vendor))
-    if provider is None:
-        return []
-
-    def spelling(model: str) -> str:
-        return model.replace(".", "-")
-
-    counted = _counted(provider.models, prefix=f"{vendor}/")
-    return next((models for same, models in counted.items() if spelling(same) == spelling(name)), [])
+def _by_tier(stated: Decimal | TieredPrices) -> dict[int, Decimal]:
+    if isinstance(stated, TieredPrices):
+        return {0: stated.base} | {tier.start: tier.price for tier in stated.tiers}
+    return {0: stated}
 
 
-def _components(model: ModelInfo, as_of: date) -> Components:
-    """The components that are listed for a model, each at its dearest hour of the day."""
-    midnight = datetime.combine(as_of, time(tzinfo=UTC))
-    hours = (model.get_prices(midnight + timedelta(hours=hour)) for hour in range(24))
-    return dearest(dict([component]) for price in hours for component in _priced(price))
+def _is_free(stated: Mapping[str, Decimal | TieredPrices]) -> bool:
+    return not any(usd for value in stated.values() for usd in _by_tier(value).values())
 
 
-def _priced(price: ModelPrice) -> Iterator[tuple[str, int]]:
-    for key, component in _COMPONENTS.items():
-        listed: Decimal | TieredPrices | None = getattr(price, key)
-        if listed is None:
-            continue
-        usd = (
-            max([listed.base, *(tier.price for tier in listed.tiers)])
-            if isinstance(listed, TieredPrices)
-            else listed
-        )
-        yield component, nano_usd(usd / 1000 if key == "requests_kcount" else usd)
+def _rates(stated: Mapping[str, Decimal | TieredPrices]) -> dict[str, Any]:
+    """The fields of Rates. A tier names only what differs from the one below."""
+    fields: dict[str, Any] = {"input_nano_usd_per_mtok": 0, "output_nano_usd_per_mtok": 0}
+    rates = []
+    for unit, value in stated.items():
+        per = UNITS[unit].per
+        below = None
+        for above, usd in sorted(_by_tier(value).items()):
+            if above == 0 and unit in _COMPONENT_OF_UNIT:
+                fields[_COMPONENT_OF_UNIT[unit]] = nano_usd(usd / per if unit == REQUESTS else usd)
+            elif usd != below:
+                rates.append(Rate(unit=unit, per=per, nano_usd=nano_usd(usd), input_tokens_above=above))
+            below = usd
+    return {**fields, "rates": tuple(rates)}

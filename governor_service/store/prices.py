@@ -16,7 +16,7 @@ from governor_service.domain.model_id import ModelId
 from governor_service.domain.price_lists import PriceListCheck
 from governor_service.domain.pricing import Price, Rate
 from governor_service.domain.usage_units import BASE_UNITS, wholes_of
-from governor_service.listings import Listing
+from governor_service.listings import EARLIEST, Listing
 from service_chassis.postgres.queries import load_queries
 
 _QUERIES = load_queries(__package__, "prices.sql")
@@ -100,25 +100,24 @@ async def create_price(
     return row["outcome"], row["price_id"]
 
 
-async def insert_prices_if_empty(
-    connection: Connection[Record], listings: Sequence[Listing], *, author: str
-) -> int:
-    """Fills an empty price book and returns the number of prices.
-
-    Runs within a transaction: it first waits for other writers and sees the prices that they have added.
-    """
-    await lock_price_book(connection)
-    if not await connection.fetchval(_QUERIES["is_empty"]):
-        return 0
-    await enter_prices(connection, listings, author=author)
-    return len(listings)
+async def is_empty(connection: Connection[Record]) -> bool:
+    """Whether the price book has no price."""
+    return bool(await connection.fetchval(_QUERIES["is_empty"]))
 
 
 async def enter_prices(connection: Connection[Record], listings: Sequence[Listing], *, author: str) -> None:
-    """Adds versions that take effect at their own times. The caller has locked the price book."""
+    """Adds versions of models or variants that have none, each from its own time on.
+
+    A version without a time takes effect before any usage that may be recorded. The caller has locked the
+    price book.
+    """
     rows = [
         _row(listing)
-        | {"price_id": str(uuid4()), "revision": 1, "effective_time": listing.effective_time.isoformat()}
+        | {
+            "price_id": str(uuid4()),
+            "revision": 1,
+            "effective_time": (listing.effective_time or EARLIEST).isoformat(),
+        }
         for listing in listings
     ]
     await connection.execute(_QUERIES["enter_prices"], rows, author)

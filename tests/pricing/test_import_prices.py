@@ -15,6 +15,7 @@ import pytest
 
 from governor_service.app.import_prices import price_differences, write_changes
 from governor_service.app.load_price_list import load_price_list
+from governor_service.domain.pricing import Rate
 from governor_service.listings import Listing, openrouter_listings
 from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
@@ -89,22 +90,40 @@ def test_a_listing_of_openrouter(pricing: dict[str, Any], expected: dict[str, in
     assert [components(listing) for listing in found] == ([expected] if expected else [])
 
 
-def test_variants_of_a_model_are_one_listing() -> None:
-    """The canonical id's prices are used; without it, the dearest price of each component."""
+def test_each_id_is_a_model_of_its_own() -> None:
+    """Variants and dated snapshots have their own prices, under their ids in lower case."""
     found = openrouter_listings.listings(
         answer(
-            ("a/one", {"prompt": "1e-6", "completion": "1e-6"}),
-            ("a/one:extended", {"prompt": "9e-6", "completion": "9e-6"}),
-            ("a/one:free", {"prompt": "0", "completion": "0"}),
+            ("a/One", {"prompt": "1e-6", "completion": "1e-6"}),
+            ("a/one", {"prompt": "7e-6", "completion": "7e-6"}),
+            ("a/one-20250101", {"prompt": "2e-6", "completion": "5e-6"}),
             ("a/two-20250101", {"prompt": "1e-6", "completion": "5e-6"}),
-            ("a/two-20250601", {"prompt": "2e-6", "completion": "4e-6"}),
+            ("bare", {"prompt": "1e-6", "completion": "0"}),
         ),
         source="test",
     )
-    assert [(listing.model, components(listing)) for listing in found] == [
-        ("a/one", {"input_nano_usd_per_mtok": 10**9, "output_nano_usd_per_mtok": 10**9}),
-        ("a/two", {"input_nano_usd_per_mtok": 2 * 10**9, "output_nano_usd_per_mtok": 5 * 10**9}),
+    assert [(listing.model, listing.provider, components(listing)) for listing in found] == [
+        ("a/one", "openrouter", {"input_nano_usd_per_mtok": 10**9, "output_nano_usd_per_mtok": 10**9}),
+        (
+            "a/one-20250101",
+            "openrouter",
+            {"input_nano_usd_per_mtok": 2 * 10**9, "output_nano_usd_per_mtok": 5 * 10**9},
+        ),
+        (
+            "a/two-20250101",
+            "openrouter",
+            {"input_nano_usd_per_mtok": 10**9, "output_nano_usd_per_mtok": 5 * 10**9},
+        ),
+        ("openrouter/bare", "openrouter", {"input_nano_usd_per_mtok": 10**9}),
     ]
+
+
+def test_searches_have_a_rate() -> None:
+    """The price of a search becomes that of a thousand."""
+    (listing,) = openrouter_listings.listings(
+        answer(("a/one", {"prompt": "1e-6", "completion": "1e-6", "web_search": "0.01"})), source="test"
+    )
+    assert listing.rates == (Rate(unit="web_searches", per=1000, nano_usd=10_000_000_000),)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from governor_service.app.load_price_list import load_price_list
-from governor_service.listings import NAMES, read_price_list
+from governor_service.listings import NAMES, read_document
+from governor_service.listings.genai_prices_listings import listings as package_listings
 from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 
@@ -36,7 +37,7 @@ async def _count(governor_dsn: str) -> int:
 @pytest.mark.parametrize("name", NAMES)
 async def test_empty_book_is_filled(database: Database, governor_dsn: str, name: str) -> None:
     """Every listing becomes a price with the same components, in force since 2000."""
-    listings = read_price_list(name)
+    listings = read_document() if name == "document" else package_listings()
     assert await load_price_list(database, name) == len(listings)
     connection = await asyncpg.connect(governor_dsn)
     try:
