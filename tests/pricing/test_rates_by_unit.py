@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from governor_service.domain.pricing import EXACT_PER, Rate, Rates
 from governor_service.domain.rating import rated_cost_nano_usd
@@ -164,6 +164,7 @@ def test_weights_are_what_a_part_adds() -> None:
 
 
 @given(rate_strategies.rates())
+@settings(deadline=None)
 def test_same_cost_however_it_is_stated(rates: Rates) -> None:
     """A tier that says again what holds without it changes nothing; another rate does."""
     (first, *_) = rates.levels()

@@ -46,6 +46,7 @@ def _usages(draw: st.DrawFn) -> Usage:
 
 
 @given(_rates(), _usages(), _tokens, _tokens, _requests)
+@settings(deadline=None)
 def test_no_usage_within_the_bounds_costs_more_than_the_hold(
     rates: Rates, usage: Usage, more_input: int, more_output: int, more_requests: int
 ) -> None:
@@ -59,6 +60,7 @@ def test_no_usage_within_the_bounds_costs_more_than_the_hold(
 
 
 @given(_rates(), _usages(), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 5))
+@settings(deadline=None)
 def test_more_usage_costs_no_less(
     rates: Rates, usage: Usage, more_input: int, more_output: int, more_requests: int
 ) -> None:
@@ -73,6 +75,7 @@ def test_more_usage_costs_no_less(
 
 
 @given(_rates(), st.integers(0, 10**15), _tokens, _requests, _tokens)
+@settings(deadline=None)
 def test_what_fits_fits_and_one_more_does_not(
     rates: Rates, available: int, input_tokens: int, requests: int, wanted: int
 ) -> None:
