@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from governor_service.api.bounds import BOUNDS
 from governor_service.api.pricing_servicer import PricingServicer
 from governor_service.app.load_price_list import load_price_list
 from infin8.governor.v1.pricing_service_pb2 import (
@@ -61,6 +62,7 @@ async def stub(governor_dsn: str) -> AsyncIterator[PricingServiceAsyncStub]:
                 register=lambda server: add_PricingServiceServicer_to_server(
                     PricingServicer(database), server
                 ),
+                bounds=BOUNDS,
             )
         ],
         error_domain="governor.infin8",
