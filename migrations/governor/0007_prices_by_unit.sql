@@ -17,8 +17,12 @@ ALTER TABLE prices
     ADD COLUMN revision integer NOT NULL DEFAULT 1 CHECK (revision > 0),
     -- The columns above say everything: there are no tiers, and no rates of other units.
     ADD COLUMN is_plain boolean NOT NULL DEFAULT true,
-    ADD CHECK ((daily_start IS NULL) = (daily_end IS NULL)),
-    ADD CHECK (daily_start <> daily_end);
+    ADD CONSTRAINT prices_daily_check CHECK (
+        (daily_start IS NULL) = (daily_end IS NULL) AND (daily_start <> daily_end) IS NOT FALSE),
+    DROP CONSTRAINT prices_check,
+    -- A model has a price or has none; no model is free by accident.
+    ADD CONSTRAINT prices_not_free CHECK (
+        input_nano_usd_per_mtok > 0 OR output_nano_usd_per_mtok > 0 OR request_nano_usd > 0 OR NOT is_plain);
 ALTER TABLE prices DROP CONSTRAINT prices_model_effective_time_key;
 -- In the order in which a look-up reads it: the first row that applies is the one.
 CREATE UNIQUE INDEX prices_versions
