@@ -41,7 +41,7 @@ _TOGETHER = Seller(("together/",))
 _FIREWORKS = Seller(("fireworks/",))
 _COPILOT = Seller(("github-copilot/",))
 
-BEDROCK = Seller(("aws/",), frozenset({"ai21", "anthropic", "cohere", "openai", "writer"}))
+BEDROCK = Seller(("aws/",), frozenset({"ai21", "anthropic", "cohere", "openai", "writer", "x-ai"}))
 
 SELLERS: dict[str, Seller] = {
     # A vendor's own API, under a prefix that OpenRouter does not use for it.
@@ -74,8 +74,7 @@ SELLERS: dict[str, Seller] = {
     "bigmodel": Seller(("zhipuai/",)),
     "voyage": Seller(("voyageai/",)),
     "voyageai": Seller(("voyageai/",)),
-    # Vendors that genai-prices has no list of their own for: OpenRouter's is the only one.
-    "dashscope": Seller(("qwen/",)),
+    # Vendors that genai-prices has no list of: OpenRouter sells at their prices.
     "amazon-nova": Seller(("amazon/",)),
     "xiaomi_mimo": Seller(("xiaomi/",)),
     # Clouds, which sell the models of closed vendors at the vendors' prices.
@@ -92,6 +91,8 @@ SELLERS: dict[str, Seller] = {
     "vertex_ai_beta": _VERTEX,
     "vercel_ai_gateway": _VERCEL,
     # Hosts of open weights, and others with prices of their own: nobody else's price can stand in for theirs.
+    # Alibaba's are a third above those at which OpenRouter sells its models.
+    "dashscope": Seller(("dashscope/",)),
     "avian": Seller(("avian/",)),
     "baseten": Seller(("baseten/",)),
     "cerebras": Seller(("cerebras/",)),
@@ -109,12 +110,19 @@ SELLERS: dict[str, Seller] = {
     "together": _TOGETHER,
     "together_ai": _TOGETHER,
 }
-"""By prefix: `azure/gpt-4o`, and `azure:gpt-4o` as PydanticAI and LangChain write it."""
+"""By prefix: `azure/gpt-4o`."""
 
-COLON_VENDORS = frozenset(
-    {"anthropic", "cohere", "deepseek", "mistralai", "moonshotai", "openai", "perplexity"}
-)
-"""`openai:gpt-4o`: what PydanticAI and LangChain write before a colon, beside SELLERS."""
+COLONS: dict[str, str] = {
+    "anthropic": "anthropic",
+    "cohere": "cohere",
+    "deepseek": "deepseek",
+    "google": "gemini",
+    "mistralai": "mistralai",
+    "moonshotai": "moonshotai",
+    "openai": "openai",
+    "perplexity": "perplexity",
+} | {prefix: prefix for prefix in SELLERS}
+"""`openai:gpt-4o`: what PydanticAI and LangChain write before a colon, as it is written before a slash."""
 
 PATHS: tuple[tuple[re.Pattern[str], Seller], ...] = (
     (
@@ -168,7 +176,7 @@ FAMILIES: tuple[Family, ...] = (
     _family(r"databricks-", "databricks", True),
     _family(r"gpt-oss-", "openai", True),
     _family(r"gpt-[0-9]|gpt-(?:audio|chat|image|live|realtime|rosalind|transcribe)(?:-|\Z)", "openai"),
-    _family(r"chatgpt-|codex-mini|o[1-9](?:-|\Z)|computer-use-preview", "openai"),
+    _family(r"chatgpt-|chat-latest\Z|codex-mini|o[1-9](?:-|\Z)|computer-use-preview", "openai"),
     _family(r"text-embedding-(?:3-|ada)|(?:davinci|babbage)-002\Z|whisper-1\Z|tts-1(?:-|\Z)", "openai"),
     _family(r"claude-", "anthropic"),
     _family(r"gemini-", "google"),
@@ -231,6 +239,7 @@ BEDROCK_VENDORS = {
     "openai": "openai",
     "qwen": "qwen",
     "writer": "writer",
+    "xai": "x-ai",
     "zai": "z-ai",
 }
 """Before the dot of a Bedrock id: as OpenRouter writes them."""
@@ -240,6 +249,7 @@ SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\Agpt-35-"), "gpt-3.5-"),
     # One digit, a dash, one digit: a version. `ministral-3-3b` and `-05-20` are none.
     (re.compile(r"(?<![0-9.])([0-9])-([0-9])(?=-|\Z)"), r"\1.\2"),
+    (re.compile(r"\Agrok-4-20(?=-|\Z)"), "grok-4.20"),
     # Anthropic's tier goes before the version since Claude 4, and after it before.
     (re.compile(r"\Aclaude-([4-9](?:\.[0-9])?)-(opus|sonnet|haiku|fable|mythos)(?=-|\Z)"), r"claude-\2-\1"),
     (re.compile(r"\Aclaude-(opus|sonnet|haiku)-(3(?:\.[0-9])?)(?=-|\Z)"), r"claude-\2-\1"),
@@ -247,7 +257,7 @@ SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """Ways to write one and the same name: as OpenRouter writes it. Each is applied in turn."""
 
-SNAPSHOTS: dict[str, str] = {
+OTHER_NAMES: dict[str, str] = {
     # Previews that Google sold at the price of the model that they became. genai-prices matches them by how
     # they begin, or by what they contain.
     "gemini-2.5-pro-preview-06-05": "gemini-2.5-pro",
@@ -256,11 +266,29 @@ SNAPSHOTS: dict[str, str] = {
     "gemini-2.5-flash-preview-05-20": "gemini-2.5-flash-preview",
     # Vertex's name of the second snapshot.
     "claude-3-5-sonnet-v2": "claude-3-5-sonnet",
+    # xAI sells both modes at one price.
+    "grok-4.20-reasoning": "grok-4.20",
+    "grok-4.20-non-reasoning": "grok-4.20",
+    # Large 3 is Mistral's model of December 2025.
+    "mistral-large-3": "mistral-large-2512",
+    # AI21's own names, and OpenRouter's.
+    "jamba-large-1.6": "jamba-1.6-large",
+    "jamba-mini-1.6": "jamba-1.6-mini",
+    # OpenAI's own name; genai-prices matches it by how it begins.
+    "computer-use-preview": "computer-use",
+    # The names under which the weights are published, and OpenRouter's.
+    "deepseek-v3": "deepseek-chat",
+    "deepseek-v3-0324": "deepseek-chat-v3-0324",
+    "deepseek-v3.1": "deepseek-chat-v3.1",
+    "kimi-k2-instruct": "kimi-k2",
+    "kimi-k2-instruct-0905": "kimi-k2-0905",
+    "qwen3-235b-a22b-instruct-2507": "qwen3-235b-a22b-2507",
+    "qwen3-coder-480b-a35b-instruct": "qwen3-coder",
     # Bedrock's names of Claude 2.0 and 2.1, which have one price.
     "claude-v2": "claude-2",
     "claude-v2:1": "claude-2",
 }
-"""Snapshots whose names no rule tells from other models."""
+"""Other names of single models, without the vendor, that no rule leads to."""
 
 SAME_PRICE: dict[str, str] = {
     # Vertex has one price for Claude Opus 4 and 4.1. genai-prices matches 4.1 by what its id contains.

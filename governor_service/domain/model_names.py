@@ -30,6 +30,8 @@ NAMES_MAX = 10
 _PRICEABLE = re.compile(r"(?!.*[A-Z])[!-~]{1,200}")
 _FULL_DATE = re.compile(r"(?<=.)-20[0-9]{2}(?:(-)?)(?:0[1-9]|1[0-2])(?(1)-)(?:0[1-9]|[12][0-9]|3[01])\Z")
 _LATEST = re.compile(r"(?<=.)-latest\Z")
+# `ministral-3b-latest` names a size.
+_VERSION = re.compile(r"[0-9](?![0-9]*b(?:-|\Z))")
 _STABLE = re.compile(r"(?<=.)-00[0-9]\Z")
 _TAILS = re.compile(r"(?<=.)(?=@|:[^0-9])")
 _VERSION_TAIL = re.compile(r"@(?:20[0-9]{6}|(?:[0-9]{4}-)?00[0-9]|default|latest)\Z")
@@ -38,7 +40,7 @@ _GATEWAY = re.compile(r"litellm_proxy/(?=.)|openrouter[/:](?=.*/)")
 _BEDROCK_ID = re.compile(
     rf"(?:({'|'.join(tables.BEDROCK_REGIONS)})\.)?({'|'.join(tables.BEDROCK_VENDORS)})\.(?P<model>[^/]+)"
 )
-_BEDROCK_VERSION = re.compile(r"(?<=.)(?:-v[0-9]+(?::[0-9]+)?|:[0-9]+)\Z")
+_BEDROCK_VERSION = re.compile(r"(?<=.)(?:-v[0-9]+(?::[0-9]+)?|(?:-[0-9]+)?:[0-9]+)\Z")
 _AZURE_FINE_TUNE = re.compile(r"(.+-20[0-9]{2}-[0-9]{2}-[0-9]{2}\.ft-)[^/]*")
 
 _Steps = tuple[str, ...]
@@ -128,8 +130,8 @@ def _seller(name: str) -> tuple[Seller | None, str, _Steps]:
     """The seller that an id says, the rest of the id, and the steps that took the seller off."""
     steps: _Steps = ()
     head, _, rest = name.partition(":")
-    if rest and (head in tables.SELLERS or head in tables.COLON_VENDORS):
-        name, steps = f"{head}/{rest}", (f"prefix {head}:",)
+    if rest and head in tables.COLONS:
+        name, steps = f"{tables.COLONS[head]}/{rest}", (f"prefix {head}:",)
     head, _, rest = name.partition("/")
     for hosted in tables.HUGGING_FACE_IDS:
         if head not in tables.SELLERS and (said := hosted.fullmatch(name)):
@@ -156,6 +158,9 @@ def _vendor_names(name: str) -> _Named:
     family = _family(model) if head in ("", "openrouter") else None
     vendor = family.vendor if family else tables.VENDORS.get(head, head)
     steps: _Steps = (f"vendor {vendor}/",) * (vendor != head)
+    if not vendor and not slash and ":" in model:
+        # Any name may stand before a colon. Only a vendor's model has variants.
+        return
     for stem, after in _stems(model):
         yield f"{vendor}/{stem}" if vendor or slash else stem, (*after, *steps)
 
@@ -167,10 +172,12 @@ def _sold_names(seller: Seller, name: str) -> _Named:
     if seller.says_vendor and family and tables.VENDORS.get(head, head) == family.vendor:
         slash = ""
     before = f"{head}/" if slash else ""
+    resold = family is not None and not before and not family.open_weights and family.vendor in seller.resells
     for stem, steps in _stems(model):
-        for own in seller.own:
+        # Another vendor's model is not `direct` from its seller.
+        for own in seller.own[-1:] if resold else seller.own:
             yield f"{own}{before}{stem}", (*steps, f"seller {own}")
-        if family and not before and not family.open_weights and family.vendor in seller.resells:
+        if family and resold:
             yield f"{family.vendor}/{stem}", (*steps, f"the vendor's price, {family.vendor}/")
 
 
@@ -178,7 +185,6 @@ def _bedrock_names(said: re.Match[str]) -> _Named:
     """Of a Bedrock id. Where the regions cost otherwise than the global endpoint, the price book names both;
     AWS sells all others in regions only."""
     region, vendor, model = said[1], tables.BEDROCK_VENDORS[said[2]], said["model"]
-    yield f"aws/{said[0]}", ("seller aws/",)
     at: _Steps = (f"region {region}.",) if region else ("no region",)
     forms = list(bedrock_forms(model))
     for scope in (f"{region}.",) if region in ("global", "regional") else ("", "regional."):
@@ -195,7 +201,7 @@ def bedrock_forms(model: str) -> _Named:
     """A Bedrock model's name, then without its version, then without its date."""
     yield model, ()
     steps: _Steps = ()
-    while model not in tables.SNAPSHOTS:
+    while model not in tables.OTHER_NAMES:
         if said := _BEDROCK_VERSION.search(model):
             steps = (*steps, f"version {said[0]}")
         elif said := _FULL_DATE.search(model):
@@ -244,11 +250,11 @@ def _snapshots(model: str) -> _Named:
     steps: _Steps = ()
     while True:
         yield model, steps
-        if model in tables.SNAPSHOTS:
-            model, steps = tables.SNAPSHOTS[model], (*steps, f"snapshot of {tables.SNAPSHOTS[model]}")
+        if other := tables.OTHER_NAMES.get(model) or tables.OTHER_NAMES.get(spelling(model)):
+            model, steps = other, (*steps, f"other name of {other}")
         elif said := _FULL_DATE.search(model):
             model, steps = model[: said.start()], (*steps, f"date {said[0]}")
-        elif (said := _LATEST.search(model)) and any(letter.isdigit() for letter in model):
+        elif (said := _LATEST.search(model)) and _VERSION.search(model):
             model, steps = model[: said.start()], (*steps, said[0])
         elif (said := _STABLE.search(model)) and model.startswith("gemini-"):
             model, steps = model[: said.start()], (*steps, f"version {said[0]}")
@@ -268,4 +274,5 @@ def spelling(model: str) -> str:
 
 
 def _family(model: str) -> tables.Family | None:
-    return next((family for family in tables.FAMILIES if family.names.match(model)), None)
+    base = _TAILS.split(model)[0]
+    return next((family for family in tables.FAMILIES if family.names.match(base)), None)

@@ -18,19 +18,19 @@ _FIREWORKS_PATH = re.compile(r"\Aaccounts/fireworks/(?:models|routers)/")
 
 _WRONG = frozenset(
     {
-        # Mistral Medium 3 cost 0.4 and 2 USD; genai-prices takes it for Medium 3.5, at 1.5 and 7.5 USD.
-        "mistral-direct/mistral-medium-3",
+        # Mistral Medium 3 cost 0.4 and 2 USD, and Medium 3.5 costs 1.5 and 7.5 USD.
+        ("mistral-direct/mistral-medium-3", "mistral-direct/mistral-medium-3-5"),
         # Claude Opus 4.1 is a model of its own, and Anthropic's listing has it.
-        "anthropic/claude-opus-4.1",
-        "anthropic/claude-4.1-opus-20250805",
-        # OpenRouter lists it under its own name, at the price of thinking.
-        "google/gemini-2.5-flash-preview-05-20:thinking",
-        # OpenRouter lists it under its own name.
-        "openai/gpt-4o-mini-search-preview",
-        "openai/gpt-4o-mini-search-preview-2025-03-11",
+        ("anthropic/claude-opus-4.1", "anthropic/claude-opus-4"),
+        ("anthropic/claude-4.1-opus-20250805", "anthropic/claude-opus-4"),
+        # OpenAI's listing takes it for GPT-5.1.
+        ("openai/gpt-5.1-codex-max", "openai/gpt-5"),
+        # OpenRouter lists these under their own names, the first at the price of thinking.
+        ("google/gemini-2.5-flash-preview-05-20:thinking", "google/gemini-2.5-flash-preview"),
+        ("openai/gpt-4o-mini-search-preview-2025-03-11", "openai/gpt-4o-mini"),
     }
 )
-"""Statements that do not hold."""
+"""Statements that do not hold: a name, and whose price it is said to have."""
 
 
 def alternate_names(
@@ -50,7 +50,7 @@ def alternate_names(
         for model in provider.models
         if (provider.id, model.id) in names
         for alternate, name in _stated(provider.id, model, names[provider.id, model.id], vendors, priced)
-        if alternate not in _WRONG
+        if (alternate, name) not in _WRONG
     )
     found: dict[str, str] = {}
     for alternate, name in chain(stated, _spelled(priced)):

@@ -1,5 +1,7 @@
 """S18, S19: every id under which people send a model leads to its price, and no id to another model's."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,32 @@ def resolved(model_id: str) -> str:
     """The name whose price a price book that was filled from genai-prices has for an id, or UNPRICED."""
     name = resolve(candidate_names(model_id).names, priced_names().__contains__, aliases())
     return name if name in priced_names() else UNPRICED
+
+
+def real_ids() -> list[tuple[str, str]]:
+    """The rows of model_ids.tsv: an id, what it resolves to, and where it was seen."""
+    text = Path(__file__).with_name("model_ids.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+    return [(model_id, expected) for model_id, expected, _seen in rows]
+
+
+@pytest.mark.parametrize(("model_id", "expected"), real_ids())
+def test_real_ids(model_id: str, expected: str) -> None:
+    """An id that people really send resolves to the model that it means, or is unpriced."""
+    assert resolved(model_id) == expected
+
+
+def test_the_table_is_large_and_names_no_id_twice() -> None:
+    """At least 230 ids, of which at least 25 that nobody can resolve."""
+    ids = [model_id for model_id, _ in real_ids()]
+    assert len(ids) == len(set(ids)) >= 230
+    assert sum(expected == UNPRICED for _, expected in real_ids()) >= 25
+
+
+@pytest.mark.parametrize("model_id", [model_id for model_id, _ in real_ids()])
+def test_real_ids_have_few_names(model_id: str) -> None:
+    """No real id has so many names that some are left out."""
+    assert len(candidate_names(model_id).names) < NAMES_MAX
 
 
 @pytest.mark.parametrize(
@@ -88,6 +116,17 @@ def test_steps(model_id: str, name: str, steps: tuple[str, ...]) -> None:
         ("deepseek/deepseek-r1-0528", ("deepseek/deepseek-r1-0528",)),
         ("mistralai/ministral-3-3b", ("mistralai/ministral-3-3b",)),
         ("deepseek-r1:70b", ("deepseek-r1:70b", "deepseek/deepseek-r1:70b")),
+        # A size is no variant, and a colon not always one.
+        ("mycorp:gpt-4o", ("mycorp:gpt-4o",)),
+        # Names that may belong to several vendors, and ids that say no model.
+        ("glm-4-32b", ("glm-4-32b",)),
+        ("openrouter/auto", ("openrouter/auto",)),
+        ("openrouter/gpt-4o", ("openrouter/gpt-4o", "openai/gpt-4o")),
+        (
+            "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/hq2of259skzs",
+            ("arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/hq2of259skzs",),
+        ),
+        # Not a date, or not at the end of a name.
         ("vendor/model-20251322", ("vendor/model-20251322",)),
         ("vendor/-20240718", ("vendor/-20240718",)),
         (":free", (":free",)),
