@@ -33,16 +33,14 @@ _WRONG = frozenset(
 """Statements that do not hold: a name, and whose price it is said to have."""
 
 
-def alternate_names(
-    providers: Sequence[Provider], names: Mapping[tuple[str, str], str], vendors: Mapping[str, str]
-) -> dict[str, str]:
+def alternate_names(providers: Sequence[Provider], names: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """For each other name of a model in the price book, the name that has its price.
 
-    `names`: what each provider's model is called in the price book. `vendors`: what OpenRouter calls the
-    providers that sell under a vendor's name. A name that has a price, or that the rules lead to the same
-    model, is left out.
+    `names`: by provider and id, what the models that have a price are called in the price book. A name that
+    has a price, or that the rules lead to the same model, is left out.
     """
     priced = frozenset(names.values())
+    vendors = _vendors(names)
     stated = (
         (alternate, name)
         # What OpenRouter states of its own names goes before what a vendor states.
@@ -61,6 +59,13 @@ def alternate_names(
         if resolve(candidate_names(alternate).names, priced.__contains__, {}) != name
         and alternate not in priced
     }
+
+
+def _vendors(names: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """Of the providers that sell under a vendor's name, that name as OpenRouter writes it."""
+    heads = [(provider, name.split("/")[0]) for (provider, _), name in names.items()]
+    listed = {head for provider, head in heads if provider == "openrouter"}
+    return {provider: head for provider, head in heads if head in listed and provider != "openrouter"}
 
 
 def _stated(

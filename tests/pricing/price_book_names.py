@@ -9,7 +9,7 @@ from genai_prices.types import ModelInfo, TieredPrices
 
 from governor_service.listings.alternate_names import alternate_names
 
-_VENDORS = {"mistral": "mistralai", "zai": "z-ai", "arcee": "arcee-ai"}
+_WRITTEN_BY_OPENROUTER = {"mistral": "mistralai", "zai": "z-ai", "arcee": "arcee-ai"}
 _TOKEN_RATES = (
     "input_mtok",
     "output_mtok",
@@ -39,10 +39,10 @@ def named_listings() -> dict[tuple[str, str], str]:
                 continue
             if provider.id == "openrouter":
                 found[provider.id, model.id] = name if "/" in name else f"openrouter/{name}"
-            elif provider.id not in vendors():
+            elif provider.id not in _vendors():
                 found[provider.id, model.id] = f"{provider.id}/{name}"
             else:
-                vendor_name = f"{vendors()[provider.id]}/{name}"
+                vendor_name = f"{_vendors()[provider.id]}/{name}"
                 same = spelled.get(vendor_name.replace(".", "-"))
                 if same is None:
                     found[provider.id, model.id] = vendor_name
@@ -54,7 +54,7 @@ def named_listings() -> dict[tuple[str, str], str]:
 
 
 @cache
-def vendors() -> dict[str, str]:
+def _vendors() -> dict[str, str]:
     """Of each provider that sells under a vendor's name at OpenRouter, that name."""
     at_openrouter = {
         model.id.split("/")[0]
@@ -62,7 +62,7 @@ def vendors() -> dict[str, str]:
         if provider.id == "openrouter"
         for model in provider.models
     }
-    named = {provider.id: _VENDORS.get(provider.id, provider.id) for provider in providers}
+    named = {provider.id: _WRITTEN_BY_OPENROUTER.get(provider.id, provider.id) for provider in providers}
     return {provider: vendor for provider, vendor in named.items() if vendor in at_openrouter}
 
 
@@ -75,7 +75,7 @@ def priced_names() -> frozenset[str]:
 @cache
 def aliases() -> dict[str, str]:
     """Other names of priced models, as they are shipped."""
-    return alternate_names(providers, named_listings(), vendors())
+    return alternate_names(providers, named_listings())
 
 
 def _lower(model_id: str) -> str:
