@@ -35,6 +35,7 @@ from governor_service.domain.money import nano_usd
 from governor_service.domain.pricing import UNIT_OF_COMPONENT, Rate
 from governor_service.domain.usage_units import REQUESTS, UNITS
 from governor_service.listings import Listing
+from governor_service.listings.alternate_names import alternate_names
 from governor_service.listings.naming import OPENROUTER, canonical_names
 
 PACKAGE = f"genai-prices {version('genai-prices')}"
@@ -74,6 +75,14 @@ def listings_in_force(listed: Iterable[Listing], at: datetime) -> list[Listing]:
                 rows.clear()
             rows.append(listing)
     return [listing for rows in latest.values() for listing in rows]
+
+
+def alternate_model_names() -> dict[str, str]:
+    """Other names of the installed package's models, each with the model that has a price."""
+    providers = get_snapshot().providers
+    priced = _listings_by_model().keys()
+    names = {sold: name for sold, name in canonical_names(providers).items() if name in priced}
+    return alternate_names(providers, names)
 
 
 @cache

@@ -181,6 +181,11 @@ def _stated(rows: Sequence[Mapping[str, Any]]) -> tuple[Rate, ...]:
     return tuple(stated)
 
 
+async def enter_alternate_names(connection: Connection[Record], names: Mapping[str, str]) -> None:
+    """Makes the keys other names of the models that are their values."""
+    await connection.execute(_QUERIES["enter_alternate_names"], list(names), list(names.values()))
+
+
 async def record_check(connection: Connection[Record], *, source: str, changes: int, author: str) -> None:
     """Records that the price book was filled from a price list, or compared with one."""
     await connection.execute(_QUERIES["record_check"], source, changes, author)

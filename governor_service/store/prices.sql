@@ -65,3 +65,9 @@ SELECT c.check_time, c.source, governor_now() - c.check_time AS age
 FROM price_list_checks AS c
 ORDER BY c.check_time DESC
 LIMIT 1
+
+-- name: enter_alternate_names
+-- Makes names ($1) other names of models ($2).
+INSERT INTO alternate_names AS n (name, model)
+SELECT listed.name, listed.model FROM unnest($1::text[], $2::text[]) AS listed (name, model)
+ON CONFLICT (name) DO UPDATE SET model = excluded.model WHERE n.model <> excluded.model

@@ -76,6 +76,13 @@ CREATE TABLE model_aliases (
     PRIMARY KEY (alias, change_time)
 );
 
+-- Other names of listed models, from the price list: `x-ai/grok-4` is `x-ai/grok-4-0709`. Operators' aliases, and prices
+-- under these names, go before them.
+CREATE TABLE alternate_names (
+    name text PRIMARY KEY,
+    model text NOT NULL
+);
+
 CREATE DOMAIN cost_basis AS text CHECK (VALUE IN ('GREATER', 'PROVIDER', 'RATED'));
 ALTER TABLE tiers ADD COLUMN cost_basis cost_basis NOT NULL DEFAULT 'GREATER';
 ALTER TABLE tier_changes ADD COLUMN cost_basis cost_basis NOT NULL DEFAULT 'GREATER';

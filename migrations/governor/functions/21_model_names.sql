@@ -1,8 +1,9 @@
 -- Which model an id means.
 --
 -- The services send an id as its possible names, the most specific first, separated by tabs
--- (governor_service/domain/model_names.py makes them). The first counts that an operator has made an alias, or that has a
--- price. If there is none, the last name is the canonical one, and the model is unpriced.
+-- (governor_service/domain/model_names.py makes them). The first counts that an operator has made an alias, that has a
+-- price, or that the price list gives as another name of a model. If there is none, the last name is the canonical one,
+-- and the model is unpriced.
 
 -- The model that an alias stands for at a time; NULL if it is none.
 CREATE OR REPLACE FUNCTION model_of_alias(p_alias text, p_time timestamptz) RETURNS text
@@ -26,6 +27,10 @@ BEGIN
             RETURN v_model;
         ELSIF EXISTS (SELECT FROM prices AS p WHERE p.model = v_name AND p.effective_time <= p_time) THEN
             RETURN v_name;
+        END IF;
+        SELECT n.model INTO v_model FROM alternate_names AS n WHERE n.name = v_name;
+        IF FOUND THEN
+            RETURN v_model;
         END IF;
     END LOOP;
     RETURN coalesce(v_name, '');
