@@ -92,15 +92,17 @@ def fill(level: Level, caps: Mapping[str, int]) -> dict[str, int]:
     """The dearest call within the caps: how much it uses of each priced unit, parts taken out of their
     wholes.
 
-    The dearest unit takes as much as its own cap and those of its wholes leave, then the next.
+    The dearest unit takes as much as its own cap and those of its wholes leave, then the next. A part of a
+    unit that is not used is not used either.
     """
     left = dict(caps)
     taken = {}
-    for rate in sorted(level.weighted, key=lambda rate: -rate.exact_nano_usd):
-        if rate.unit in caps:
-            capped = [unit for unit in (rate.unit, *takes_from(rate.unit)) if unit in left]
-            take = min(left[unit] for unit in capped)
-            for unit in capped:
+    for rate in sorted(level.weighted, key=lambda rate: (-rate.exact_nano_usd, rate.unit)):
+        wholes = wholes_of(rate.unit)
+        if all(unit in caps for unit in (rate.unit, *wholes)):
+            shrinking = (rate.unit, *takes_from(rate.unit))
+            take = min([left[unit] for unit in shrinking] + [caps[whole] for whole in wholes])
+            for unit in shrinking:
                 left[unit] -= take
             taken[rate.unit] = take
     return taken
@@ -112,12 +114,12 @@ def _nano_usd(level: Level, taken: Mapping[str, int]) -> int:
 
 
 def _caps(bounds: CallBounds, input_tokens: int) -> dict[str, int]:
-    """The most of each unit that can be used, wherever it is a part."""
+    """The most of each unit that can be used, as far as the bounds say."""
 
     def or_input(bound: int | None) -> int:
         return input_tokens if bound is None else bound
 
-    caps = {
+    return {
         INPUT_TOKENS: input_tokens,
         CACHE_READ_TOKENS: input_tokens,
         CACHE_WRITE_TOKENS: or_input(bounds.cache_write_tokens_max),
@@ -126,10 +128,6 @@ def _caps(bounds: CallBounds, input_tokens: int) -> dict[str, int]:
         REASONING_TOKENS: bounds.output_tokens_max,
         REQUESTS: max(bounds.requests_max, 1),
         **bounds.other_units_max,
-    }
-    # A part of a unit that is not used is not used either.
-    return {
-        unit: min([cap, *(caps.get(whole, 0) for whole in wholes_of(unit))]) for unit, cap in caps.items()
     }
 
 

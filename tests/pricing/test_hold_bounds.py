@@ -107,7 +107,7 @@ HOLDS = [
         ),
         190,
     ),
-    # Audio from the cache is audio: ten tokens of it are possible, but uncached they cost more.
+    # Audio from the cache is audio, which is not used.
     (
         AUDIO,
         CallBounds(
@@ -116,7 +116,7 @@ HOLDS = [
             requests_max=1,
             other_units_max={"cache_audio_read_tokens": 10},
         ),
-        190,
+        100,
     ),
     # One token of audio and another one that is written are 18, one that is both and one that is neither 11.
     # The hold is the bound 19.

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-import asyncpg
 import pytest
 
 from governor_service.domain.hold_bounds import CallBounds, hold_nano_usd, output_tokens_that_fit
 from governor_service.domain.pricing import PRICE_NANO_USD_PER_MTOK_MAX, REQUEST_NANO_USD_MAX, Rates
 from governor_service.domain.rating import rated_cost_nano_usd
 from governor_service.domain.usage import REQUESTS_MAX, TOKENS_MAX, Usage
+from service_chassis.postgres.database import Database
+from tests.pricing.sql_rating import Case, Figures, figures_in_sql
 
 # 150 and 600 nano-USD a token, 75 from the cache.
 GPT_4O_MINI = Rates(
@@ -129,21 +130,9 @@ FITS = [
     (DEAREST, 1_020_000_000_000_000_000, TOKENS_MAX, REQUESTS_MAX, TOKENS_MAX, TOKENS_MAX),
 ]
 
-_PRICE = """
-ROW(gen_random_uuid(), 'm', now(), $1::bigint, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bigint,
-    's', 'a', now())::prices
-"""
 
-
-def _components(rates: Rates) -> list[int | None]:
-    return [
-        rates.input_nano_usd_per_mtok,
-        rates.cached_input_nano_usd_per_mtok,
-        rates.cache_write_nano_usd_per_mtok,
-        rates.output_nano_usd_per_mtok,
-        rates.reasoning_nano_usd_per_mtok,
-        rates.request_nano_usd,
-    ]
+def bounds_of(input_tokens: int, output_tokens: int, requests: int) -> CallBounds:
+    return CallBounds(input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests)
 
 
 @pytest.mark.parametrize(("rates", "usage", "cost"), COSTS)
@@ -155,8 +144,7 @@ def test_cost(rates: Rates, usage: Usage, cost: int) -> None:
 @pytest.mark.parametrize(("rates", "input_tokens", "output_tokens", "requests", "hold"), HOLDS)
 def test_hold(rates: Rates, input_tokens: int, output_tokens: int, requests: int, hold: int) -> None:
     """A hold prices each token at the dearest price of its direction."""
-    bounds = CallBounds(input_tokens_max=input_tokens, output_tokens_max=output_tokens, requests_max=requests)
-    assert hold_nano_usd(rates, bounds) == hold
+    assert hold_nano_usd(rates, bounds_of(input_tokens, output_tokens, requests)) == hold
 
 
 @pytest.mark.parametrize(("rates", "available", "input_tokens", "requests", "wanted", "fits"), FITS)
@@ -164,53 +152,34 @@ def test_output_tokens_that_fit(
     rates: Rates, available: int, input_tokens: int, requests: int, wanted: int, fits: int | None
 ) -> None:
     """The exact number of output tokens that the amount pays for; None if the input does not fit."""
-    bounds = CallBounds(input_tokens_max=input_tokens, output_tokens_max=wanted, requests_max=requests)
+    bounds = bounds_of(input_tokens, wanted, requests)
     assert output_tokens_that_fit(rates, available, bounds) == fits
 
 
-async def test_sql_costs_the_same(governor_dsn: str) -> None:
+NOTHING = Usage(input_tokens=0, output_tokens=0)
+NO_BOUNDS = CallBounds(input_tokens_max=0, output_tokens_max=0, requests_max=1)
+
+
+async def test_sql_gives_the_same(database: Database) -> None:
     """The database's functions give the figures of all three tables."""
-    connection = await asyncpg.connect(governor_dsn)
-    try:
-        for rates, usage, cost in COSTS:
-            rated = await connection.fetchval(
-                f"SELECT rated_cost_nano_usd({_PRICE}, $7, $8, $9, $10, $11, $12)",
-                *_components(rates),
-                usage.input_tokens,
-                usage.cached_input_tokens,
-                usage.cache_write_tokens,
-                usage.output_tokens,
-                usage.reasoning_tokens,
-                usage.requests,
-            )
-            assert rated == cost
-        for rates, *bounds, hold in HOLDS:
-            held = await connection.fetchval(
-                f"SELECT hold_nano_usd({_PRICE}, $7, $8, $9)", *_components(rates), *bounds
-            )
-            assert held == hold
-        for rates, *case, fits in FITS:
-            fitting = await connection.fetchval(
-                f"SELECT output_tokens_that_fit({_PRICE}, $7, $8, $9, $10)", *_components(rates), *case
-            )
-            assert fitting == fits
-    finally:
-        await connection.close()
+    costs = [Case(rates, usage, NO_BOUNDS, 0) for rates, usage, _ in COSTS]
+    holds = [Case(rates, NOTHING, bounds_of(*bounds), 0) for rates, *bounds, _ in HOLDS]
+    fits = [
+        Case(rates, NOTHING, bounds_of(input_tokens, wanted, requests), available)
+        for rates, available, input_tokens, requests, wanted, _ in FITS
+    ]
+    async with database.read() as connection:
+        found = await figures_in_sql(connection, [*costs, *holds, *fits])
+    assert [figures.cost for figures in found[: len(costs)]] == [case[-1] for case in COSTS]
+    assert [figures.hold for figures in found[len(costs) : -len(fits)]] == [case[-1] for case in HOLDS]
+    assert [figures.fits for figures in found[-len(fits) :]] == [case[-1] for case in FITS]
 
 
-async def test_sql_without_a_price_is_null(governor_dsn: str) -> None:
+async def test_sql_without_a_price_is_null(database: Database) -> None:
     """Without a price the cost and the hold are NULL and nothing fits: never zero, never everything."""
-    connection = await asyncpg.connect(governor_dsn)
-    try:
-        unpriced = await connection.fetchrow("""
-            SELECT rated_cost_nano_usd(p, 1, 0, 0, 1, 0, 1), hold_nano_usd(p, 1, 1, 1),
-                output_tokens_that_fit(p, 1000000, 1, 1, 1)
-            FROM price_at('vendor/unpriced', now()) AS p
-        """)
-        assert unpriced is not None
-        assert list(unpriced) == [None, None, None]
-    finally:
-        await connection.close()
+    case = Case(None, Usage(input_tokens=1, output_tokens=1), bounds_of(1, 1, 1), 10**6)
+    async with database.read() as connection:
+        assert await figures_in_sql(connection, [case]) == [Figures(None, None, None)]
 
 
 @pytest.mark.parametrize(

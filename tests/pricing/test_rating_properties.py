@@ -1,10 +1,8 @@
-"""Properties of every price and usage within the bounds, and the agreement of SQL and Python."""
+"""Properties of every plain price and usage within the bounds."""
 
 import dataclasses
-from typing import Any
 
-import asyncpg
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from governor_service.domain.hold_bounds import CallBounds, hold_nano_usd, output_tokens_that_fit
@@ -92,56 +90,3 @@ def test_what_fits_fits_and_one_more_does_not(
     else:
         assert hold(fits) <= available
         assert fits == wanted or hold(fits + 1) > available
-
-
-_COMPARED = """
-SELECT rated_cost_nano_usd(p, $7, $8, $9, $10, $11, $12),
-    hold_nano_usd(p, $7, $10, $12),
-    output_tokens_that_fit(p, $13, $7, $12, $10)
-FROM (SELECT ROW(gen_random_uuid(), 'm', now(), $1::bigint, $2::bigint, $3::bigint, $4::bigint, $5::bigint,
-    $6::bigint, 's', 'a', now())::prices) AS priced (p)
-"""
-
-
-@given(st.data())
-# All examples share the fixture's database; they only read, so none affects another.
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_sql_agrees(governor_dsn: str, data: Any) -> None:
-    """For any price, usage and available amount the database's functions and the Python model agree."""
-    connection = await asyncpg.connect(governor_dsn)
-    try:
-        rates, usage = data.draw(_rates()), data.draw(_usages())
-        bounds = CallBounds(
-            input_tokens_max=usage.input_tokens,
-            output_tokens_max=usage.output_tokens,
-            requests_max=usage.requests,
-        )
-        available = data.draw(
-            st.integers(-(10**6), 10**15)
-            # Near the hold, where the result changes.
-            | st.integers(-2, 2).map(lambda offset: hold_nano_usd(rates, bounds) + offset)
-        )
-        row = await connection.fetchrow(
-            _COMPARED,
-            rates.input_nano_usd_per_mtok,
-            rates.cached_input_nano_usd_per_mtok,
-            rates.cache_write_nano_usd_per_mtok,
-            rates.output_nano_usd_per_mtok,
-            rates.reasoning_nano_usd_per_mtok,
-            rates.request_nano_usd,
-            usage.input_tokens,
-            usage.cached_input_tokens,
-            usage.cache_write_tokens,
-            usage.output_tokens,
-            usage.reasoning_tokens,
-            usage.requests,
-            available,
-        )
-        assert row is not None
-        assert list(row) == [
-            rated_cost_nano_usd(rates, usage),
-            hold_nano_usd(rates, bounds),
-            output_tokens_that_fit(rates, available, bounds),
-        ]
-    finally:
-        await connection.close()

@@ -48,7 +48,8 @@ $$;
 -- of its level, in 1/9000000000 nano-USD, and this is rounded up once.
 CREATE OR REPLACE FUNCTION rounded_up_nano_usd(p_exact numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT -div(-p_exact, 9000000000)
+    -- div() rounds down: no cost is below 0.
+    SELECT div(p_exact + 8999999999, 9000000000)
 $$;
 
 -- What a usage costs at a price that is not plain. 0 requests count as 1.
