@@ -47,7 +47,7 @@ def _spoil(message: Message, prefix: str, paths: set[str], choice: int) -> None:
         value = getattr(message, field.name)
         kind = field.message_type
         if kind and kind.GetOptions().map_entry:
-            value[""] = "\0"
+            value[""] = _BAD[kind.fields_by_name["value"].cpp_type]
             paths.add(path)
         elif kind and field.is_repeated:
             _spoil_message(value.add(), f"{path}[0]", paths, choice)

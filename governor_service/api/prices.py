@@ -17,6 +17,7 @@ from governor_service.domain.pricing import (
     Rate,
 )
 from governor_service.domain.usage import TOKENS_MAX
+from governor_service.domain.usage_units import UNITS
 from governor_service.listings import Listing
 from infin8.governor.v1 import price_pb2, pricing_service_pb2
 from service_chassis.content_hash import content_hash, labels_content
@@ -66,6 +67,8 @@ def _rates(fields: Fields, sent: Sequence[price_pb2.Rate]) -> tuple[Rate, ...]:
     rates = []
     for place, rate in enumerate(sent):
         path = f"rates[{place}]"
+        if rate.unit not in UNITS:
+            fields.invalid(f"{path}.unit", "is not a usage key")
         figures = {
             name: fields.integer(f"{path}.{name}", getattr(rate, name), minimum=minimum, maximum=maximum)
             for name, minimum, maximum in (

@@ -109,7 +109,12 @@ async def test_the_newest_change_of_the_history_is_in_force(governor: Governor) 
             await connection.execute("LOCK TABLE tiers IN SHARE ROW EXCLUSIVE MODE")
             change = asyncio.create_task(set_tier(governor, tier="pro", workflow_limit_nano_usd=2))
             await until_it_waits_for_a_lock(governor, change)
-            await connection.execute("SELECT set_tier(NULL, '', 'pro', 1, NULL, '{}', NULL, 0, 'somebody')")
+            await connection.execute(
+                "SELECT set_tier(p_request_id => NULL, p_content_hash => '', p_tier => 'pro',"
+                " p_workflow_limit_nano_usd => 1, p_monthly_quota_nano_usd => NULL, p_allowed_models => '{}',"
+                " p_downgrade_threshold_percent => NULL, p_subscription_price_nano_usd => 0,"
+                " p_cost_basis => 'GREATER', p_author => 'somebody')"
+            )
         assert (await change).workflow_limit_nano_usd == 2
     finally:
         await connection.close()

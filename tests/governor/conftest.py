@@ -35,6 +35,20 @@ from service_chassis.rpc.errors import from_rpc_error
 SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
 
 
+# The arguments of authorize_set_based for a call of sonar with one token each way: $1 is the organization, $2
+# every other id.
+ONE_SMALL_CALL = """
+p_organization_ids => ARRAY[$1::uuid],
+p_authorization_ids => ARRAY[$2::uuid], p_request_ids => ARRAY[$2::uuid],
+p_request_hashes => '{a}', p_workflow_ids => ARRAY[$2::uuid], p_input_tokens_max => '{1}',
+p_output_tokens_max => '{1}', p_requests_max => '{1}', p_cache_write_tokens_max => '{NULL}',
+p_cache_write_1h_tokens_max => '{NULL}', p_other_units_max => ARRAY['{}'::jsonb],
+p_price_contexts => ARRAY['{}'::jsonb], p_hold_durations => '{1 min}', p_on_expiry => '{RELEASE}',
+p_labels => ARRAY['{}'::jsonb], p_candidates => '{perplexity/sonar}', p_denies_unknown => false,
+p_lock_timeout_milliseconds => 3000
+"""
+
+
 def new_id() -> str:
     return str(uuid4())
 

@@ -99,7 +99,7 @@ async def test_fields_of_authorize(
     ],
 )
 async def test_usage_of_settle(
-    governor: Governor, usage: dict[str, int], field: str, reason: str | None
+    governor: Governor, usage: dict[str, Any], field: str, reason: str | None
 ) -> None:
     """Impossible usage is refused, and the hold stays unchanged."""
     held = await governor.authorize()

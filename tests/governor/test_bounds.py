@@ -19,6 +19,14 @@ ENTRY_MAX, TOTAL_MAX, INT64_MAX = 10**15, 9 * 10**18, 2**63 - 1
 FEW_ENTRIES = 20 * ENTRY_MAX
 DEAR = "dear/model"
 TOO_LARGE = errors_pb2.ERROR_REASON_VALUE_TOO_LARGE
+# Charges a cost that the provider reported for no usage, to the workflow $2 of the organization $1.
+RECORD = """record_usage(
+    p_organization_id => $1, p_idempotency_key => gen_random_uuid(), p_request_hash => '',
+    p_workflow_id => $2, p_served_model => '',
+    p_input_tokens => 0, p_cached_input_tokens => 0, p_cache_write_tokens => 0, p_cache_write_1h_tokens => 0,
+    p_output_tokens => 0, p_reasoning_tokens => 0, p_requests => 0,
+    p_other_units => '{{}}', p_price_context => '{{}}', p_provider_cost_nano_usd => {cost},
+    p_labels => '{{}}', p_occurred_time => NULL, p_author => 'test')"""
 
 
 @pytest.fixture
@@ -75,8 +83,7 @@ async def fill(governor: Governor, *, leaving: int) -> None:
     missing = FEW_ENTRIES - leaving - row["total"]
     whole, rest = divmod(missing, ENTRY_MAX)
     await governor.sql(
-        "SELECT record_usage($1, gen_random_uuid(), '', $2, '', 0, 0, 0, 0, 0, 0, amount, '{}', NULL, 'test')"
-        " FROM unnest($3::bigint[]) AS amount",
+        f"SELECT {RECORD.format(cost='amount')} FROM unnest($3::bigint[]) AS amount",
         governor.organization_id,
         governor.workflow_id,
         [ENTRY_MAX] * whole + [rest] * (rest > 0),

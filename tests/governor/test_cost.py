@@ -68,10 +68,17 @@ async def test_a_variant_of_the_granted_model_is_no_drift(governor: Governor, se
     assert await charged(governor, served_model=served) == (COST, COST, 0, set())
 
 
-async def test_an_unpriced_model_that_served_costs_at_least_the_hold(governor: Governor) -> None:
-    """The greater of the provider's cost and the hold is charged, never zero."""
+async def test_an_unpriced_model_that_served_costs_what_the_provider_says(governor: Governor) -> None:
+    """Without a provider's cost, or where that is 0, the hold is charged."""
     flags = {"MODEL_DRIFT", "UNPRICED_MODEL"}
     assert await charged(governor, served_model="nobody/nothing") == (HOLD, 0, 0, flags)
+    for reported, cost in ((0, HOLD), (1, 1)):
+        assert await charged(governor, served_model="nobody/nothing", provider_cost_nano_usd=reported) == (
+            cost,
+            0,
+            0,
+            flags,
+        )
     assert await charged(governor, served_model="nobody/nothing", provider_cost_nano_usd=5_000_000) == (
         5_000_000,
         0,
@@ -81,13 +88,14 @@ async def test_an_unpriced_model_that_served_costs_at_least_the_hold(governor: G
 
 
 async def test_unknown_with_a_providers_cost(governor: Governor) -> None:
-    """The greater of the hold and the provider's cost is charged."""
-    assert await charged(governor, None, provider_cost_nano_usd=HOLD + 1) == (
-        HOLD + 1,
-        0,
-        1,
-        {"UNKNOWN_OUTCOME", "OVERAGE"},
-    )
+    """The provider's cost is charged, below the hold, above it, and even if it is 0; the hold without one."""
+    for cost, overage, flags in (
+        (COST, 0, {"USAGE_UNKNOWN"}),
+        (HOLD + 1, 1, {"USAGE_UNKNOWN", "OVERAGE"}),
+        (0, 0, {"USAGE_UNKNOWN"}),
+    ):
+        assert await charged(governor, None, provider_cost_nano_usd=cost) == (cost, 0, overage, flags)
+    assert await charged(governor, None) == (HOLD, 0, 0, {"UNKNOWN_OUTCOME"})
 
 
 @pytest.mark.own_world

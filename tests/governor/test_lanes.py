@@ -17,6 +17,7 @@ import pytest
 
 from governor_service.__main__ import running
 from governor_service.domain.authorization import ExpiryAction, Hold, HoldRequest, PlannedCall
+from governor_service.domain.model_id import ModelId
 from governor_service.settings import GovernorSettings
 from governor_service.store.holds import HoldStore, connections_of_lanes
 from infin8.governor.v1 import authorization_pb2, entry_pb2, errors_pb2
@@ -321,11 +322,15 @@ def hold_request(organization_id: UUID) -> HoldRequest:
         call=PlannedCall(
             organization_id=organization_id,
             workflow_id=uuid4(),
-            models=(SONAR,),
+            models=(ModelId((SONAR,)),),
             input_tokens_max=1,
             output_tokens_max=1,
             output_tokens_min=None,
             requests_max=1,
+            cache_write_tokens_max=None,
+            cache_write_1h_tokens_max=None,
+            other_units_max={},
+            price_context={},
             labels={},
         ),
         hold_duration=timedelta(minutes=10),

@@ -8,11 +8,19 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from tests.governor.conftest import Governor
+from tests.governor.conftest import ONE_SMALL_CALL, Governor
 
 pytestmark = pytest.mark.own_world
 
 FEW, MANY = 20, 300
+# One token each way, by the granted model.
+USED = """
+p_served_models => ARRAY[''], p_input_tokens => '{1}', p_cached_input_tokens => '{0}',
+p_cache_write_tokens => '{0}', p_cache_write_1h_tokens => '{0}', p_output_tokens => '{1}',
+p_reasoning_tokens => '{0}', p_requests => '{1}', p_other_units => ARRAY['{}'::jsonb],
+p_price_contexts => ARRAY['{}'::jsonb], p_provider_costs_nano_usd => '{NULL}',
+p_provider_generation_ids => ARRAY[''], p_authors => '{test}', p_lock_timeout_milliseconds => 3000
+"""
 
 
 @pytest.fixture
@@ -55,9 +63,9 @@ async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection:
     async def true_up(authorization_id: str) -> int:
         async with connection.transaction():
             outcome = await connection.fetchval(
-                "SELECT outcome FROM settle_sequential("
-                "$1, ARRAY[$2::uuid], ARRAY['\\x01'::bytea], ARRAY[$3::uuid], ARRAY[''],"
-                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}', 3000)",
+                "SELECT outcome FROM settle_sequential(p_organization_id => $1,"
+                " p_authorization_ids => ARRAY[$2::uuid], p_settlement_hashes => ARRAY['\\x01'::bytea],"
+                f" p_true_up_keys => ARRAY[$3::uuid], {USED})",
                 UUID(governor.organization_id),
                 UUID(authorization_id),
                 uuid4(),
@@ -69,8 +77,13 @@ async def test_a_true_cost_reads_its_own_entries(governor: Governor, connection:
     for held in holds[1:]:
         await true_up(held.authorization_id)
     await connection.execute(
-        "SELECT record_usage($1, gen_random_uuid(), '', $2, 'perplexity/sonar', 1, 0, 0, 1, 0, 1, NULL, '{}',"
-        f" NULL, 'test') FROM generate_series(1, {MANY})",
+        "SELECT record_usage("
+        "p_organization_id => $1, p_idempotency_key => gen_random_uuid(), p_request_hash => '',"
+        " p_workflow_id => $2, p_served_model => 'perplexity/sonar', p_input_tokens => 1,"
+        " p_cached_input_tokens => 0, p_cache_write_tokens => 0, p_cache_write_1h_tokens => 0,"
+        " p_output_tokens => 1, p_reasoning_tokens => 0, p_requests => 1, p_other_units => '{}',"
+        " p_price_context => '{}', p_provider_cost_nano_usd => NULL, p_labels => '{}',"
+        f" p_occurred_time => NULL, p_author => 'test') FROM generate_series(1, {MANY})",
         UUID(governor.organization_id),
         UUID(governor.workflow_id),
     )
@@ -91,16 +104,13 @@ async def test_a_batch_reads_its_own_holds_and_budgets(
         async with connection.transaction():
             before = await read_so_far()
             placed = await connection.fetch(
-                "SELECT * FROM authorize_set_based("
-                "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
-                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}',"
-                " false, 3000)",
+                f"SELECT * FROM authorize_set_based({ONE_SMALL_CALL})",
                 organization_id,
                 hold_id,
             )
             settled = await connection.fetch(
-                "SELECT * FROM settle_set_based(ARRAY[$1::uuid], ARRAY[$2::uuid], '{a}', ARRAY[''],"
-                " '{1}', '{0}', '{0}', '{1}', '{0}', '{1}', '{NULL}', ARRAY[''], '{test}', 3000)",
+                "SELECT * FROM settle_set_based(p_organization_ids => ARRAY[$1::uuid],"
+                f" p_authorization_ids => ARRAY[$2::uuid], p_settlement_hashes => '{{a}}', {USED})",
                 organization_id,
                 hold_id,
             )

@@ -32,7 +32,7 @@ AUTHORIZE: list[tuple[Changes, Changes, Changes]] = [
     ({}, {"output_tokens_min": 700}, {"output_tokens_min": 699}),
     ({"labels": {"a": "1", "b": "2"}}, {"labels": {"b": "2", "a": "1"}}, {"labels": {"a": "1"}}),
 ]
-USAGE = {"input_tokens": 100, "output_tokens": 10}
+USAGE: dict[str, Any] = {"input_tokens": 100, "output_tokens": 10}
 SETTLE: list[tuple[Changes, Changes, Changes]] = [
     ({}, {"usage": entry_pb2.Usage(**USAGE, requests=1)}, {"usage": entry_pb2.Usage(**USAGE, requests=2)}),
     ({}, {"served_model": SONAR}, {"served_model": MINI}),

@@ -23,14 +23,17 @@ from governor_service.domain.authorization import (
     authorization_id_of,
 )
 from governor_service.domain.ledger import SettleAnswer, Settlement, SettleRequest, idempotency_key
+from governor_service.domain.model_id import ModelId
 from governor_service.domain.usage import Usage
 from governor_service.settings import GovernorSettings
 from governor_service.store.prices import KnownPrices
 from governor_service.store.sequential import SequentialDecisions
 from governor_service.store.set_based import SetBasedDecisions
 from governor_service.store.stages import SHORT_WAIT, Answers, NoAnswer, Stage
+from infin8.governor.v1.price_pb2 import Rate
+from infin8.governor.v1.pricing_service_pb2 import CreatePriceRequest
 from service_chassis.postgres.database import Database
-from tests.governor.conftest import MINI, SONAR, Governor
+from tests.governor.conftest import MINI, ONE_SMALL_CALL, SONAR, Governor
 
 pytestmark = pytest.mark.own_world
 
@@ -38,6 +41,7 @@ ORGANIZATIONS, WORKFLOWS = 8, 2
 HOLD = 2_400_000
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 UNPRICED = "nobody/nothing"
+TIERED = "vendor/tiered"
 TEAM = "label/lifetime/team=growth"
 
 
@@ -75,11 +79,15 @@ class World:
             call=PlannedCall(
                 organization_id=self.id(f"organization {organization}"),
                 workflow_id=workflow_id,
-                models=call["models"],
+                models=tuple(ModelId((model,)) for model in call["models"]),
                 input_tokens_max=1_000,
                 output_tokens_max=call["output_tokens_max"],
                 output_tokens_min=call["output_tokens_min"],
                 requests_max=1,
+                cache_write_tokens_max=call["cache_write_tokens_max"],
+                cache_write_1h_tokens_max=None,
+                other_units_max=call["other_units_max"],
+                price_context=call["price_context"],
                 labels=call["labels"],
             ),
             hold_duration=timedelta(minutes=10),
@@ -114,13 +122,30 @@ class World:
         return text
 
 
+async def price_tiers(governor: Governor) -> None:
+    """A price that is not plain, and half of it for batches."""
+    for context, nano_usd in (({}, 1_000_000_000), ({"processing": "batch"}, 500_000_000)):
+        await governor.prices.CreatePrice(
+            CreatePriceRequest(
+                model=TIERED,
+                input_nano_usd_per_mtok=nano_usd,
+                output_nano_usd_per_mtok=nano_usd,
+                rates=[
+                    Rate(unit="input_tokens", per=10**6, nano_usd=2 * nano_usd, input_tokens_above=900),
+                    Rate(unit="web_searches", per=1000, nano_usd=10 * nano_usd),
+                ],
+                price_context=context,
+            )
+        )
+
+
 async def set_up(governor: Governor, world: World) -> None:
-    """Inserts organizations with narrow budgets, a threshold, label budgets or a freeze, and plain ones."""
+    """Inserts organizations with narrow budgets, a threshold, label budgets, a cost basis or a freeze."""
     await governor.sql(
         "INSERT INTO tiers (tier, monthly_quota_nano_usd, downgrade_threshold_percent, allowed_models,"
         " author) VALUES ('narrow', $1, 50, $2, 'test') ON CONFLICT DO NOTHING",
         10 * HOLD,
-        [SONAR, MINI],
+        [SONAR, MINI, TIERED],
     )
     organizations = [world.id(f"organization {number}") for number in range(ORGANIZATIONS)]
     for number, organization_id in enumerate(organizations[:-1]):  # the last one stays unknown
@@ -139,6 +164,9 @@ async def set_up(governor: Governor, world: World) -> None:
         await governor.sql(
             "INSERT INTO budget_limits VALUES ($1, $2, $3, 'test', now())", organization_id, key, limit
         )
+    await governor.sql(
+        "UPDATE organizations SET cost_basis = 'PROVIDER' WHERE organization_id = $1", organizations[4]
+    )
     await governor.sql("INSERT INTO freezes VALUES ($1, $2, 'test', 'test', now())", organizations[5], SONAR)
 
 
@@ -150,9 +178,14 @@ def calls(dice: random.Random, number: int) -> list[tuple[int, str, dict[str, An
         is_plain = organization == 0 or (organization in (3, 4) and dice.random() < 0.95)
         call = {
             "workflow": dice.randrange(WORKFLOWS),
-            "models": (SONAR,) if is_plain else dice.choice([(SONAR, MINI), (MINI,), (UNPRICED, MINI)]),
+            "models": (SONAR,)
+            if is_plain
+            else dice.choice([(SONAR, MINI), (MINI,), (UNPRICED, MINI), (TIERED,)]),
             "output_tokens_max": 700 if is_plain else dice.choice([700, 7_000]),
             "output_tokens_min": None if is_plain else dice.choice([None, 100]),
+            "cache_write_tokens_max": dice.choice([None, None, 0, 500]),
+            "other_units_max": dice.choice([{}, {"web_searches": 2}]),
+            "price_context": {} if is_plain else dice.choice([{}, {}, {"processing": "batch"}]),
             "labels": dice.choice([{}, {"team": "growth"}, {"team": "other", "step": "ICP"}]),
         }
         made.append((organization, f"{place}", call))
@@ -165,10 +198,15 @@ def outcomes(dice: random.Random, asked: Sequence[tuple[int, str, dict[str, Any]
     made = []
     for organization, request, _ in asked:
         usage = Usage(
-            input_tokens=dice.choice([0, 600, 5_000]), output_tokens=dice.choice([0, 100]), requests=1
+            input_tokens=dice.choice([0, 600, 5_000]),
+            output_tokens=dice.choice([0, 100]),
+            requests=1,
+            other_units=dice.choice([{}, {"web_searches": 1}]),
         )
+        served = dice.choice([None, None, None, SONAR, MINI, TIERED, UNPRICED])
         outcome = {
-            "served_model": dice.choice(["", "", SONAR, MINI, UNPRICED]),
+            "served_model": served and ModelId((served,)),
+            "price_context": dice.choice([*[{}] * 7, {"processing": "batch"}]),
             "usage": dice.choice([usage, usage, usage, None]),
             "provider_cost_nano_usd": dice.choice([None, None, 0, 700_000, 9_000_000]),
         }
@@ -194,6 +232,7 @@ async def test_a_set_gets_the_answers_it_would_have_had_one_by_one(
     """The answers are the same, and all or none of an organization's holds are placed as a set."""
     dice = random.Random(seed)
     world, other = World(database), World(database)
+    await price_tiers(governor)
     await set_up(governor, world)
     await set_up(governor, other)
     left_out = total = 0
@@ -233,7 +272,8 @@ async def test_a_hold_that_has_lost_a_budget_is_not_settled(governor: Governor, 
     request = SettleRequest(
         organization_id=UUID(governor.organization_id),
         authorization_id=UUID(held.authorization_id),
-        served_model="",
+        served_model=None,
+        price_context={},
         usage=Usage(input_tokens=1, output_tokens=1),
         provider_cost_nano_usd=None,
         provider_generation_id="",
@@ -258,10 +298,7 @@ async def test_an_organization_that_was_made_since_the_lock_is_left_out(governor
         await connection.execute(f"SELECT pg_advisory_lock({gate})")
         deciding = asyncio.create_task(
             governor.sql(
-                "SELECT * FROM authorize_set_based("
-                "ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$2::uuid], '{a}', ARRAY[$2::uuid],"
-                " '{1}', '{1}', '{1}', '{1 min}', '{RELEASE}', '{\"{}\"}', '{perplexity/sonar}',"
-                " false, 3000)",
+                f"SELECT * FROM authorize_set_based({ONE_SMALL_CALL})",
                 organization_id,
                 uuid4(),
             )

@@ -22,7 +22,7 @@ LIMIT_MAX = 10**17
 
 async def enter(governor: Governor, **components: int) -> None:
     """Creates a price of MODEL, in force from now on."""
-    price = CreatePriceRequest(model=MODEL)
+    price = CreatePriceRequest(model=MODEL, allow_unusual=True)
     for name, value in components.items():
         setattr(price, "request_nano_usd" if name == "request" else f"{name}_nano_usd_per_mtok", value)
     await governor.prices.CreatePrice(price)
@@ -145,8 +145,9 @@ async def test_a_request_fee_alone(governor: Governor) -> None:
 @pytest.mark.parametrize(
     ("provider_cost", "cost", "overage"),
     [
-        # A provider's cost below the hold: the hold is charged, since nothing else bounds the cost.
-        (1, 2_400_000, 0),
+        (1, 1, 0),
+        # The provider's 0 is not believed: no model is free because nobody knows its price.
+        (0, 2_400_000, 0),
         (2_400_001, 2_400_001, 1),
         (123_456_789, 123_456_789, 121_056_789),
     ],
@@ -154,7 +155,7 @@ async def test_a_request_fee_alone(governor: Governor) -> None:
 async def test_a_model_that_only_the_provider_priced(
     governor: Governor, provider_cost: int, cost: int, overage: int
 ) -> None:
-    """The greater of the hold and the provider's cost is charged; the usage is never rated."""
+    """The provider's cost is charged, or the hold where that is 0; the usage is never rated."""
     authorization = await governor.authorize()
     settlement = await governor.settle(
         authorization,

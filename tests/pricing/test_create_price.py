@@ -6,13 +6,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from infin8.governor.v1 import entry_pb2, price_pb2
 from infin8.governor.v1.pricing_service_pb2 import CreatePriceRequest, GetPriceRequest, ListPricesRequest
-from service_chassis.rpc.errors import from_rpc_error
 from tests.governor.conftest import MINI, SONAR, Governor, governor, new_id, refusal
 
 pytestmark = pytest.mark.own_world
@@ -76,6 +74,7 @@ async def test_every_component_is_kept(governor: Governor) -> None:
         cache_write_nano_usd_per_mtok=10**13,
         reasoning_nano_usd_per_mtok=3,
         request_nano_usd=10**12,
+        allow_unusual=True,
     )
     created = await governor.prices.CreatePrice(sent)
     assert created.HasField("cached_input_nano_usd_per_mtok")
@@ -83,7 +82,7 @@ async def test_every_component_is_kept(governor: Governor) -> None:
         field = f"{name}_nano_usd_per_mtok"
         assert getattr(created, field) == getattr(sent, field)
     assert created.request_nano_usd == 10**12
-    plain = await governor.prices.CreatePrice(request(model=MINI))
+    plain = await governor.prices.CreatePrice(request(model=MINI, allow_unusual=True))
     assert not plain.HasField("cached_input_nano_usd_per_mtok")
     assert not plain.HasField("reasoning_nano_usd_per_mtok")
 
@@ -94,7 +93,7 @@ async def test_a_version_for_the_future_waits(governor: Governor) -> None:
     later = await governor.prices.CreatePrice(request(effective_time=future))
     assert (await governor.authorize()).held_nano_usd == 2_400_000
     sooner = await governor.prices.CreatePrice(
-        request(input_nano_usd_per_mtok=5, effective_time=from_now(days=5))
+        request(input_nano_usd_per_mtok=500_000_000, effective_time=from_now(days=5))
     )
     assert await in_force(governor, SONAR, from_now(days=6)) == sooner
     assert await in_force(governor, SONAR, future) == later
@@ -115,21 +114,25 @@ async def test_a_version_for_the_past_only_where_there_was_no_price(governor: Go
     assert await in_force(governor, "vendor/new", from_now(days=-15)) == earlier
 
 
-async def test_two_versions_never_begin_at_once(governor: Governor) -> None:
-    """The second version with one time is refused, in any order; another model's is accepted."""
+async def test_one_of_several_versions_of_one_time_is_in_force(governor: Governor) -> None:
+    """The last one counts, in any order; each keeps its id, and another model's is not affected."""
     at_once = from_now(days=3)
-    answers = await asyncio.gather(
-        *(governor.prices.CreatePrice(request(effective_time=at_once)) for _ in range(5)),
-        return_exceptions=True,
+    created = await asyncio.gather(
+        *(
+            governor.prices.CreatePrice(
+                request(effective_time=at_once, input_nano_usd_per_mtok=2_000_000_000 + number)
+            )
+            for number in range(5)
+        )
     )
-    refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
-    assert len(refused) == 4
-    for error in refused:
-        reason = from_rpc_error(error)
-        assert reason is not None
-        assert reason.reason == "INVALID_FIELD"
-        assert [violation.field for violation in reason.fields] == ["effective_time"]
-    await governor.prices.CreatePrice(request(model=MINI, effective_time=at_once))
+    mini = await governor.prices.CreatePrice(request(model=MINI, effective_time=at_once, allow_unusual=True))
+    (last,) = await governor.sql(
+        "SELECT price_id FROM prices WHERE model = $1 AND revision = 5 AND effective_time > now()", SONAR
+    )
+    assert str((await in_force(governor, SONAR, at_once)).price_id) == str(last["price_id"])
+    assert await in_force(governor, MINI, at_once) == mini
+    for price in created:
+        assert await governor.prices.GetPrice(GetPriceRequest(price_id=price.price_id)) == price
 
 
 async def test_a_repeated_request_creates_one_version(governor: Governor) -> None:
@@ -137,7 +140,7 @@ async def test_a_repeated_request_creates_one_version(governor: Governor) -> Non
     before = await versions(governor)
     sent = request(request_id=new_id())
     prices = await asyncio.gather(*(governor.prices.CreatePrice(sent) for _ in range(5)))
-    await governor.prices.CreatePrice(request(model=MINI))
+    await governor.prices.CreatePrice(request(model=MINI, allow_unusual=True))
     assert await governor.prices.CreatePrice(sent) == prices[0]
     assert all(price == prices[0] for price in prices)
     assert await versions(governor) == before + 2
@@ -193,17 +196,24 @@ async def test_bad_input_changes_nothing(
     assert await versions(governor) == before
 
 
+_NOT_IN_FORCE = "OR p.price_id <> (price_at(a.model, a.price_context, a.create_time)).price_id"
+
 # Rates holds and entries again with the present price book: every hold must still be the bound of its price,
 # and every entry the rating of its usage.
-_RATED_OTHERWISE = """
+_RATED_OTHERWISE = f"""
 SELECT 'hold' AS what FROM authorizations AS a JOIN prices AS p USING (price_id)
-WHERE a.held_nano_usd <> hold_nano_usd(p, a.input_tokens_max, a.output_tokens_max, a.requests_max)
-    OR p.price_id <> (price_at(a.model, a.create_time)).price_id
+WHERE a.held_nano_usd <> hold_nano_usd(
+        p_price => p, p_input_tokens_max => a.input_tokens_max, p_output_tokens_max => a.output_tokens_max,
+        p_requests_max => a.requests_max, p_cache_write_tokens_max => a.cache_write_tokens_max,
+        p_cache_write_1h_tokens_max => a.cache_write_1h_tokens_max, p_other_units_max => a.other_units_max)
+    {_NOT_IN_FORCE}
 UNION ALL
 SELECT 'entry' FROM ai_usage_ledger AS e JOIN prices AS p USING (price_id)
 WHERE e.kind = 'USAGE' AND e.rated_cost_nano_usd <> rated_cost_nano_usd(
-    p, e.prompt_tokens, e.cached_input_tokens, e.cache_write_tokens, e.completion_tokens, e.reasoning_tokens,
-    e.requests)
+    p_price => p, p_input_tokens => e.prompt_tokens, p_cached_input_tokens => e.cached_input_tokens,
+    p_cache_write_tokens => e.cache_write_tokens, p_cache_write_1h_tokens => e.cache_write_1h_tokens,
+    p_output_tokens => e.completion_tokens, p_reasoning_tokens => e.reasoning_tokens,
+    p_requests => e.requests, p_other_units => e.other_units)
 """
 
 _MONEY = """
@@ -224,7 +234,7 @@ async def test_no_version_changes_a_running_hold_or_an_entry(governor: Governor)
     (before,) = await governor.sql(_MONEY)
 
     for model in (SONAR, MINI):
-        await governor.prices.CreatePrice(request(model=model))
+        await governor.prices.CreatePrice(request(model=model, allow_unusual=True))
         await governor.prices.CreatePrice(request(model=model, effective_time=from_now(seconds=1)))
     await governor.prices.CreatePrice(request(model="vendor/new", effective_time=from_now(days=-1)))
 
@@ -255,9 +265,6 @@ async def test_holds_and_versions_at_once(governor: Governor) -> None:
             await governor.settle(await governor.authorize(), usage)
 
     await asyncio.gather(enter(), hold(), hold())
-    rows = await governor.sql(
-        _RATED_OTHERWISE.replace("OR p.price_id <> (price_at(a.model, a.create_time)).price_id", "")
-    )
-    assert rows == []
+    assert await governor.sql(_RATED_OTHERWISE.replace(_NOT_IN_FORCE, "")) == []
     listed = await governor.prices.ListPrices(ListPricesRequest(model_prefix=SONAR))
     assert listed.prices[0].input_nano_usd_per_mtok == 1_000_000_019

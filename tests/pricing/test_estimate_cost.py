@@ -40,6 +40,7 @@ async def dearer_sonar(governor: Governor, effective_time: Timestamp | None = No
             output_nano_usd_per_mtok=4_000_000_000,
             request_nano_usd=1_000,
             effective_time=effective_time,
+            allow_unusual=True,
         )
     )
 

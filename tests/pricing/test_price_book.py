@@ -85,7 +85,7 @@ async def test_the_latest_version_that_has_begun_is_in_force(
     ]
     for time, expected in prices:
         in_force = await connection.fetchval(
-            "SELECT input_nano_usd_per_mtok FROM price_at('openai/gpt-4o-mini', $1)", time
+            "SELECT input_nano_usd_per_mtok FROM price_at('openai/gpt-4o-mini', '{}', $1)", time
         )
         assert in_force == expected
 
@@ -102,8 +102,6 @@ async def test_two_versions_of_one_time_are_refused(connection: asyncpg.Connecti
     [
         {"model": ""},
         {"model": "OpenAI/gpt-4o"},
-        {"model": "openai/gpt-4o:free"},
-        {"model": "openai/gpt-4o@azure"},
         {"model": "openai/gpt 4o"},
         {"model": "openai/gpt-4o\n"},
         {"model": "m" * 201},
@@ -128,7 +126,7 @@ async def test_two_versions_of_one_time_are_refused(connection: asyncpg.Connecti
 async def test_what_is_no_price_is_refused(
     connection: asyncpg.Connection[asyncpg.Record], wrong: dict[str, Any]
 ) -> None:
-    """CHECKs refuse names that are not canonical, figures out of bounds, and prices of zero only."""
+    """CHECKs refuse names in upper case or with spaces, figures out of bounds, and prices of zero only."""
     with pytest.raises(asyncpg.CheckViolationError):
         await _insert(connection, **wrong)
 

@@ -170,7 +170,7 @@ async def test_resolve_model(stub: PricingServiceAsyncStub) -> None:
     """The canonical name of an id, the steps to it, and whether it has a price."""
     resolved = await stub.ResolveModel(ResolveModelRequest(model="z-ai/GLM-4.7-20251222:free@novita"))
     assert resolved.model == "z-ai/glm-4.7"
-    assert list(resolved.steps) == ["case", "variant :free", "provider @novita", "date -20251222"]
+    assert list(resolved.steps) == ["case", "provider @novita", "variant :free", "date -20251222"]
     assert resolved.priced
     assert resolved.price.model == "z-ai/glm-4.7"
 
