@@ -58,8 +58,8 @@ def hold_nano_usd(price: Rates, bounds: CallBounds) -> int:
     """The most that a call within the bounds can cost, over all levels that its input can reach.
 
     Some call within the bounds costs that much, with one exception: where two overlapping units are both
-    bounded (cache writes and audio), and what they share is too and has a rate of its own, the hold may be
-    larger.
+    bounded, by themselves or by their parts (cache writes and audio), and what they share has a rate of its
+    own, the hold may be larger.
     """
     return max(_nano_usd(level, fill(level, caps)) for level, caps in reachable(price, bounds))
 

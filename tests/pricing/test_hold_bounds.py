@@ -157,7 +157,7 @@ def _priced(rates: Rates) -> set[str]:
 
 def _crossing(rates: Rates, bounds: CallBounds) -> bool:
     """Whether the price names what two bounded units share, neither of which is a part of the other."""
-    bounded = {*bounds.other_units_max}
+    bounded = {*bounds.other_units_max}.union(*map(wholes_of, bounds.other_units_max)) - COUNTED_UNITS
     if bounds.cache_write_tokens_max is not None:
         bounded.add("cache_write_tokens")
     if bounds.cache_write_1h_tokens_max is not None:
