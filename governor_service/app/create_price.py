@@ -71,10 +71,14 @@ async def enter_version(connection: Connection, listing: Listing, *, author: str
 
 def _refuse_unusual(listing: Listing, before: Price | None, listed: Listing | None) -> None:
     for name, nano_usd, known_nano_usd in unusual_rates(listing, [before, listed]):
+        if name in dict(listing.components()):
+            field = name
+        else:
+            field = "input_nano_usd_per_mtok" if name == "cost" else "rates"
         raise invalid_field(
-            name if name.endswith("_mtok") or name == "request_nano_usd" else "rates",
-            f"{nano_usd} is more than ten times dearer or cheaper than {known_nano_usd}, the rate until now "
-            "or in the shipped list: set allow_unusual if it is meant",
+            field,
+            f"the {name} of {nano_usd} nano-USD is more than ten times dearer or cheaper than "
+            f"{known_nano_usd}, as it is until now or in the shipped list: set allow_unusual if it is meant",
         )
 
 

@@ -1,36 +1,42 @@
-"""Prices that are probably mistyped: a rate per token where one per million was meant, or a shifted point."""
+"""Prices that are probably mistyped: for a token instead of a million, or with a shifted point."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from governor_service.domain.pricing import Rates
+from governor_service.domain.rating import rated_cost_nano_usd
+from governor_service.domain.usage import Usage
 
-UNUSUAL_RATIO = 10
+UNUSUAL_RATIO: Final = 10
+ORDINARY_CALL: Final = Usage(input_tokens=2_000, output_tokens=1_000)
 
 
 def unusual_rates(price: Rates, known: Iterable[Rates | None]) -> Iterator[tuple[str, int, int]]:
-    """The rates that are more than ten times dearer or cheaper than a known price of the same model.
+    """What is more than ten times dearer or cheaper than in a known price of the same model.
 
-    Each with its field or unit, its nano-USD and the known one's. A rate that only one of the two prices has
-    is not compared.
+    Each rate that both prices have above 0, by its field or unit, with both figures; and the cost of an
+    ordinary call, "cost", since fees come and go.
     """
     rates = dict(_rates(price))
     for other in known:
-        if other is None:
-            continue
-        for name, known_nano_usd in _rates(other):
-            nano_usd = rates.get(name)
-            if nano_usd is not None and (
-                nano_usd > UNUSUAL_RATIO * known_nano_usd or known_nano_usd > UNUSUAL_RATIO * nano_usd
-            ):
-                yield name, nano_usd, known_nano_usd
+        if other is not None:
+            for name, known_nano_usd in _rates(other):
+                if name in rates and _is_unusual(rates[name], known_nano_usd):
+                    yield name, rates[name], known_nano_usd
+
+
+def _is_unusual(nano_usd: int, known_nano_usd: int) -> bool:
+    return nano_usd > UNUSUAL_RATIO * known_nano_usd or known_nano_usd > UNUSUAL_RATIO * nano_usd
 
 
 def _rates(price: Rates) -> Iterator[tuple[str, int]]:
     for name, value in price.components():
-        if value is not None:
+        if value:
             yield name, value
     for rate in price.rates:
-        # For as many units as any rate is for.
-        yield f"{rate.unit} above {rate.input_tokens_above}", rate.nano_usd * 10**9 // rate.per
+        if rate.nano_usd:
+            # For as many units as any rate is for.
+            yield f"{rate.unit} above {rate.input_tokens_above}", rate.nano_usd * 10**9 // rate.per
+    yield "cost", rated_cost_nano_usd(price, ORDINARY_CALL)

@@ -235,7 +235,8 @@ async def test_no_version_changes_a_running_hold_or_an_entry(governor: Governor)
 
     for model in (SONAR, MINI):
         await governor.prices.CreatePrice(request(model=model, allow_unusual=True))
-        await governor.prices.CreatePrice(request(model=model, effective_time=from_now(seconds=1)))
+        later = request(model=model, effective_time=from_now(seconds=1), allow_unusual=True)
+        await governor.prices.CreatePrice(later)
     await governor.prices.CreatePrice(request(model="vendor/new", effective_time=from_now(days=-1)))
 
     (after,) = await governor.sql(_MONEY)

@@ -295,9 +295,9 @@ async def test_all_versions_or_none(book: Book) -> None:
         source="test",
     )
     stale = await price_differences(book.database, listings)
-    await write_changes(book.database, stale.changes[1:], author="somebody else")
+    await write_changes(book.database, stale.changes[1:], source="test", author="somebody else")
     before = await book.rows()
     with pytest.raises(Refusal, match=SONAR) as caught:
-        await write_changes(book.database, stale.changes, author="test")
+        await write_changes(book.database, stale.changes, source="test", author="test")
     assert caught.value.reason == "STATE_CONFLICT"
     assert await book.rows() == before
