@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governor_service.domain.hold_bounds import CallBounds, hold_nano_usd, output_tokens_that_fit
