@@ -117,8 +117,8 @@ class HoldRequest:
             labels=labels_content(call.labels),
             cache_write_tokens_max=call.cache_write_tokens_max,
             cache_write_1h_tokens_max=call.cache_write_1h_tokens_max,
-            other_units_max=counts_content(call.other_units_max),
-            price_context=labels_content(call.price_context),
+            other_units_max=counts_content(call.other_units_max) if call.other_units_max else None,
+            price_context=labels_content(call.price_context) if call.price_context else None,
         )
 
 

@@ -130,7 +130,7 @@ def _settlement(request: SettleRequest, lines: Sequence[asyncpg.Record]) -> Sett
         held_nano_usd=row["held_nano_usd"],
         overage_nano_usd=row["overage_nano_usd"],
         price_id=row["price_id"],
-        price_context=row["price_context"],
+        price_context=row["price_context"] or {},
         cost_basis=CostBasis(row["cost_basis"]),
         flags=tuple(EntryFlag(flag) for flag in row["flags"]),
         labels=row["labels"],

@@ -201,7 +201,8 @@ $$;
 -- requests of all other organizations are left out, and so are those that select a variant of a price;
 -- authorize_sequential decides them.
 --
--- Item i of the arrays is one request, of any organization. p_candidates[i] has its candidates, one on each line, each as
+-- Item i of the arrays is one request, of any organization. An item's other units and price context are NULL where they
+-- are empty. p_candidates[i] has its candidates, one on each line, each as
 -- its possible names (21_model_names.sql); only the first is used. The function returns a row for each budget of each hold that was placed, with the budget's figures
 -- after that hold. An item that was left out has no row and has changed nothing.
 --
@@ -269,14 +270,14 @@ BEGIN
             a.item::integer AS item, a.organization_id, a.model, p.price_id,
             hold_nano_usd(
                 p, a.input_tokens_max, a.output_tokens_max, a.requests_max,
-                a.cache_write_tokens_max, a.cache_write_1h_tokens_max, a.other_units_max) AS hold_nano_usd,
+                a.cache_write_tokens_max, a.cache_write_1h_tokens_max, coalesce(a.other_units_max, '{}')) AS hold_nano_usd,
             budget_keys_for(a.organization_id, limited.is_so, a.workflow_id, a.labels, v_periods) AS budget_keys,
             limited.is_so AS has_limits,
             coalesce(o.monthly_quota_nano_usd, t.monthly_quota_nano_usd) AS monthly_quota_nano_usd,
             coalesce(o.workflow_limit_nano_usd, t.workflow_limit_nano_usd) AS workflow_limit_nano_usd,
             t.downgrade_threshold_percent,
             (o.is_set_up OR NOT p_denies_unknown)
-                AND a.price_context = '{}'
+                AND a.price_context IS NULL
                 AND (t.allowed_models = '{}' OR a.model = ANY (t.allowed_models))
                 AND NOT EXISTS (
                     SELECT FROM freezes AS f
@@ -396,8 +397,8 @@ BEGIN
             d.organization_id, p_authorization_ids[d.item], p_request_ids[d.item], p_request_hashes[d.item], 'PENDING',
             p_workflow_ids[d.item], d.model, d.model, d.price_id,
             p_input_tokens_max[d.item], p_output_tokens_max[d.item], p_requests_max[d.item],
-            p_cache_write_tokens_max[d.item], p_cache_write_1h_tokens_max[d.item], p_other_units_max[d.item],
-            d.hold_nano_usd,
+            p_cache_write_tokens_max[d.item], p_cache_write_1h_tokens_max[d.item],
+            coalesce(p_other_units_max[d.item], '{}'), d.hold_nano_usd,
             p_on_expiry[d.item], p_labels[d.item], v_month, d.budget_keys, v_now, v_now + p_hold_durations[d.item]
         FROM decided AS d
         WHERE d.is_granted AND d.place = 1
@@ -412,7 +413,7 @@ BEGIN
 END
 $$;
 
--- Places holds for one organization. Item i of the arrays is one request; p_candidates[i] has its candidates, one on
+-- Places holds for one organization. Item i of the arrays is one request, as in authorize_set_based; p_candidates[i] has its candidates, one on
 -- each line, each as its possible names. Items are decided in order, and each one sees the holds of those before it. Returns one row for each item,
 -- with its outcome:
 --   GRANTED, REPLAYED            the hold, and the present figures of its budgets;
@@ -500,7 +501,8 @@ BEGIN
         v_decision := decide_authorization(
             p_organization_id, v_terms, v_now, p_workflow_ids[i], p_labels[i], string_to_array(p_candidates[i], E'\n'),
             p_input_tokens_max[i], p_output_tokens_max[i], p_output_tokens_min[i], p_requests_max[i],
-            p_cache_write_tokens_max[i], p_cache_write_1h_tokens_max[i], p_other_units_max[i], p_price_contexts[i]);
+            p_cache_write_tokens_max[i], p_cache_write_1h_tokens_max[i],
+            coalesce(p_other_units_max[i], '{}'), coalesce(p_price_contexts[i], '{}'));
         outcome := v_decision.outcome;
         authorization_id := NULL;
         state := NULL;
@@ -552,9 +554,9 @@ BEGIN
                 held_nano_usd, downgrade_reason, on_expiry, labels, month, budget_keys, create_time, expire_time
             ) VALUES (
                 p_organization_id, authorization_id, p_request_ids[i], p_request_hashes[i], 'PENDING', p_workflow_ids[i],
-                v_decision.requested_model, model, price_id, p_price_contexts[i],
+                v_decision.requested_model, model, price_id, coalesce(p_price_contexts[i], '{}'),
                 p_input_tokens_max[i], output_tokens_max, p_requests_max[i],
-                p_cache_write_tokens_max[i], p_cache_write_1h_tokens_max[i], p_other_units_max[i],
+                p_cache_write_tokens_max[i], p_cache_write_1h_tokens_max[i], coalesce(p_other_units_max[i], '{}'),
                 held_nano_usd, downgrade_reason, p_on_expiry[i], p_labels[i], month, budget_keys, create_time, expire_time
             );
         END IF;

@@ -90,8 +90,8 @@ $$;
 -- settle_sequential decides them.
 --
 -- Item i of the arrays is one settlement, of any organization; a hash of NULL means that the outcome is unknown.
--- p_served_models are possible names (21_model_names.sql), '' for the granted model. p_price_contexts are '{}' for the
--- variant of the hold. The function returns a row for each budget of each hold that was settled, with those columns of the entry that are not in the request, and with the budget's figures after that
+-- p_served_models are possible names (21_model_names.sql), '' for the granted model. p_price_contexts are NULL for
+-- the variant of the hold, p_other_units NULL for none. The function returns a row for each budget of each hold that was settled, with those columns of the entry that are not in the request, and with the budget's figures after that
 -- entry. An item that was left out has no row and has changed nothing. p_lock_timeout_milliseconds is as in
 -- authorize_set_based.
 --
@@ -181,11 +181,12 @@ BEGIN
         CROSS JOIN LATERAL charge_of(
             p, h.held_nano_usd, h.held_nano_usd, false, false, false, coalesce(o.cost_basis, t.cost_basis),
             s.input_tokens, s.cached_input_tokens, s.cache_write_tokens, s.cache_write_1h_tokens,
-            s.output_tokens, s.reasoning_tokens, s.requests, s.other_units, s.provider_cost_nano_usd) AS charge
+            s.output_tokens, s.reasoning_tokens, s.requests, coalesce(s.other_units, '{}'), s.provider_cost_nano_usd
+        ) AS charge
         WHERE s.organization_id = ANY (v_locked)
             AND state_at(h.state, h.expire_time, v_now) = 'PENDING'
             AND s.settlement_hash IS NOT NULL
-            AND (s.price_context = '{}' OR s.price_context = h.price_context)
+            AND (s.price_context IS NULL OR s.price_context = h.price_context)
             -- Most providers name the granted model as it was granted: then nothing has to be resolved.
             AND (s.served_model = '' OR split_part(s.served_model, E'\t', 1) = h.model
                 OR resolved_model(s.served_model, h.create_time) = h.model)
@@ -229,7 +230,7 @@ BEGIN
             s.requested_model, s.model, s.model,
             p_input_tokens[s.item], p_cached_input_tokens[s.item], p_cache_write_tokens[s.item],
             p_cache_write_1h_tokens[s.item],
-            p_output_tokens[s.item], p_reasoning_tokens[s.item], p_requests[s.item], p_other_units[s.item],
+            p_output_tokens[s.item], p_reasoning_tokens[s.item], p_requests[s.item], coalesce(p_other_units[s.item], '{}'),
             s.cost_nano_usd, s.rated_cost_nano_usd,
             p_provider_costs_nano_usd[s.item], p_provider_generation_ids[s.item],
             s.held_nano_usd, s.overage_nano_usd, s.price_id, s.price_context, s.cost_basis, s.flags, s.labels, s.month,
@@ -267,7 +268,8 @@ BEGIN
     SELECT
         s.item, s.sequence, s.workflow_id, s.requested_model, s.model,
         s.cost_nano_usd, s.rated_cost_nano_usd, s.held_nano_usd, s.overage_nano_usd,
-        s.price_id, s.price_context, s.cost_basis, s.flags, s.labels, s.month, v_now,
+        -- NULL where it is empty, as in the request.
+        s.price_id, nullif(s.price_context, '{}'), s.cost_basis, s.flags, s.labels, s.month, v_now,
         s.budget_key, s.limit_nano_usd, s.budget_spent_nano_usd::bigint, s.budget_held_nano_usd::bigint,
         s.budget_unguarded_nano_usd::bigint
     FROM shared AS s
@@ -278,7 +280,7 @@ $$;
 
 -- Settles holds of one organization. Item i of the arrays is one settlement; items are decided in order. A settlement
 -- hash of NULL means that the outcome is unknown; its counts are then 0. p_served_models are possible names, '' for the
--- granted model. p_price_contexts are '{}' for the variant of the hold. p_true_up_keys[i] is the idempotency key of the adjustment, if the item brings an unknown outcome to
+-- granted model. p_price_contexts are NULL for the variant of the hold, p_other_units NULL for none. p_true_up_keys[i] is the idempotency key of the adjustment, if the item brings an unknown outcome to
 -- its true cost. Returns one row for each item, with its outcome:
 --   SETTLED, REPLAYED            the ledger entry, and the present figures of the hold's budgets;
 --   AUTHORIZATION_NOT_FOUND      the organization has no such hold;
@@ -363,7 +365,7 @@ BEGIN
             WHEN p_served_models[i] = '' OR split_part(p_served_models[i], E'\t', 1) = v_hold.model THEN v_hold.model
             ELSE resolved_model(p_served_models[i], v_hold.create_time)
         END;
-        v_price_context := CASE WHEN p_price_contexts[i] = '{}' THEN v_hold.price_context ELSE p_price_contexts[i] END;
+        v_price_context := coalesce(p_price_contexts[i], v_hold.price_context);
 
         -- 2.
         IF hold_state = 'SETTLED' AND NOT v_is_true_up THEN
@@ -398,7 +400,7 @@ BEGIN
                 v_price, v_hold.held_nano_usd, v_live_nano_usd, v_is_unknown, v_served_model <> v_hold.model,
                 hold_state IN ('SUSPENSE', 'VOIDED', 'EXPIRED'), v_terms.cost_basis,
                 p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i], p_cache_write_1h_tokens[i],
-                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_other_units[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], coalesce(p_other_units[i], '{}'),
                 p_provider_costs_nano_usd[i]) AS c;
             v_cost_nano_usd := v_charge.cost_nano_usd;
             v_overage_nano_usd := v_charge.overage_nano_usd;
@@ -445,7 +447,7 @@ BEGIN
                 v_hold.workflow_id, v_hold.authorization_id,
                 v_hold.requested_model, v_hold.model, v_served_model,
                 p_input_tokens[i], p_cached_input_tokens[i], p_cache_write_tokens[i], p_cache_write_1h_tokens[i],
-                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], p_other_units[i],
+                p_output_tokens[i], p_reasoning_tokens[i], p_requests[i], coalesce(p_other_units[i], '{}'),
                 v_cost_nano_usd, v_charge.rated_cost_nano_usd, p_provider_costs_nano_usd[i],
                 p_provider_generation_ids[i],
                 v_live_nano_usd, v_overage_nano_usd, v_price.price_id, v_price_context, v_terms.cost_basis,

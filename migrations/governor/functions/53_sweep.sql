@@ -63,7 +63,7 @@ BEGIN
                 array_fill(0::bigint, ARRAY[charged_holds]), array_fill(0::bigint, ARRAY[charged_holds]),
                 array_fill(0::bigint, ARRAY[charged_holds]), array_fill(0::bigint, ARRAY[charged_holds]),
                 array_fill(0::bigint, ARRAY[charged_holds]),
-                array_fill('{}'::jsonb, ARRAY[charged_holds]), array_fill('{}'::jsonb, ARRAY[charged_holds]),
+                array_fill(NULL::jsonb, ARRAY[charged_holds]), array_fill(NULL::jsonb, ARRAY[charged_holds]),
                 array_fill(NULL::bigint, ARRAY[charged_holds]), array_fill(''::text, ARRAY[charged_holds]),
                 array_fill(p_author, ARRAY[charged_holds]), p_lock_timeout_milliseconds);
         END IF;
