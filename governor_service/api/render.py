@@ -158,7 +158,7 @@ def entry(value: LedgerEntry) -> entry_pb2.LedgerEntry:
         overage_nano_usd=value.overage_nano_usd,
         price_id=_id(value.price_id),
         price_context=value.price_context,
-        cost_basis=_COST_BASES[value.cost_basis],
+        cost_basis=_COST_BASES[value.cost_basis or "UNSPECIFIED"],
         flags=[_FLAGS[flag] for flag in value.flags],
         labels=value.labels,
         period_start=_period_start(value.month),

@@ -30,11 +30,15 @@ async def set_freeze(
         if model is None:
             return await freezes.set_freeze(connection, target, request, frozen=frozen, reason=reason)
         name = await resolve_model(connection, model, None)
-        if not allow_unpriced and await price_at_time(connection, name, {}, None) is None:
-            raise errors.model_not_priced(name)
-        return await freezes.set_freeze(
+        outcome, freeze = await freezes.set_freeze(
             connection, FreezeTarget(model=name), request, frozen=frozen, reason=reason
         )
+        # Only a new change is refused: a replay is answered whatever has a price now.
+        is_new = outcome is SetOutcome.SET
+        if is_new and not allow_unpriced and await price_at_time(connection, name, {}, None) is None:
+            # Raised within the transaction, which takes the change back.
+            raise errors.model_not_priced(name)
+        return outcome, freeze
 
     outcome, freeze = await database.write(work)
     if outcome is SetOutcome.REQUEST_ID_REUSED:

@@ -108,7 +108,10 @@ class SettleRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One line of an organization's ledger. If it settles a hold, cost + released = held + overage."""
+    """One line of an organization's ledger. If it settles a hold, cost + released = held + overage.
+
+    `cost_basis` is None for an adjustment by Adjust.
+    """
 
     organization_id: UUID
     entry_id: UUID
@@ -128,7 +131,7 @@ class LedgerEntry:
     overage_nano_usd: int
     price_id: UUID | None
     price_context: Mapping[str, str]
-    cost_basis: CostBasis
+    cost_basis: CostBasis | None
     flags: tuple[EntryFlag, ...]
     labels: Mapping[str, str]
     month: date

@@ -78,7 +78,7 @@ def entry(row: Record) -> LedgerEntry:
         overage_nano_usd=row["overage_nano_usd"],
         price_id=_uuid(row["price_id"]),
         price_context=row["price_context"],
-        cost_basis=CostBasis(row["cost_basis"]),
+        cost_basis=CostBasis(row["cost_basis"]) if row["cost_basis"] else None,
         flags=tuple(EntryFlag(flag) for flag in row["flags"]),
         labels=row["labels"],
         month=month(row["month"]),

@@ -107,6 +107,8 @@ ALTER TABLE ai_usage_ledger
     ADD COLUMN cache_write_1h_tokens token_count NOT NULL DEFAULT 0,
     ADD COLUMN other_units unit_counts NOT NULL DEFAULT '{}',
     ADD COLUMN price_context jsonb NOT NULL DEFAULT '{}',
-    -- What was charged where the provider reported a cost: until now, the greater of the two.
-    ADD COLUMN cost_basis cost_basis NOT NULL DEFAULT 'GREATER';
+    -- What was charged where the provider reported a cost: until now, the greater of the two. NULL for an adjustment
+    -- by Adjust, to which it does not apply.
+    ADD COLUMN cost_basis cost_basis DEFAULT 'GREATER';
+ALTER TABLE ai_usage_ledger ALTER COLUMN cost_basis DROP DEFAULT;
 ALTER TABLE ai_usage_ledger ADD CONSTRAINT ai_usage_ledger_parts CHECK (cache_write_1h_tokens <= cache_write_tokens);

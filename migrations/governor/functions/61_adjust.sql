@@ -39,7 +39,10 @@ BEGIN
     WHERE r.organization_id = p_organization_id AND r.method = 'Adjust' AND r.request_id = p_request_id;
     IF FOUND THEN
         outcome := CASE WHEN v_unchanged.content_hash = p_request_hash THEN 'UNCHANGED' ELSE 'REQUEST_ID_REUSED' END;
-        entry := v_unchanged.answer;
+        -- An earlier release may have kept an answer with fewer columns. The entry itself never changes.
+        SELECT to_jsonb(e) INTO entry FROM ai_usage_ledger AS e
+        WHERE e.organization_id = p_organization_id
+            AND e.idempotency_key = (v_unchanged.answer ->> 'idempotency_key')::uuid;
         RETURN;
     END IF;
     SELECT * INTO v_original FROM ai_usage_ledger AS e

@@ -92,7 +92,8 @@ BEGIN
     END LOOP;
     IF v_revision = 1 AND v_effective_time < v_now AND EXISTS (
         SELECT FROM prices AS p
-        WHERE p.model = v_model AND p.price_context = v_price_context AND p.effective_time < v_effective_time
+        -- A variant without a price of its own had the price of a more general one.
+        WHERE p.model = v_model AND p.price_context <@ v_price_context AND p.effective_time < v_effective_time
     ) THEN
         outcome := 'ALREADY_IN_FORCE';
         RETURN;

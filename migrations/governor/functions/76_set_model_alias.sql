@@ -8,6 +8,7 @@ CREATE OR REPLACE FUNCTION set_model_alias(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    v_method CONSTANT text := CASE WHEN p_model IS NULL THEN 'DeleteModelAlias' ELSE 'SetModelAlias' END;
     v_now timestamptz;
     v_claim record;
     v_model text;
@@ -16,7 +17,7 @@ BEGIN
     -- One change at a time. Readers do not wait.
     LOCK TABLE model_aliases IN SHARE ROW EXCLUSIVE MODE;
     v_now := governor_now();
-    v_claim := claim_request_id(every_organization(), 'SetModelAlias', p_request_id, p_content_hash);
+    v_claim := claim_request_id(every_organization(), v_method, p_request_id, p_content_hash);
     IF v_claim.outcome IS NOT NULL THEN
         outcome := v_claim.outcome;
         answer := v_claim.answer;
@@ -41,6 +42,6 @@ BEGIN
     outcome := 'SET';
     answer := to_jsonb(v_change);
     UPDATE request_ids AS r SET answer = to_jsonb(v_change)
-    WHERE r.organization_id = every_organization() AND r.method = 'SetModelAlias' AND r.request_id = p_request_id;
+    WHERE r.organization_id = every_organization() AND r.method = v_method AND r.request_id = p_request_id;
 END
 $$;
