@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
+from governor_service.domain.unusual_prices import unusual_rates
 from tests.property.books import (
     DEFAULT_TIER,
     Account,
     Organization,
     canonical,
+    names_of,
 )
 from tests.property.budget_keys import BudgetKey, those_of_a_call
 from tests.property.operations import (
     Answer,
+    Context,
     CreatePrice,
+    DeleteModelAlias,
     Labels,
+    ModelAlias,
     Operation,
     Price,
     Refused,
     SetBudget,
     SetFreeze,
+    SetModelAlias,
     SetOrganization,
     SetTier,
     Status,
@@ -31,12 +37,15 @@ from tests.property.sameness import meaning
 
 
 class Accounts:
-    """Limits and totals. A refusal changes nothing."""
+    """Limits, totals, prices and names. A refusal changes nothing."""
 
     def __init__(self, organizations: int) -> None:
         self.organizations = [Organization() for _ in range(organizations)]
         self.tiers = {"default": DEFAULT_TIER}
+        # In the order in which they were entered.
         self.prices: dict[str, tuple[Price, ...]] = {}
+        # Each change of an alias, with its time; None: it was removed.
+        self.aliases: dict[str, tuple[tuple[datetime, str | None], ...]] = {}
         self.frozen: frozenset[tuple[int | None, str | None]] = frozenset()
         # The answers by request_id to operations without a hold or entry; keyed by method and owner too.
         self.requests: dict[tuple[str, int | None, int], tuple[Operation, Answer | int]] = {}
@@ -45,7 +54,7 @@ class Accounts:
         other = type(self)(0)
         other.organizations = [organization.copy() for organization in self.organizations]
         other.tiers, other.prices, other.requests = dict(self.tiers), dict(self.prices), dict(self.requests)
-        other.frozen = self.frozen
+        other.aliases, other.frozen = dict(self.aliases), self.frozen
         return other
 
     def limit(self, organization: Organization, key: BudgetKey) -> int | None:
@@ -92,9 +101,35 @@ class Accounts:
                 was.spent + spent, was.held + held, was.unguarded + unguarded
             )
 
-    def price_at(self, model: str, time: datetime) -> Price | None:
-        begun = [price for price in self.prices.get(model, ()) if price.effective_time <= time]
-        return max(begun, key=lambda price: price.effective_time, default=None)
+    def cost_basis(self, organization: Organization) -> str:
+        return organization.cost_basis or self.tiers[organization.tier].cost_basis or "GREATER"
+
+    def resolve(self, model: str, time: datetime) -> str:
+        """The first name that is an alias or has a price, else the last one."""
+        for name in names_of(model):
+            changes = [to for at, to in self.aliases.get(name, ()) if at <= time]
+            if changes and changes[-1] is not None:
+                return changes[-1]
+            if any(price.effective_time <= time for price in self.prices.get(name, ())):
+                return name
+        return canonical(model)
+
+    def price_at(self, model: str, context: Context, time: datetime) -> Price | None:
+        """The most special variant; of its versions the latest, and of these the last one entered."""
+        applying = [
+            (len(price.context), price.effective_time, place, price)
+            for place, price in enumerate(self.prices.get(model, ()))
+            if set(price.context) <= set(context) and price.effective_time <= time
+        ]
+        return max(applying, default=(None,))[-1]
+
+    def is_in_use(self, price: Price) -> bool:
+        """Whether anything was held or rated with it."""
+        return any(
+            price in [hold.price for hold in organization.holds.values()]
+            or price in [entry.price for entry in organization.entries]
+            for organization in self.organizations
+        )
 
     def known(self, operation: Operation, owner: int | None, request: int | None) -> Answer | int | None:
         """The earlier answer to this request_id, or REQUEST_ID_REUSED; None if the id is new."""
@@ -114,41 +149,93 @@ class Accounts:
         if known is not None:
             assert not isinstance(known, int)
             return known
-        model, begins = canonical(create.model), create.effective_time or now
+        begins = create.effective_time or now
+        model = self.resolve(create.model, begins)
         versions = self.prices.get(model, ())
-        is_taken = any(version.effective_time == begins for version in versions)
-        if is_taken or (begins < now and self.price_at(model, begins)):
+        superseded = [
+            version
+            for version in versions
+            if (version.context, version.effective_time) == (create.context, begins)
+        ]
+        had_a_price = any(
+            set(version.context) <= set(create.context) and version.effective_time < begins
+            for version in versions
+        )
+        if any(map(self.is_in_use, superseded)) or (not superseded and begins < now and had_a_price):
             return Refused("INVALID_FIELD", frozenset({("field", "effective_time")}))
-        price = Price(model, create.rates, begins)
+        before = self.price_at(model, create.context, begins)
+        if not create.allow_unusual and before is not None:
+            for name, _, _ in unusual_rates(create.rates, [before.rates]):
+                field = "rates" if " above " in name else name
+                return Refused("INVALID_FIELD", frozenset({("field", field)}))
+        price = Price(model, create.rates, begins, create.context, create.source)
         self.prices[model] = (*versions, price)
         self.did(create, None, create.request, price)
         return price
 
+    def set_alias(self, change: SetModelAlias | DeleteModelAlias, now: datetime) -> Answer:
+        known = self.known(change, None, change.request)
+        if known is not None:
+            assert not isinstance(known, int)
+            return known
+        model = None
+        if isinstance(change, SetModelAlias):
+            model = self.resolve(change.model, now)
+            if not any(price.effective_time <= now for price in self.prices.get(model, ())):
+                return Refused("MODEL_NOT_PRICED", frozenset({("model", canonical(change.model))}))
+        alias = change.alias.lower()
+        earlier = self.aliases.get(alias, ())
+        time = max([now, *(at + timedelta(microseconds=1) for at, _ in earlier)])
+        self.aliases[alias] = (*earlier, (time, model))
+        answer = ModelAlias(alias, model or "", time)
+        self.did(change, None, change.request, answer)
+        return answer
+
     def set(self, operation: SetBudget | SetTier | SetOrganization | SetFreeze, now: datetime) -> Answer:
-        """Answers with the operation itself, or with the budget's status."""
+        """Answers with what was set, or with the budget's status."""
         owner = None if isinstance(operation, SetTier) else operation.organization
         if isinstance(operation, SetOrganization) and (operation.tier or "default") not in self.tiers:
             return Refused("TIER_NOT_FOUND")
-        known = self.known(operation, owner, operation.request)
-        if isinstance(known, Refused):
-            return known
-        if known is None:
-            match operation:
-                case SetTier():
-                    self.tiers[operation.tier] = operation
-                case SetBudget():
-                    self.organizations[operation.organization].limits[operation.key] = operation.limit
-                case SetOrganization():
-                    organization = self.organizations[operation.organization]
-                    organization.tier = operation.tier or "default"
-                    organization.workflow_limit = operation.workflow_limit
-                    organization.monthly_quota = operation.monthly_quota
-                case SetFreeze():
-                    target = frozenset({(operation.organization, operation.model)})
-                    self.frozen = self.frozen | target if operation.frozen else self.frozen - target
-            self.did(operation, owner, operation.request, operation.request or 0)
+        answer = self.known(operation, owner, operation.request)
+        if isinstance(answer, Refused):
+            return answer
+        if answer is None:
+            answer = self._set(operation, now)
+            if isinstance(answer, Refused):
+                return answer
+            self.did(operation, owner, operation.request, answer)
         if isinstance(operation, SetBudget):
             return self.status(self.organizations[operation.organization], operation.key.at(now))
-        if isinstance(operation, SetOrganization):
-            return replace(operation, request=None, tier=operation.tier or "default")
-        return replace(operation, request=None)
+        assert not isinstance(answer, int)
+        return answer
+
+    def _set(
+        self, operation: SetBudget | SetTier | SetOrganization | SetFreeze, now: datetime
+    ) -> Answer | int:
+        """The answer that the same request gets again; 0 for a budget, whose answer is its present status."""
+        match operation:
+            case SetTier():
+                allowed = tuple(dict.fromkeys(self.resolve(model, now) for model in operation.allowed_models))
+                basis = operation.cost_basis or "GREATER"
+                tier = replace(operation, request=None, allowed_models=allowed, cost_basis=basis)
+                self.tiers[operation.tier] = tier
+                return tier
+            case SetOrganization():
+                organization = self.organizations[operation.organization]
+                organization.tier = operation.tier or "default"
+                organization.workflow_limit = operation.workflow_limit
+                organization.monthly_quota = operation.monthly_quota
+                organization.cost_basis = operation.cost_basis
+                return replace(operation, request=None, tier=organization.tier)
+            case SetFreeze():
+                freeze = replace(operation, request=None)
+                if operation.model is not None:
+                    freeze = replace(freeze, model=self.resolve(operation.model, now))
+                    if self.price_at(freeze.model or "", (), now) is None:
+                        return Refused("MODEL_NOT_PRICED", frozenset({("model", freeze.model or "")}))
+                target = frozenset({(freeze.organization, freeze.model)})
+                self.frozen = self.frozen | target if operation.frozen else self.frozen - target
+                return freeze
+            case SetBudget():
+                self.organizations[operation.organization].limits[operation.key] = operation.limit
+                return 0

@@ -6,57 +6,54 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from governor_service.domain.hold_bounds import CallBounds
+from governor_service.domain.usage import Usage
 from tests.property.budget_keys import BudgetKey
 from tests.property.operations import (
     Authorize,
+    Call,
+    Context,
     Entry,
     Price,
-    Rates,
     SetTier,
     Settle,
     Status,
     Sweep,
-    Usage,
 )
 
 ENTRY_COST_MAX = 10**15
 TOTAL_MAX = 9 * 10**18
 RETENTION = timedelta(hours=24)
 LONGEST_HOLD = timedelta(hours=24)
-DEFAULT_TIER = SetTier(None, "default", workflow_limit=10**9, monthly_quota=25 * 10**9)
-NOTHING_USED = Usage(0, 0, 0, 0, 0, 0)
+DEFAULT_TIER = SetTier(None, "default", workflow_limit=10**9, monthly_quota=25 * 10**9, cost_basis="GREATER")
+NOTHING_USED = Usage(input_tokens=0, output_tokens=0, requests=0)
+
+
+def names_of(model: str) -> list[str]:
+    """The names that a model id may mean, the most specific first: without the case, the provider, the date,
+    and last the variant."""
+    base, *tails = re.split("(?=[@:])", model.lower())
+    variant = "".join(tail for tail in tails if tail[0] == ":")
+    undated = re.sub(r"-\d{4}-\d{2}-\d{2}$", "", base)
+    stems = [f"{stem}{kept}" for kept in (variant, "") for stem in (base, undated)]
+    return list(dict.fromkeys([model.lower(), *stems]))
 
 
 def canonical(model: str) -> str:
-    """The name without the parts that do not change a price: case, provider, variant, date."""
-    return re.sub(r"-\d{4}-\d{2}-\d{2}$", "", re.split("[@:]", model.lower())[0])
+    """The most general name."""
+    return names_of(model)[-1]
 
 
-def rated_cost(rates: Rates, usage: Usage) -> int:
-    cached = rates.input if rates.cached is None else rates.cached
-    cache_write = rates.input if rates.cache_write is None else rates.cache_write
-    reasoning = rates.output if rates.reasoning is None else rates.reasoning
-    millionths = (
-        (usage.input - usage.cached - usage.cache_write) * rates.input
-        + usage.cached * cached
-        + usage.cache_write * cache_write
-        + (usage.output - usage.reasoning) * rates.output
-        + usage.reasoning * reasoning
+def bounds_of(call: Call, output_tokens: int) -> CallBounds:
+    """The most that a call may use, with so many output tokens."""
+    return CallBounds(
+        input_tokens_max=call.input_tokens,
+        output_tokens_max=output_tokens,
+        requests_max=call.requests or 1,
+        cache_write_tokens_max=call.cache_write_max,
+        cache_write_1h_tokens_max=call.cache_write_1h_max,
+        other_units_max=dict(call.others_max),
     )
-    return _rounded_up(millionths) + (usage.requests or 1) * rates.request
-
-
-def bound(rates: Rates, input_tokens: int, output_tokens: int, requests: int) -> int:
-    """The highest cost of a call: every token at the dearest price of its direction."""
-    dearest_input = max(rates.input, rates.cached or 0, rates.cache_write or 0)
-    dearest_output = max(rates.output, rates.reasoning or 0)
-    return (
-        _rounded_up(input_tokens * dearest_input + output_tokens * dearest_output) + requests * rates.request
-    )
-
-
-def _rounded_up(millionths: int) -> int:
-    return -(-millionths // 10**6)
 
 
 def month_of(time: datetime) -> str:
@@ -78,6 +75,7 @@ class Hold:
     state: str
     create_time: datetime
     expire_time: datetime
+    requested: str = ""
     model: str = ""
     output_tokens: int = 0
     held: int = 0
@@ -88,6 +86,11 @@ class Hold:
     entry: int | None = None
     settled_with: Settle | Sweep | None = None
     true_up: int | None = None
+
+    @property
+    def context(self) -> Context:
+        """The variant of the price that it was asked for."""
+        return self.asked.call.context if self.asked else ()
 
     @property
     def is_unknown(self) -> bool:
@@ -104,6 +107,7 @@ class Organization:
     tier: str = "default"
     workflow_limit: int | None = None
     monthly_quota: int | None = None
+    cost_basis: str | None = None
     limits: dict[BudgetKey, int | None] = field(default_factory=dict)
     accounts: dict[BudgetKey, Account] = field(default_factory=dict)
     holds: dict[int, Hold] = field(default_factory=dict)
@@ -115,6 +119,7 @@ class Organization:
             self.tier,
             self.workflow_limit,
             self.monthly_quota,
+            self.cost_basis,
             dict(self.limits),
             dict(self.accounts),
             dict(self.holds),

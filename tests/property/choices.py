@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
+from governor_service.domain.usage import Usage
 from tests.property.books import ENTRY_COST_MAX
 from tests.property.budget_keys import KINDS, budget_key
+from tests.property.figures import BASES, CONTEXTS, PRICED_CONTEXTS, Figures
 from tests.property.model import Model
 from tests.property.operations import (
     Adjust,
@@ -17,34 +18,31 @@ from tests.property.operations import (
     Call,
     CheckBudget,
     CreatePrice,
+    DeleteModelAlias,
     EntryName,
     Extend,
     HoldName,
     Operation,
-    Rates,
     RecordUsage,
     SetBudget,
     SetFreeze,
+    SetModelAlias,
     SetOrganization,
     SetTier,
     Settle,
     Sweep,
-    Usage,
     Void,
 )
 from tests.property.world import WORKFLOWS
 
-T = TypeVar("T")
-
 _MILLION = 10**6
-_TOKENS = (1, 7, 1000, 1000, 1000, 20_000, 20_000, 50_000, 50_000, 400_000)
-_TOO_MANY_TOKENS = 10**9
 _LABELS = ((), (("team", "growth"),), (("feature", "x"), ("team", "growth")), (("team", "sales"),))
-_SPELLINGS = ("a", "b", "c", "d", "a", "b", "c", "A", "b:free", "c@azure", "a-2024-07-18")
+_SPELLINGS = ("a", "b", "c", "d", "a", "b", "c", "A", "b:free", "c@azure", "a-2024-07-18", "mine", "mine")
+# An alias may be a name that nobody has a price for, a special form of one that has, or such a name itself.
+_ALIASES = ("mine", "mine", "MINE", "b:free", "d", "c")
 _USD = 10**9
 LIMIT_MAX = 10**17
 _LIMITS = [None, 0, 5 * _MILLION, _USD // 10, _USD // 2, *[_USD, 3 * _USD, 25 * _USD] * 2, LIMIT_MAX]
-_RATES = (1, 333_333_333, 150 * _MILLION, 600 * _MILLION, 10**9, 2 * 10**9)
 # How often each kind is drawn. `Again` repeats an operation exactly, `Reuse` gives its request_id to another
 # one.
 ALONE = {
@@ -60,13 +58,19 @@ ALONE = {
     "Again": 10,
     "Reuse": 4,
     "CreatePrice": 6,
+    "SetModelAlias": 3,
+    "DeleteModelAlias": 2,
     "SetTier": 3,
     "SetOrganization": 3,
     "SetFreeze": 2,
 }
-# Prices and tiers are not read under an organization's lock: a running decision may see one change of
+# Prices, names and tiers are not read under an organization's lock: a running decision may see one change of
 # them and not another. So concurrent operations do not change them.
-AT_ONCE = {kind: weight for kind, weight in ALONE.items() if kind not in ("CreatePrice", "SetTier")}
+AT_ONCE = {
+    kind: weight
+    for kind, weight in ALONE.items()
+    if kind not in ("CreatePrice", "SetModelAlias", "DeleteModelAlias", "SetTier")
+}
 
 _WITH_REQUEST = ["Authorize", "RecordUsage", "Adjust", "SetBudget", "SetOrganization", "SetFreeze"]
 
@@ -79,24 +83,16 @@ class Program:
     now: datetime
     done: list[Operation] = field(default_factory=list)
     requests: int = 0
+    prices: int = 0
     expire_times: set[datetime] = field(default_factory=set)
 
 
-class Choices:
+class Choices(Figures):
     """Chooses one operation for a program from a seed."""
 
     def __init__(self, program: Program, seed: int) -> None:
+        super().__init__(random.Random(seed))
         self.program = program
-        self.random = random.Random(seed)
-
-    def one_of(self, *choices: T) -> T:
-        return self.random.choice(choices)
-
-    def rarely(self) -> bool:
-        return self.random.randrange(16) == 0
-
-    def tokens(self) -> int:
-        return self.one_of(*_TOKENS) if not self.rarely() else _TOO_MANY_TOKENS
 
     def request(self) -> int:
         """Mostly a new one."""
@@ -127,41 +123,12 @@ class Choices:
             return HoldName(owner, self.request())
         return HoldName(owner, known[-1 - int(len(known) * self.random.random() ** 2)])
 
-    def rates(self) -> Rates:
-        figures = (*_RATES, 10**13) if self.rarely() else _RATES
-        parts = (None, *figures)
-        return Rates(
-            self.one_of(*figures),
-            self.one_of(*parts),
-            self.one_of(*parts),
-            self.one_of(*figures),
-            self.one_of(*parts),
-            self.one_of(0, 0, 5 * _MILLION, 12 * _MILLION),
-        )
-
-    def any_usage(self) -> Usage:
-        input_tokens, output_tokens = (self.tokens() * self.one_of(0, 1, 1, 1, 1) for _ in range(2))
-        cached = self.one_of(0, input_tokens // 3, input_tokens)
-        return Usage(
-            input_tokens,
-            cached,
-            self.one_of(0, input_tokens - cached),
-            output_tokens,
-            self.one_of(0, output_tokens // 2, output_tokens),
-            self.one_of(0, 1, 1, 3),
-        )
-
     def usage(self, name: HoldName) -> Usage:
         """Usage that the hold allows, in full or in part, or any usage."""
         hold = self.program.model.organizations[name.organization].holds.get(name.request)
         if hold is None or hold.asked is None or self.one_of(True, False, False):
             return self.any_usage()
-        call = hold.asked.call
-        return self.one_of(
-            Usage(call.input_tokens, 0, 0, hold.output_tokens, hold.output_tokens, call.requests or 1),
-            Usage(call.input_tokens // 3, 0, 0, hold.output_tokens // 3, 0, 1),
-            Usage(call.input_tokens // 2, call.input_tokens // 4, 0, hold.output_tokens // 2, 0, 1),
-        )
+        return self.usage_within(hold.asked.call, hold.output_tokens)
 
     def provider_cost(self) -> int | None:
         return self.one_of(None, None, None, 0, 999, 12_345_678, 10**9, ENTRY_COST_MAX)
@@ -184,6 +151,10 @@ class Choices:
             self.one_of(None, None, 1, max(1, output_tokens // 2), output_tokens),
             self.one_of(None, None, 1, 5),
             self.one_of(*_LABELS),
+            self.one_of(None, None, None, 0, 500),
+            self.one_of(None, None, None, 0, 100),
+            self.one_of((), (), (("web_searches", 3),), (("input_audio_tokens", 400), ("web_searches", 1))),
+            self.one_of(*CONTEXTS),
         )
 
     def authorize(self, call: Call | None = None) -> Authorize:
@@ -202,8 +173,9 @@ class Choices:
         organization = self.organization()
         hold = self.hold(organization)
         usage = None if self.one_of(True, False, False, False) else self.usage(hold)
-        served = self.one_of("", "", "", *_SPELLINGS[:6])
-        return Settle(organization, hold, usage, served, self.provider_cost())
+        served = self.one_of("", "", "", *_SPELLINGS)
+        context = self.one_of((), (), (), *CONTEXTS)
+        return Settle(organization, hold, usage, served, self.provider_cost(), context)
 
     def extend(self) -> Extend:
         organization, now = self.organization(), self.program.now
@@ -243,6 +215,7 @@ class Choices:
             self.provider_cost(),
             self.one_of(*_LABELS),
             occurred,
+            self.one_of(*CONTEXTS),
         )
 
     def adjust(self, *, may_be_foreign: bool) -> Adjust:
@@ -264,8 +237,31 @@ class Choices:
             for hold in organization.holds.values()
             if hold.state == "PENDING"
         ]
+        context = self.one_of((), (), *PRICED_CONTEXTS)
+        # Sometimes in place of a version that there is.
+        begun = [
+            (price.model, price.effective_time, price.context)
+            for versions in self.program.model.prices.values()
+            for price in versions
+        ]
         model = self.one_of(*_SPELLINGS, *held)
-        return CreatePrice(self.maybe_request(), model, self.rates(), effective_time)
+        if len(begun) > 0 and self.one_of(True, False, False):
+            model, effective_time, context = self.one_of(*begun[-6:])
+        return CreatePrice(
+            self.maybe_request(),
+            model,
+            self.rates(),
+            effective_time,
+            context,
+            self.new_source(),
+            self.one_of(True, True, True, False),
+        )
+
+    def set_alias(self) -> SetModelAlias:
+        return SetModelAlias(self.maybe_request(), self.one_of(*_ALIASES), self.one_of(*_SPELLINGS))
+
+    def delete_alias(self) -> DeleteModelAlias:
+        return DeleteModelAlias(self.maybe_request(), self.one_of(*_ALIASES, "c", "c"))
 
     def set_budget(self) -> SetBudget:
         scope, period = self.one_of(*KINDS)
@@ -287,8 +283,9 @@ class Choices:
             self.one_of("gold", "gold", "silver", "default"),
             self.one_of(*_LIMITS),
             self.one_of(*_LIMITS),
-            self.one_of((), (), ("a", "b"), ("c",)),
+            self.one_of((), (), ("a", "b:free"), ("C", "mine")),
             self.one_of(None, 1, 50, 50, 80, 80, 100),
+            self.one_of(None, *BASES),
         )
 
     def set_organization(self) -> SetOrganization:
@@ -298,11 +295,14 @@ class Choices:
             self.one_of(None, *self.program.model.tiers, "gold"),
             self.one_of(None, None, *_LIMITS),
             self.one_of(None, None, *_LIMITS),
+            self.one_of(None, None, *BASES),
         )
 
     def set_freeze(self) -> SetFreeze:
         """Lifted more often than set, so that most of a program can continue."""
-        organization, model = self.one_of((0, None), (1, None), (None, "a"), (None, "c"), (None, None))
+        organization, model = self.one_of(
+            (0, None), (1, None), (None, "A"), (None, "c"), (None, "mine"), (None, "d"), (None, None)
+        )
         return SetFreeze(self.maybe_request(), organization, model, self.one_of(True, False, False))
 
     def void(self) -> Void:
@@ -320,6 +320,8 @@ class Choices:
             "CheckBudget": lambda: CheckBudget(self.call()),
             "SetBudget": self.set_budget,
             "CreatePrice": self.create_price,
+            "SetModelAlias": self.set_alias,
+            "DeleteModelAlias": self.delete_alias,
             "SetTier": self.set_tier,
             "SetOrganization": self.set_organization,
             "SetFreeze": self.set_freeze,
@@ -330,7 +332,7 @@ class Choices:
         kind = self.one_of(*(kind for kind, weight in kinds.items() for _ in range(weight)))
         done = [operation for operation in self.program.done if type(operation).__name__ in kinds]
         if kind == "Again":
-            return self.one_of(*done[-20:]) if done else self.authorize()
+            return self.again(self.one_of(*done[-20:])) if done else self.authorize()
         has_begun = len(self.program.done) > 10 or kind not in (
             "Settle",
             "Void",
@@ -339,6 +341,16 @@ class Choices:
             "Again",
         )
         return simple[kind]() if has_begun and kind in simple else self.authorize()
+
+    def again(self, operation: Operation) -> Operation:
+        """The same operation. A price without a request_id is another version, whose source says so."""
+        if isinstance(operation, CreatePrice) and operation.request is None:
+            return replace(operation, source=self.new_source())
+        return operation
+
+    def new_source(self) -> str:
+        self.program.prices += 1
+        return f"source {self.program.prices}"
 
     def with_used_request(self, other: Operation) -> Operation:
         """The operation with a request_id that another of its kind has used."""

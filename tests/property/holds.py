@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from governor_service.domain.hold_bounds import hold_nano_usd
 from tests.property.accounts import Accounts
 from tests.property.books import (
     ENTRY_COST_MAX,
@@ -13,8 +14,7 @@ from tests.property.books import (
     Decision,
     Hold,
     Organization,
-    bound,
-    canonical,
+    bounds_of,
     month_of,
 )
 from tests.property.operations import (
@@ -45,7 +45,7 @@ class Holds(Accounts):
             return Decision(budgets, "FROZEN")
 
         def hold_of(price: Price, output_tokens: int) -> int:
-            return bound(price.rates, call.input_tokens, output_tokens, call.requests or 1)
+            return hold_nano_usd(price.rates, bounds_of(call, output_tokens))
 
         def fits(hold: int) -> bool:
             return (
@@ -57,10 +57,10 @@ class Holds(Accounts):
         def fits_limits(hold: int) -> bool:
             return all(b.limit is None or b.spent + b.held + hold <= b.limit for b in budgets)
 
-        asked = list(dict.fromkeys(canonical(model) for model in call.models))
+        asked = list(dict.fromkeys(self.resolve(model, now) for model in call.models))
         eligible: list[Price] = []
         for model in asked:
-            price = self.price_at(model, now)
+            price = self.price_at(model, call.context, now)
             if (
                 price
                 and (not tier.allowed_models or model in tier.allowed_models)
@@ -129,7 +129,10 @@ class Holds(Accounts):
         organization = self.organizations[call.organization]
         known = organization.holds.get(asked.request)
         if known:
-            if known.asked is not None and meaning(known.asked) != meaning(asked):
+            if known.asked is not None and (
+                meaning(known.asked) != meaning(asked)
+                or known.requested != self.resolve(call.models[0], known.create_time)
+            ):
                 return Refused("REQUEST_ID_REUSED")
             if known.state_at(now) != "PENDING":
                 return self.not_pending(known, asked.request, now)
@@ -144,6 +147,7 @@ class Holds(Accounts):
             "PENDING",
             create_time=now,
             expire_time=now + (asked.duration or timedelta(minutes=10)),
+            requested=self.resolve(call.models[0], now),
             model=decision.model,
             output_tokens=decision.output_tokens,
             held=decision.hold,
@@ -205,6 +209,10 @@ class Holds(Accounts):
             hold.create_time,
             hold.expire_time,
             hold.entry,
+            call.cache_write_max if call else None,
+            call.cache_write_1h_max if call else None,
+            call.others_max if call else (),
+            call.context if call else (),
         )
 
     def held(self, owner: int, request: int, now: datetime, *, replayed: bool = False) -> Held:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from governor_service.domain.rating import rated_cost_nano_usd
+from governor_service.domain.usage import Usage
 from tests.property.books import (
     ENTRY_COST_MAX,
     NOTHING_USED,
@@ -18,7 +20,6 @@ from tests.property.books import (
     Organization,
     canonical,
     month_of,
-    rated_cost,
 )
 from tests.property.budget_keys import BudgetKey
 from tests.property.holds import Holds
@@ -28,6 +29,7 @@ from tests.property.operations import (
     Authorize,
     CheckBudget,
     CreatePrice,
+    DeleteModelAlias,
     Entry,
     Extend,
     HoldName,
@@ -35,11 +37,11 @@ from tests.property.operations import (
     Price,
     RecordUsage,
     Refused,
+    SetModelAlias,
     Settle,
     Settled,
     Sweep,
     Swept,
-    Usage,
     Void,
 )
 from tests.property.sameness import meaning
@@ -69,6 +71,8 @@ class Model(Holds):
                 return self._adjust(operation, now)
             case CreatePrice():
                 return self.create_price(operation, now)
+            case SetModelAlias() | DeleteModelAlias():
+                return self.set_alias(operation, now)
             case _:
                 return self.set(operation, now)
 
@@ -92,10 +96,20 @@ class Model(Holds):
         return hold.asked is not None and hold.asked.on_expiry == "CHARGE"
 
     def _charge(
-        self, price: Price | None, usage: Usage | None, provider_cost: int | None, held: int, *, drifted: bool
+        self,
+        price: Price | None,
+        usage: Usage | None,
+        provider_cost: int | None,
+        held: int,
+        *,
+        basis: str,
+        drifted: bool,
     ) -> Charge:
-        """The greater of the rated cost and the provider's; the held amount if the usage cannot be rated."""
-        rated = rated_cost(price.rates, usage) if price and usage else None
+        """As the cost basis says where the usage can be rated. Otherwise the bill, or else the hold.
+
+        A bill of 0 for a model without a price is believed only with the basis PROVIDER.
+        """
+        rated = rated_cost_nano_usd(price.rates, usage) if price and usage else None
         flags = set()
         variance = 0 if rated is None or provider_cost is None else abs(provider_cost - rated)
         # Tolerated: one percent, and a thousand nano-USD.
@@ -104,10 +118,20 @@ class Model(Holds):
         if price is None:
             flags.add("UNPRICED_MODEL")
         if usage is None:
-            flags.add("UNKNOWN_OUTCOME")
+            flags.add("UNKNOWN_OUTCOME" if provider_cost is None else "USAGE_UNKNOWN")
         if drifted:
             flags.add("MODEL_DRIFT")
-        cost = max(held if rated is None else rated, provider_cost or 0)
+        if rated is not None:
+            by_basis = {
+                "GREATER": max(rated, provider_cost or 0),
+                "PROVIDER": rated if provider_cost is None else provider_cost,
+                "RATED": rated,
+            }
+            cost = by_basis[basis]
+        elif provider_cost or (provider_cost == 0 and (usage is None or basis == "PROVIDER")):
+            cost = provider_cost
+        else:
+            cost = held
         return Charge(cost, rated or 0, price, frozenset(flags))
 
     def _post(self, entry: Entry, keys: tuple[BudgetKey, ...]) -> Entry:
@@ -140,13 +164,20 @@ class Model(Holds):
             return self.not_pending(hold, settle.hold.request, now)
         return self._end(settle, settle.hold, now)
 
-    @staticmethod
-    def _is_same_settlement(settle: Settle, hold: Hold) -> bool:
+    def _served(self, settle: Settle, hold: Hold) -> str:
+        """The model that served: as a name of its own, or as what that meant when the hold was placed."""
+        if not settle.served or settle.served.lower() == hold.model:
+            return hold.model
+        return self.resolve(settle.served, hold.create_time)
+
+    def _is_same_settlement(self, settle: Settle, hold: Hold) -> bool:
         by = hold.settled_with
         if not isinstance(by, Settle):
             return False
-        one, other = (replace(each, served=each.served or hold.model) for each in (settle, by))
-        return meaning(one) == meaning(other)
+        one, other = (
+            meaning(replace(each, served="", context=each.context or hold.context)) for each in (settle, by)
+        )
+        return one == other and self._served(settle, hold) == self._served(by, hold)
 
     def _end(self, by: Settle | Sweep, name: HoldName, now: datetime) -> Answer:
         """The entry that ends a hold, or corrects an unknown outcome to its actual cost."""
@@ -154,10 +185,14 @@ class Model(Holds):
         hold = organization.holds[name.request]
         assert hold.asked is not None
         settle = by if isinstance(by, Settle) else Settle(name.organization, name, None)
-        served = canonical(settle.served) or hold.model
-        is_drift = served != hold.model
-        price = self.price_at(served, hold.create_time) if is_drift else hold.price
-        charge = self._charge(price, settle.usage, settle.provider_cost, hold.held, drifted=is_drift)
+        served, context = self._served(settle, hold), settle.context or hold.context
+        is_drift, basis = served != hold.model, self.cost_basis(organization)
+        price = hold.price
+        if is_drift or context != hold.context:
+            price = self.price_at(served, context, hold.create_time)
+        charge = self._charge(
+            price, settle.usage, settle.provider_cost, hold.held, basis=basis, drifted=is_drift
+        )
         if charge.cost > ENTRY_COST_MAX:
             return Refused("VALUE_TOO_LARGE", frozenset({("field", "usage")}))
 
@@ -171,7 +206,8 @@ class Model(Holds):
             flags |= {"LATE"}
         if overage > 0:
             flags |= {"OVERAGE"}
-        kind = "ADJUSTMENT" if hold.is_unknown else "UNKNOWN" if settle.usage is None else "USAGE"
+        is_known = settle.usage is not None or settle.provider_cost is not None
+        kind = "ADJUSTMENT" if hold.is_unknown else "USAGE" if is_known else "UNKNOWN"
         entry = self._post(
             Entry(
                 name.organization,
@@ -179,7 +215,7 @@ class Model(Holds):
                 kind,
                 hold.asked.call.workflow,
                 name.request,
-                canonical(hold.asked.call.models[0]),
+                hold.requested,
                 hold.model,
                 served,
                 settle.usage or NOTHING_USED,
@@ -194,6 +230,8 @@ class Model(Holds):
                 hold.month or "",
                 hold.entry if hold.is_unknown else None,
                 now,
+                context,
+                basis,
             ),
             hold.budgets,
         )
@@ -218,16 +256,21 @@ class Model(Holds):
     def _record(self, record: RecordUsage, now: datetime) -> Answer:
         organization = self.organizations[record.organization]
         known = self.known(record, record.organization, record.request)
+        if isinstance(known, int):
+            entry = organization.entries[known - 1]
+            occurred = record.occurred_time or entry.create_time
+            is_same = entry.served_model == self.resolve(record.served, occurred)
+            return entry if is_same else Refused("REQUEST_ID_REUSED")
         if known is not None:
-            return organization.entries[known - 1] if isinstance(known, int) else known
+            return known
         occurred = record.occurred_time or now
         if not now - timedelta(days=400) <= occurred <= now:
             return Refused("INVALID_FIELD", frozenset({("field", "occurred_time")}))
-        served = canonical(record.served)
-        price = self.price_at(served, occurred)
-        charge = self._charge(price, record.usage, record.provider_cost, 0, drifted=False)
+        served, basis = self.resolve(record.served, occurred), self.cost_basis(organization)
+        price = self.price_at(served, record.context, occurred)
+        charge = self._charge(price, record.usage, record.provider_cost, 0, basis=basis, drifted=False)
         if price is None and charge.cost == 0:
-            return Refused("MODEL_NOT_PRICED", frozenset({("model", served)}))
+            return Refused("MODEL_NOT_PRICED", frozenset({("model", canonical(record.served))}))
         if charge.cost > ENTRY_COST_MAX:
             return Refused("VALUE_TOO_LARGE", frozenset({("field", "usage")}))
         month = month_of(occurred)
@@ -253,6 +296,8 @@ class Model(Holds):
                 month,
                 None,
                 now,
+                record.context,
+                basis,
             ),
             self.budgets_that_apply(organization, record.workflow, record.labels, occurred),
         )
@@ -290,6 +335,8 @@ class Model(Holds):
                 flags=frozenset({"UNGUARDED"} if overage > 0 else ()),
                 adjusts=sequence,
                 create_time=now,
+                context=(),
+                cost_basis=None,
             ),
             organization.posted_to[sequence],
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
+from governor_service.domain.pricing import Rates
+from governor_service.domain.usage import Usage
 from tests.property.budget_keys import BudgetKey
 
 
@@ -27,29 +29,11 @@ class EntryName(NamedTuple):
     sequence: int
 
 
-class Usage(NamedTuple):
-    """Tokens and requests; cached and cache-write tokens are part of the input, reasoning of the output."""
-
-    input: int
-    cached: int
-    cache_write: int
-    output: int
-    reasoning: int
-    requests: int
-
-
-class Rates(NamedTuple):
-    """Nano-USD per million tokens, and per request; None: the same as the parent kind."""
-
-    input: int
-    cached: int | None
-    cache_write: int | None
-    output: int
-    reasoning: int | None
-    request: int
-
-
 Labels: TypeAlias = tuple[tuple[str, str], ...]
+Context: TypeAlias = tuple[tuple[str, str], ...]
+"""The variant of a price, sorted."""
+Counts: TypeAlias = tuple[tuple[str, int], ...]
+"""Other units by their usage keys, sorted."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +48,10 @@ class Call:
     output_tokens_min: int | None = None
     requests: int | None = None
     labels: Labels = ()
+    cache_write_max: int | None = None
+    cache_write_1h_max: int | None = None
+    others_max: Counts = ()
+    context: Context = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +80,7 @@ class Settle:
     usage: Usage | None
     served: str = ""
     provider_cost: int | None = None
+    context: Context = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +114,7 @@ class RecordUsage:
     provider_cost: int | None = None
     labels: Labels = ()
     occurred_time: datetime | None = None
+    context: Context = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +131,22 @@ class CreatePrice:
     model: str
     rates: Rates
     effective_time: datetime | None = None
+    context: Context = ()
+    source: str = ""
+    allow_unusual: bool = True
+
+
+@dataclass(frozen=True)
+class SetModelAlias:
+    request: int | None
+    alias: str
+    model: str
+
+
+@dataclass(frozen=True)
+class DeleteModelAlias:
+    request: int | None
+    alias: str
 
 
 @dataclass(frozen=True)
@@ -159,17 +165,19 @@ class SetTier:
     monthly_quota: int | None
     allowed_models: tuple[str, ...] = ()
     threshold_percent: int | None = None
+    cost_basis: str | None = None
 
 
 @dataclass(frozen=True)
 class SetOrganization:
-    """Sets all three fields; None clears one."""
+    """Sets all four fields; None clears one."""
 
     request: int | None
     organization: int
     tier: str | None
     workflow_limit: int | None
     monthly_quota: int | None
+    cost_basis: str | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +200,8 @@ Operation: TypeAlias = (
     | RecordUsage
     | Adjust
     | CreatePrice
+    | SetModelAlias
+    | DeleteModelAlias
     | SetBudget
     | SetTier
     | SetOrganization
@@ -201,11 +211,22 @@ Operation: TypeAlias = (
 
 @dataclass(frozen=True)
 class Price:
-    """A version of a model's price."""
+    """A version of a model's price. `source` tells two versions of one time apart."""
 
     model: str
     rates: Rates
     effective_time: datetime
+    context: Context
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelAlias:
+    """An alias as a change left it; `model` is empty if it was removed."""
+
+    alias: str
+    model: str
+    update_time: datetime
 
 
 @dataclass(frozen=True)
@@ -240,6 +261,10 @@ class HoldSeen:
     create_time: datetime
     expire_time: datetime
     entry: int | None
+    cache_write_max: int | None
+    cache_write_1h_max: int | None
+    others_max: Counts
+    context: Context
 
 
 @dataclass(frozen=True)
@@ -266,6 +291,8 @@ class Entry:
     month: str
     adjusts: int | None
     create_time: datetime
+    context: Context
+    cost_basis: str | None
 
 
 @dataclass(frozen=True)
@@ -318,6 +345,7 @@ Answer: TypeAlias = (
     | Entry
     | Status
     | Price
+    | ModelAlias
     | SetTier
     | SetOrganization
     | SetFreeze

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2
+from governor_service.domain.usage import Usage
+from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, price_pb2
 from infin8.governor.v1 import budget_service_pb2 as budgets
 from infin8.governor.v1 import governor_service_pb2 as governor
 from infin8.governor.v1 import pricing_service_pb2 as pricing
@@ -21,19 +23,20 @@ from tests.property.operations import (
     Call,
     CheckBudget,
     CreatePrice,
+    DeleteModelAlias,
     Extend,
     Operation,
     RecordUsage,
     SetBudget,
     SetFreeze,
+    SetModelAlias,
     SetOrganization,
     SetTier,
     Settle,
-    Usage,
     Void,
 )
 
-_SETTABLE = ("tier", "workflow_limit_nano_usd", "monthly_quota_nano_usd")
+_SETTABLE = ("tier", "workflow_limit_nano_usd", "monthly_quota_nano_usd", "cost_basis")
 
 
 class Requests(Names):
@@ -56,7 +59,7 @@ class Requests(Names):
                 )
             case CheckBudget(call):
                 return governor.CheckBudgetRequest(**self._call(call))
-            case Settle(organization, hold, usage, served, provider_cost):
+            case Settle(organization, hold, usage, served, provider_cost, context):
                 outcome: dict[str, Any] = {"unknown_outcome": governor.UnknownOutcome()}
                 if usage is not None:
                     outcome = {"usage": _usage(usage)}
@@ -65,6 +68,7 @@ class Requests(Names):
                     authorization_id=self.hold_id(hold),
                     served_model=self.model_id(served),
                     provider_cost_nano_usd=provider_cost,
+                    price_context=dict(context),
                     **outcome,
                 )
             case Void(organization, hold, by_request):
@@ -90,6 +94,7 @@ class Requests(Names):
                     provider_cost_nano_usd=operation.provider_cost,
                     labels=dict(operation.labels),
                     occurred_time=_timestamp(operation.occurred_time),
+                    price_context=dict(operation.context),
                 )
             case Adjust(organization, request, entry, corrected_cost):
                 return governor.AdjustRequest(
@@ -103,13 +108,35 @@ class Requests(Names):
                 return pricing.CreatePriceRequest(
                     request_id=self.request_id(request),
                     model=self.model_id(model),
-                    input_nano_usd_per_mtok=rates.input,
-                    cached_input_nano_usd_per_mtok=rates.cached,
-                    cache_write_nano_usd_per_mtok=rates.cache_write,
-                    output_nano_usd_per_mtok=rates.output,
-                    reasoning_nano_usd_per_mtok=rates.reasoning,
-                    request_nano_usd=rates.request,
+                    input_nano_usd_per_mtok=rates.input_nano_usd_per_mtok,
+                    cached_input_nano_usd_per_mtok=rates.cached_input_nano_usd_per_mtok,
+                    cache_write_nano_usd_per_mtok=rates.cache_write_nano_usd_per_mtok,
+                    output_nano_usd_per_mtok=rates.output_nano_usd_per_mtok,
+                    reasoning_nano_usd_per_mtok=rates.reasoning_nano_usd_per_mtok,
+                    request_nano_usd=rates.request_nano_usd,
+                    rates=[
+                        price_pb2.Rate(
+                            unit=rate.unit,
+                            per=rate.per,
+                            nano_usd=rate.nano_usd,
+                            input_tokens_above=rate.input_tokens_above,
+                        )
+                        for rate in rates.rates
+                    ],
                     effective_time=_timestamp(effective_time),
+                    price_context=dict(operation.context),
+                    source=operation.source,
+                    allow_unusual=operation.allow_unusual,
+                )
+            case SetModelAlias(request, alias, model):
+                return pricing.SetModelAliasRequest(
+                    alias=self.model_id(alias),
+                    model=self.model_id(model),
+                    request_id=self.request_id(request),
+                )
+            case DeleteModelAlias(request, alias):
+                return pricing.DeleteModelAliasRequest(
+                    alias=self.model_id(alias), request_id=self.request_id(request)
                 )
             case SetBudget(request, organization, key, limit):
                 return budgets.SetBudgetRequest(
@@ -129,16 +156,18 @@ class Requests(Names):
                         monthly_quota_nano_usd=operation.monthly_quota,
                         allowed_models=[self.model_id(model) for model in operation.allowed_models],
                         downgrade_threshold_percent=operation.threshold_percent,
+                        cost_basis=_basis(operation.cost_basis),
                     ),
                     request_id=self.request_id(operation.request),
                 )
-            case SetOrganization(request, organization, tier, workflow_limit, monthly_quota):
+            case SetOrganization(request, organization, tier, workflow_limit, monthly_quota, basis):
                 return budgets.SetOrganizationRequest(
                     organization=budgets.Organization(
                         organization_id=self.organization_id(organization),
                         tier=self.tier_id(tier or ""),
                         workflow_limit_nano_usd=workflow_limit,
                         monthly_quota_nano_usd=monthly_quota,
+                        cost_basis=_basis(basis),
                     ),
                     update_mask=FieldMask(paths=_SETTABLE),
                     request_id=self.request_id(request),
@@ -164,18 +193,19 @@ class Requests(Names):
             "output_tokens_min": call.output_tokens_min,
             "requests_max": call.requests,
             "labels": dict(call.labels),
+            "cache_write_tokens_max": call.cache_write_max,
+            "cache_write_1h_tokens_max": call.cache_write_1h_max,
+            "other_units_max": dict(call.others_max),
+            "price_context": dict(call.context),
         }
 
 
 def _usage(usage: Usage) -> entry_pb2.Usage:
-    return entry_pb2.Usage(
-        input_tokens=usage.input,
-        cached_input_tokens=usage.cached,
-        cache_write_tokens=usage.cache_write,
-        output_tokens=usage.output,
-        reasoning_tokens=usage.reasoning,
-        requests=usage.requests,
-    )
+    return entry_pb2.Usage(**{field.name: getattr(usage, field.name) for field in fields(usage)})
+
+
+def _basis(basis: str | None) -> price_pb2.CostBasis.ValueType:
+    return price_pb2.CostBasis.Value(f"COST_BASIS_{basis or 'UNSPECIFIED'}")
 
 
 def _timestamp(time: datetime | None) -> Timestamp | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from governor_service.domain.usage import Usage
 from tests.property.books import canonical
 from tests.property.operations import (
     Authorize,
     Call,
     CreatePrice,
+    DeleteModelAlias,
     Operation,
     RecordUsage,
     SetFreeze,
+    SetModelAlias,
     SetTier,
     Settle,
-    Usage,
 )
 
 
@@ -39,10 +41,15 @@ def meaning(operation: Operation) -> Operation:
             assert usage is not None
             return replace(operation, served=canonical(operation.served), usage=usage)
         case CreatePrice():
-            return replace(operation, model=canonical(operation.model))
+            return replace(operation, model=canonical(operation.model), allow_unusual=True)
+        case SetModelAlias(model=model, alias=alias):
+            return replace(operation, model=canonical(model), alias=alias.lower())
+        case DeleteModelAlias(alias=alias):
+            return replace(operation, alias=alias.lower())
         case SetTier():
             models = sorted({canonical(model) for model in operation.allowed_models})
-            return replace(operation, allowed_models=tuple(models))
+            basis = operation.cost_basis or "GREATER"
+            return replace(operation, allowed_models=tuple(models), cost_basis=basis)
         case SetFreeze(model=str(model)):
             return replace(operation, model=canonical(model))
     return operation
@@ -60,4 +67,4 @@ def _call(call: Call) -> Call:
 
 
 def _usage(usage: Usage | None) -> Usage | None:
-    return usage and usage._replace(requests=usage.requests or 1)
+    return usage and replace(usage, requests=usage.requests or 1)

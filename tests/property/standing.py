@@ -31,7 +31,7 @@ UNION ALL
 SELECT 'limit', organization_id, budget_key, NULL, NULL, ARRAY[limit_nano_usd]::bigint[], NULL
 FROM budget_limits WHERE organization_id = ANY ($1)
 UNION ALL
-SELECT 'terms', organization_id, tier, NULL, NULL,
+SELECT 'terms', organization_id, tier, NULL, cost_basis,
     ARRAY[workflow_limit_nano_usd, monthly_quota_nano_usd]::bigint[], NULL
 FROM organizations WHERE organization_id = ANY ($1)
 UNION ALL
@@ -49,7 +49,7 @@ class Standing:
     accounts: dict[tuple[int, BudgetKey], Account]
     entries: dict[tuple[int, int], int]
     limits: dict[tuple[int, BudgetKey], int | None]
-    terms: dict[int, tuple[str, int | None, int | None]]
+    terms: dict[int, tuple[str, str | None, int | None, int | None]]
     frozen: frozenset[tuple[int | None, str | None]]
 
     @classmethod
@@ -78,7 +78,12 @@ class Standing:
                 for key, limit in organization.limits.items()
             },
             terms={
-                number: (organization.tier, organization.workflow_limit, organization.monthly_quota)
+                number: (
+                    organization.tier,
+                    organization.cost_basis,
+                    organization.workflow_limit,
+                    organization.monthly_quota,
+                )
                 for number, organization in numbered
             },
             frozen=model.frozen,
@@ -94,7 +99,7 @@ def read_standing(rows: Iterable[asyncpg.Record], wire: Wire) -> Standing:
         entries={},
         limits={},
         # An organization without a row has the default terms.
-        terms=dict.fromkeys(range(len(wire.organizations)), ("default", None, None)),
+        terms=dict.fromkeys(range(len(wire.organizations)), ("default", None, None, None)),
         frozen=frozenset(),
     )
     frozen = set()
@@ -113,7 +118,7 @@ def read_standing(rows: Iterable[asyncpg.Record], wire: Wire) -> Standing:
             case "limit":
                 found.limits[number, wire.budget(name)] = figures[0]
             case "terms":
-                found.terms[number] = (wire.own(name), *figures)
+                found.terms[number] = (wire.own(name), word, *figures)
             case "freeze":
                 frozen.add((None if number == NOBODY else number, wire.own(name) or None))
     return replace(found, frozen=frozenset(frozen))

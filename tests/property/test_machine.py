@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from service_chassis.postgres.embedded import EmbeddedPostgres
 from tests.property.choices import Program
 from tests.property.model import Model
-from tests.property.operations import Answer, CreatePrice, HoldName, Operation, Refused, Settled, Sweep, Swept
+from tests.property.operations import (
+    Answer,
+    CreatePrice,
+    DeleteModelAlias,
+    HoldName,
+    Operation,
+    Refused,
+    SetModelAlias,
+    Settled,
+    Sweep,
+    Swept,
+)
 from tests.property.programs import NEW_PRICE, Chooser
 from tests.property.standing import Standing
 from tests.property.world import World
@@ -105,14 +116,14 @@ class Machine(RuleBasedStateMachine):
         """a, b and c have a price; d has none."""
         chooser = Chooser(self._program, seed)
         for model in ("a", "b", "c"):
-            self._do([CreatePrice(None, model, chooser.rates(), _BEGINNING)])
+            self._do([replace(chooser.create_price(), model=model, effective_time=_BEGINNING, context=())])
 
     @rule(seeds=st.lists(_SEEDS, min_size=1, max_size=5), over_grpc=_OVER_GRPC)
     def one_by_one(self, seeds: list[int], over_grpc: bool) -> None:
         for seed in seeds:
             operation = Chooser(self._program, seed).alone()
-            if isinstance(operation, CreatePrice):
-                # Costs that were rated at this instant must not change, so a price begins later.
+            if isinstance(operation, CreatePrice | SetModelAlias | DeleteModelAlias):
+                # What was decided at this instant must not change, so a price or a name begins later.
                 self._move_clock(self._program.now + NEW_PRICE)
             self._do([operation], over_grpc=over_grpc)
 

@@ -9,9 +9,12 @@ from uuid import UUID
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from governor_service.domain.pricing import Rate, Rates
+from governor_service.domain.usage import Usage
 from infin8.governor.v1 import authorization_pb2, budget_pb2, entry_pb2, errors_pb2, price_pb2
 from infin8.governor.v1 import budget_service_pb2 as budgets
 from infin8.governor.v1 import governor_service_pb2 as governor
+from infin8.governor.v1 import pricing_service_pb2 as pricing
 from service_chassis.refusal import Refusal
 from tests.property.budget_keys import of_answer
 from tests.property.names import NOBODY
@@ -23,9 +26,9 @@ from tests.property.operations import (
     Held,
     HoldName,
     HoldSeen,
+    ModelAlias,
     Operation,
     Price,
-    Rates,
     Refused,
     SetFreeze,
     SetOrganization,
@@ -33,7 +36,6 @@ from tests.property.operations import (
     Settled,
     Status,
     Swept,
-    Usage,
 )
 from tests.property.requests import Requests
 
@@ -78,7 +80,10 @@ class Wire(Requests):
                     _optional(answer, "monthly_quota_nano_usd"),
                     tuple(self.own(model) for model in answer.allowed_models),
                     _optional(answer, "downgrade_threshold_percent"),
+                    _basis(answer.cost_basis),
                 )
+            case pricing.ModelAlias():
+                return ModelAlias(self.own(answer.alias), self.own(answer.model), _time(answer.update_time))
             case budgets.Organization():
                 return SetOrganization(
                     None,
@@ -86,6 +91,7 @@ class Wire(Requests):
                     self.own(answer.tier),
                     _optional(answer, "workflow_limit_nano_usd"),
                     _optional(answer, "monthly_quota_nano_usd"),
+                    _basis(answer.cost_basis),
                 )
             case budgets.Freeze():
                 target = answer.WhichOneof("target")
@@ -150,6 +156,10 @@ class Wire(Requests):
             _time(seen.create_time),
             _time(seen.expire_time),
             self.named("entry", seen.entry_id, organization).sequence if seen.entry_id else None,
+            _optional(seen, "cache_write_tokens_max"),
+            _optional(seen, "cache_write_1h_tokens_max"),
+            tuple(sorted(seen.other_units_max.items())),
+            tuple(sorted(seen.price_context.items())),
         )
 
     def entry(self, seen: entry_pb2.LedgerEntry) -> Entry:
@@ -171,12 +181,14 @@ class Wire(Requests):
             self.own(seen.granted_model),
             self.own(seen.served_model),
             Usage(
-                usage.input_tokens,
-                usage.cached_input_tokens,
-                usage.cache_write_tokens,
-                usage.output_tokens,
-                usage.reasoning_tokens,
-                usage.requests,
+                input_tokens=usage.input_tokens,
+                cached_input_tokens=usage.cached_input_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
+                cache_write_1h_tokens=usage.cache_write_1h_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+                requests=usage.requests,
+                other_units=dict(usage.other_units),
             ),
             seen.cost_nano_usd,
             seen.rated_cost_nano_usd,
@@ -191,20 +203,33 @@ class Wire(Requests):
             if seen.adjusts_entry_id
             else None,
             _time(seen.create_time),
+            tuple(sorted(seen.price_context.items())),
+            _basis(seen.cost_basis),
         )
 
     def _price(self, seen: price_pb2.Price) -> Price:
         price = Price(
             self.own(seen.model),
             Rates(
-                seen.input_nano_usd_per_mtok,
-                _optional(seen, "cached_input_nano_usd_per_mtok"),
-                _optional(seen, "cache_write_nano_usd_per_mtok"),
-                seen.output_nano_usd_per_mtok,
-                _optional(seen, "reasoning_nano_usd_per_mtok"),
-                seen.request_nano_usd,
+                input_nano_usd_per_mtok=seen.input_nano_usd_per_mtok,
+                cached_input_nano_usd_per_mtok=_optional(seen, "cached_input_nano_usd_per_mtok"),
+                cache_write_nano_usd_per_mtok=_optional(seen, "cache_write_nano_usd_per_mtok"),
+                output_nano_usd_per_mtok=seen.output_nano_usd_per_mtok,
+                reasoning_nano_usd_per_mtok=_optional(seen, "reasoning_nano_usd_per_mtok"),
+                request_nano_usd=seen.request_nano_usd,
+                rates=tuple(
+                    Rate(
+                        unit=rate.unit,
+                        per=rate.per,
+                        nano_usd=rate.nano_usd,
+                        input_tokens_above=rate.input_tokens_above,
+                    )
+                    for rate in seen.rates
+                ),
             ),
             _time(seen.effective_time),
+            tuple(sorted(seen.price_context.items())),
+            seen.source,
         )
         self.learn("price", price, seen.price_id)
         return price
@@ -236,6 +261,11 @@ class Wire(Requests):
 
 def _optional(message: Message, field: str) -> int | None:
     return getattr(message, field) if message.HasField(field) else None
+
+
+def _basis(value: price_pb2.CostBasis.ValueType) -> str | None:
+    name = price_pb2.CostBasis.Name(value).removeprefix("COST_BASIS_")
+    return None if name == "UNSPECIFIED" else name
 
 
 def _time(message: Timestamp) -> datetime:
