@@ -42,8 +42,8 @@ p_organization_ids => ARRAY[$1::uuid],
 p_authorization_ids => ARRAY[$2::uuid], p_request_ids => ARRAY[$2::uuid],
 p_request_hashes => '{a}', p_workflow_ids => ARRAY[$2::uuid], p_input_tokens_max => '{1}',
 p_output_tokens_max => '{1}', p_requests_max => '{1}', p_cache_write_tokens_max => '{NULL}',
-p_cache_write_1h_tokens_max => '{NULL}', p_other_units_max => ARRAY['{}'::jsonb],
-p_price_contexts => ARRAY['{}'::jsonb], p_hold_durations => '{1 min}', p_on_expiry => '{RELEASE}',
+p_cache_write_1h_tokens_max => '{NULL}', p_other_units_max => ARRAY[NULL::jsonb],
+p_price_contexts => ARRAY[NULL::jsonb], p_hold_durations => '{1 min}', p_on_expiry => '{RELEASE}',
 p_labels => ARRAY['{}'::jsonb], p_candidates => '{perplexity/sonar}', p_denies_unknown => false,
 p_lock_timeout_milliseconds => 3000
 """

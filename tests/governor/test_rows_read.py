@@ -17,8 +17,8 @@ FEW, MANY = 20, 300
 USED = """
 p_served_models => ARRAY[''], p_input_tokens => '{1}', p_cached_input_tokens => '{0}',
 p_cache_write_tokens => '{0}', p_cache_write_1h_tokens => '{0}', p_output_tokens => '{1}',
-p_reasoning_tokens => '{0}', p_requests => '{1}', p_other_units => ARRAY['{}'::jsonb],
-p_price_contexts => ARRAY['{}'::jsonb], p_provider_costs_nano_usd => '{NULL}',
+p_reasoning_tokens => '{0}', p_requests => '{1}', p_other_units => ARRAY[NULL::jsonb],
+p_price_contexts => ARRAY[NULL::jsonb], p_provider_costs_nano_usd => '{NULL}',
 p_provider_generation_ids => ARRAY[''], p_authors => '{test}', p_lock_timeout_milliseconds => 3000
 """
 
