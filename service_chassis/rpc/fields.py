@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,6 +14,7 @@ from uuid import UUID
 from asyncpg.pgproto import pgproto
 from google.protobuf.message import Message
 
+from service_chassis.addresses import address_in, is_private_host, plain_host
 from service_chassis.refusal import FieldViolation, Refusal, bad_fields
 from service_chassis.text import NOT_IN_A_LINE, NOT_IN_LINES, what_is_unfit
 
@@ -34,6 +32,8 @@ _UNIX_SECONDS_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z, the end of google.p
 _DURATION_SECONDS_MAX = 315_576_000_000  # the bound of google.protobuf.Duration, about 10,000 years
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+# Letters of other scripts are left to IDNA. `%` would be another spelling of ASCII.
+_DIALLED_NAME = re.compile(r"[a-z0-9._\-\u0080-\U0010ffff]+")
 _NIL_UUID = "00000000-0000-0000-0000-000000000000"
 _NIL = UUID(_NIL_UUID)
 
@@ -233,8 +233,9 @@ class Fields:
     def url(self, path: str, value: str, *, allow_private: bool = True) -> str:
         """An http or https URL without credentials, as sent.
 
-        `allow_private=False` refuses `localhost`, and addresses that are not public, in any notation. A name
-        that resolves to such an address is accepted: the code that connects must check the address.
+        `allow_private=False` is for URLs that are dialled. It refuses `localhost`, and addresses that are not
+        public, in any notation. A name that resolves to such an address is accepted here and refused by
+        `CheckedTransport`, which resolves it.
         """
         if problem := _problem_of_url(value, allow_private=allow_private):
             self.invalid(path, problem)
@@ -268,7 +269,7 @@ def _problem_of_url(value: str, *, allow_private: bool) -> str | None:
         return "is not a URL"
     try:
         parts = urlsplit(value)
-        host = unicodedata.normalize("NFKC", parts.hostname or "").rstrip(".")
+        host = plain_host(parts.hostname or "")
         parts.port  # noqa: B018 - the property raises for an invalid port
     except ValueError:
         return "is not a URL"
@@ -278,22 +279,9 @@ def _problem_of_url(value: str, *, allow_private: bool) -> str | None:
         return "has no host"
     if "@" in parts.netloc:
         return "has credentials in it"
-    if not allow_private and _is_private(host):
-        return "points at an address that is not public"
+    if not allow_private:
+        if address_in(host) is None and not _DIALLED_NAME.fullmatch(host):
+            return "has a host that is neither a name nor an address"
+        if is_private_host(host):
+            return "points at an address that is not public"
     return None
-
-
-def _is_private(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            # A client that connects also takes 127.1, 0x7f.1 and 2130706433 for addresses.
-            address = ipaddress.IPv4Address(socket.inet_aton(host))
-        except (OSError, UnicodeEncodeError):
-            return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return not address.is_global or address.is_multicast
