@@ -13,6 +13,7 @@ import uvloop
 
 from governor_client import GovernorClient
 from infin8.workflow.v1 import workflow_service_pb2_grpc
+from service_chassis.dialling import CheckedTransport
 from service_chassis.logs import set_up_logs
 from service_chassis.postgres.database import Database
 from service_chassis.postgres.migrate import migrate
@@ -22,12 +23,14 @@ from workflow_service.api.bounds import BOUNDS
 from workflow_service.api.workflow_servicer import WorkflowServicer
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
+from workflow_service.app.publish_articles import Publishing
 from workflow_service.app.record_matrix import record_matrix
 from workflow_service.app.run_step import Executor, Runs, StepRunner
 from workflow_service.app.run_workflow import WorkflowRunner
 from workflow_service.clients.openrouter import OpenRouterClient
-from workflow_service.clients.publishers import Publishers, WordPressAccount
+from workflow_service.clients.publishing.publishers import Publishers
 from workflow_service.settings import WorkflowSettings
+from workflow_service.store.deliveries import Deliveries
 from workflow_service.store.invocations import Invocations
 
 ERROR_DOMAIN = "workflow.infin8"
@@ -45,7 +48,7 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
         WorkflowRunner(database, step_runner, runs),
         lease_duration=settings.lease_duration,
         lease_duration_min=settings.lease_duration_min,
-        allow_private_targets=settings.allow_private_targets,
+        allow_private_targets=settings.may_dial_private_targets,
     )
     server = GrpcServer(
         host=settings.host,
@@ -87,8 +90,9 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
     )
     publishers = Publishers(
         settings.publish_directory,
+        transport=CheckedTransport(allow_private=settings.may_dial_private_targets),
         webhook_secret=settings.webhook_secret.get_secret_value() or None,
-        wordpress_accounts=_wordpress_accounts(settings),
+        wordpress_accounts=settings.all_wordpress_accounts,
     )
     governor = GovernorClient.connect(settings.governor_target)
     journal = Invocations(database)
@@ -100,7 +104,7 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
         call_deadline_seconds=settings.model_call_deadline_seconds,
     )
     try:
-        yield StepExecutor(caller, journal, publishers.for_target)
+        yield StepExecutor(caller, journal, Publishing(Deliveries(database), publishers.publish))
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.grace_seconds):
@@ -130,13 +134,6 @@ async def running(settings: WorkflowSettings) -> AsyncIterator[int]:
             yield port
     finally:
         await database.close()
-
-
-def _wordpress_accounts(settings: WorkflowSettings) -> list[WordPressAccount]:
-    if not settings.wordpress_url:
-        return []
-    password = settings.wordpress_password.get_secret_value()
-    return [WordPressAccount(settings.wordpress_url, settings.wordpress_user, password)]
 
 
 async def main(settings: WorkflowSettings) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
+from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from service_chassis.addresses import is_loopback_host
 from service_chassis.settings import (
     ApiKey,
     DatabaseSettings,
@@ -23,11 +24,13 @@ from service_chassis.settings import (
     Seconds,
     ServerSettings,
 )
+from workflow_service.clients.publishing.webhook import SECRET_PREFIX, secret_bytes
+from workflow_service.clients.publishing.wordpress import WordPressAccount
 from workflow_service.domain.routing import DEFAULT_MODELS, Route
 
 _SCHEME_TARGET: Final = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
 _HOST_PORT_TARGET: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
-_WEBHOOK_PREFIX: Final = "whsec_"
+_WEBHOOK_SECRET_BYTES_MIN: Final = 24  # of Standard Webhooks
 
 
 def _grpc_target(value: str) -> str:
@@ -42,7 +45,7 @@ def _json_list(value: object) -> object:
         try:
             return json.loads(value)
         except ValueError:
-            raise ValueError('must be a JSON list, such as ["perplexity/sonar"]') from None
+            raise ValueError("must be a JSON list") from None
     return value
 
 
@@ -54,12 +57,24 @@ def _distinct_models(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def _webhook_secret(value: SecretStr) -> SecretStr:
     secret = value.get_secret_value()
-    if secret.startswith(_WEBHOOK_PREFIX):
-        try:
-            base64.b64decode(secret.removeprefix(_WEBHOOK_PREFIX), validate=True)
-        except binascii.Error:
-            raise ValueError(f"must be base64 after {_WEBHOOK_PREFIX}") from None
+    try:
+        key = secret_bytes(secret)
+    except binascii.Error:
+        raise ValueError(f"must be base64 after {SECRET_PREFIX}") from None
+    if secret.startswith(SECRET_PREFIX) and len(key) < _WEBHOOK_SECRET_BYTES_MIN:
+        raise ValueError(f"must have at least {_WEBHOOK_SECRET_BYTES_MIN} bytes after {SECRET_PREFIX}")
     return value
+
+
+class WordPressSite(BaseModel):
+    """A site, an account there, and the organizations that may publish to it; left out: all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: HttpUrl
+    user: str = Field(min_length=1, max_length=200)
+    password: SecretStr = Field(min_length=1, max_length=1000)
+    organizations: Annotated[frozenset[UUID] | None, Field(min_length=1)] = None
 
 
 class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
@@ -102,12 +117,17 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
 
     publish_directory: Directory = Path("published")
     webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = SecretStr("")
-    """Signs what a webhook gets, as Standard Webhooks do; empty: nothing is signed."""
+    """`whsec_` and base64, or any other text. The secret of each organization's webhook is derived from it,
+    and signs what the webhook gets, as Standard Webhooks do. Empty: nothing is signed."""
+    wordpress_accounts: Annotated[tuple[WordPressSite, ...], BeforeValidator(_json_list)] = ()
+    """As a JSON list of {"url", "user", "password", "organizations"}, the last a list of organization_ids."""
     wordpress_url: HttpUrl | None = None
+    """One more site, which every organization may publish to."""
     wordpress_user: str = Field(default="", max_length=200)
     wordpress_password: SecretStr = Field(default=SecretStr(""), max_length=1000)
-    allow_private_targets: bool = True
-    """Whether articles may be sent to addresses that are not public."""
+    allow_private_targets: bool | None = None
+    """Whether articles may be sent to addresses that are not public. Unset: only if the service itself can be
+    reached from this machine alone, so that whoever names a target could dial it, too."""
 
     @model_validator(mode="after")
     def _leases_outlive_calls(self) -> Self:
@@ -125,6 +145,23 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
                 "WORKFLOW_WORDPRESS_URL needs WORKFLOW_WORDPRESS_USER and WORKFLOW_WORDPRESS_PASSWORD"
             )
         return self
+
+    @property
+    def may_dial_private_targets(self) -> bool:
+        if self.allow_private_targets is None:
+            return is_loopback_host(self.host)
+        return self.allow_private_targets
+
+    @property
+    def all_wordpress_accounts(self) -> list[WordPressAccount]:
+        accounts = [
+            WordPressAccount(site.url, site.user, site.password.get_secret_value(), site.organizations)
+            for site in self.wordpress_accounts
+        ]
+        if self.wordpress_url:
+            password = self.wordpress_password.get_secret_value()
+            accounts.append(WordPressAccount(self.wordpress_url, self.wordpress_user, password))
+        return accounts
 
     @property
     def route(self) -> Route:

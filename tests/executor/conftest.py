@@ -19,14 +19,16 @@ from infin8.governor.v1.budget_service_pb2_grpc import BudgetServiceStub
 from infin8.governor.v1.entry_pb2 import EntryFlag, EntryKind, LedgerEntry
 from infin8.governor.v1.ledger_service_pb2 import ListEntriesRequest
 from infin8.governor.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from service_chassis.dialling import CheckedTransport
 from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 from tests.executor.examples import ICP, INPUTS
 from tests.governor.conftest import Governor, governor
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
+from workflow_service.app.publish_articles import Publishing
 from workflow_service.clients.openrouter import OpenRouterClient
-from workflow_service.clients.publishers import Publishers
+from workflow_service.clients.publishing.publishers import Publishers
 from workflow_service.domain.routing import Route
 from workflow_service.domain.states import PROCESSING, WORKING_STEPS, Step, WorkflowState, processing
 from workflow_service.domain.steps import StepInput
@@ -34,6 +36,7 @@ from workflow_service.domain.workflow import Lease, Profile, PublishKind, Publis
 from workflow_service.simulator.prices import ModelPrice
 from workflow_service.simulator.server import Simulator
 from workflow_service.store import workflows
+from workflow_service.store.deliveries import Deliveries
 from workflow_service.store.invocations import Invocation, Invocations
 
 __all__ = ["governor"]
@@ -67,6 +70,10 @@ class WorkflowDatabase:
     @property
     def journal(self) -> Invocations:
         return Invocations(self.database)
+
+    @property
+    def deliveries(self) -> Deliveries:
+        return Deliveries(self.database)
 
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.dsn)
@@ -229,7 +236,12 @@ class Bench:
         )
 
     def another_executor(self, caller: ModelCaller) -> StepExecutor:
-        return StepExecutor(caller, self.workflows.journal, self.publishers.for_target)
+        publishing = Publishing(self.workflows.deliveries, self.publishers.publish)
+        return StepExecutor(caller, self.workflows.journal, publishing)
+
+    def publishers_with(self, **settings: Any) -> Publishers:
+        """Other publishers, which the test closes."""
+        return Publishers(Path("unused"), transport=CheckedTransport(allow_private=True), **settings)
 
     async def entries(self, lease: Lease) -> list[LedgerEntry]:
         answer = await self.ledger.ListEntries(
@@ -290,7 +302,7 @@ async def bench(
         Simulator(prices=PRICES) as simulator,
     ):
         provider = OpenRouterClient(simulator.base_url, "test-key", deadline_seconds=CALL_DEADLINE_SECONDS)
-        publishers = Publishers(tmp_path)
+        publishers = Publishers(tmp_path, transport=CheckedTransport(allow_private=True))
         bench = Bench(
             workflow_database,
             simulator,

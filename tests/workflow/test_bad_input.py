@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from infin8.workflow.v1 import workflow_service_pb2
 from service_chassis.refusal import Refusal
+from tests.chassis.test_addresses import PRIVATE_HOSTS
 from tests.workflow.service import ORGANIZATION, Client, PlainExecutor, served
 from workflow_service.settings import WorkflowSettings
 
@@ -297,8 +298,8 @@ async def test_a_private_publish_url_is_refused_where_that_is_not_allowed(
     async with served(
         workflow_dsn, executor, WorkflowSettings(port=0, allow_private_targets=False)
     ) as client:
-        for url in ("http://127.0.0.1:8080/", "http://10.0.0.7/", "http://[::1]/", "http://localhost/"):
-            fields = changed("CreateWorkflow", "publish_target.webhook.url", url)
+        for host in PRIVATE_HOSTS:
+            fields = changed("CreateWorkflow", "publish_target.webhook.url", f"http://{host}:8080/")
             with pytest.raises(Refusal) as raised:
                 await client.send("CreateWorkflow", request("CreateWorkflow", fields))
             assert raised.value.fields[0].field == "publish_target.webhook.url"

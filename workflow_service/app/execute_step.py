@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 
 from workflow_service.app.model_call import ModelCaller
+from workflow_service.app.publish_articles import Publishing
 from workflow_service.app.step_failed import StepFailed
-from workflow_service.clients.publishers import Publisher, PublishFailed
-from workflow_service.domain.error_class import ErrorClass
-from workflow_service.domain.steps import Publication, PublishInput, PublishResult, StepResult
-from workflow_service.domain.workflow import Lease, PublishTarget
-from workflow_service.steps.publish import delivery_key
+from workflow_service.domain.steps import PublishInput, StepResult
+from workflow_service.domain.workflow import Lease
 from workflow_service.steps.registry import MODEL_STEPS
 from workflow_service.store.invocations import Invocation, Invocations
 
@@ -23,11 +20,11 @@ class StepExecutor:
         self,
         caller: ModelCaller,
         journal: Invocations,
-        publisher_for: Callable[[PublishTarget], Publisher],
+        publishing: Publishing,
     ) -> None:
         self._caller = caller
         self._journal = journal
-        self._publisher_for = publisher_for
+        self._publishing = publishing
 
     async def execute(self, lease: Lease) -> StepResult:
         """Makes the step's result. Good answers of earlier runs are used again.
@@ -36,7 +33,7 @@ class StepExecutor:
         Raises StepFailed; Refusal LEASE_LOST if the step was taken over, DATABASE_UNAVAILABLE, OVERLOADED.
         """
         if isinstance(lease.input, PublishInput):
-            return await self._publish(lease, lease.input)
+            return await self._publishing.publish(lease, lease.input)
         step = MODEL_STEPS[lease.step]
         await self._caller.end_open(lease)
         earlier: defaultdict[str, list[Invocation]] = defaultdict(list)
@@ -48,21 +45,3 @@ class StepExecutor:
         ]
         result: StepResult = step.combine(lease.workflow_id, lease.input, answers)
         return result
-
-    async def _publish(self, lease: Lease, step_input: PublishInput) -> PublishResult:
-        """Each delivery has an idempotency key, so that another run of the step delivers nothing twice."""
-        publisher = self._publisher_for(lease.workflow.publish_target)
-        publications = []
-        for article in step_input.articles:
-            try:
-                location = await publisher.publish(
-                    article,
-                    workflow_id=lease.workflow_id,
-                    idempotency_key=delivery_key(lease.workflow_id, article.article_id),
-                )
-            except PublishFailed as failed:
-                raise StepFailed(
-                    ErrorClass.PUBLISH_FAILED, ErrorClass.PUBLISH_FAILED.value, str(failed)
-                ) from None
-            publications.append(Publication(article_id=article.article_id, location=location))
-        return PublishResult(publications=tuple(publications))

@@ -1,0 +1,1 @@
+"""Delivers articles to their publish targets: directories, webhooks, WordPress sites."""
