@@ -10,6 +10,7 @@ import pytest
 
 from tests.executor.conftest import Bench
 from tests.executor.examples import WORKFLOW, cluster
+from tests.models.http_server import answer, serving
 from tests.models.published import hosting, no_waits
 from tests.models.wordpress import WordPress
 from workflow_service.app.execute_step import StepExecutor, StepFailed
@@ -123,6 +124,18 @@ async def test_a_file_that_was_written_but_not_recorded(bench: Bench, tmp_path: 
     await bench.executor.execute(await bench.workflows.take_over(lease))
     assert len(files_below(tmp_path)) == 2
     assert written.read_text() == "as it was"
+
+
+async def test_a_webhook_that_was_called_but_not_recorded(bench: Bench) -> None:
+    """The next run repeats that one delivery with its key, so the receiver has each article once by its key."""
+    async with serving(answer(200, b"")) as server:
+        target = PublishTarget(PublishKind.WEBHOOK, server.base_url)
+        lease = await bench.workflows.lease(Step.PUBLISH, STEP_INPUT, publish_target=target)
+        await run_until_cut(bench, lease, bench.publishers)
+        await bench.executor.execute(await bench.workflows.take_over(lease))
+    keys = [received.headers["webhook-id"] for received in server.received]
+    one, two = (str(delivery_key(lease.workflow_id, each.article_id)) for each in STEP_INPUT.articles)
+    assert keys == [one, one, two]
 
 
 @pytest.mark.usefixtures("no_waits")
