@@ -127,7 +127,7 @@ async def test_a_file_that_was_written_but_not_recorded(bench: Bench, tmp_path: 
 
 
 async def test_a_webhook_that_was_called_but_not_recorded(bench: Bench) -> None:
-    """The next run repeats that one delivery with its key, so the receiver has each article once by its key."""
+    """The next run repeats that one delivery with its key, so by keys each article arrived once."""
     async with serving(answer(200, b"")) as server:
         target = PublishTarget(PublishKind.WEBHOOK, server.base_url)
         lease = await bench.workflows.lease(Step.PUBLISH, STEP_INPUT, publish_target=target)
