@@ -21,14 +21,19 @@ from service_chassis.rpc.server import GrpcServer, Service
 from service_chassis.settings import database_of, load_settings, refuse_setting, require_free_address
 from workflow_service.api.bounds import BOUNDS
 from workflow_service.api.workflow_servicer import WorkflowServicer
+from workflow_service.app.changes import Changes
+from workflow_service.app.driver import Driver, Slots
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.app.publish_articles import Publishing
 from workflow_service.app.record_matrix import record_matrix
-from workflow_service.app.run_step import Executor, Runs, StepRunner
+from workflow_service.app.run_step import StepRunner
 from workflow_service.app.run_workflow import WorkflowRunner
+from workflow_service.app.step_worker import Executor, StepWorker
+from workflow_service.app.waiting import Waiting
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.clients.publishing.publishers import Publishers
+from workflow_service.domain.driving import Patience
 from workflow_service.settings import WorkflowSettings
 from workflow_service.store.deliveries import Deliveries
 from workflow_service.store.invocations import Invocations
@@ -39,15 +44,26 @@ SERVICE_NAME = "infin8.workflow.v1.WorkflowService"
 
 @asynccontextmanager
 async def serving(database: Database, executor: Executor, settings: WorkflowSettings) -> AsyncIterator[int]:
-    """Serves the RPCs and yields the port. At the end it waits for running steps, up to the grace."""
-    runs = Runs()
-    step_runner = StepRunner(database, executor, runs, lease_duration=settings.lease_duration)
+    """Serves the RPCs, drives what is due, and yields the port. At the end it waits for running steps, up to
+    the grace, and gives the others back.
+    """
+    changes = Changes(database, poll_seconds=settings.poll_seconds)
+    driver = Driver(
+        database,
+        StepWorker(database, executor, lease_duration=settings.lease_duration),
+        changes,
+        slots=Slots(settings.runs_max, settings.organization_runs_max),
+        patience=Patience(settings.takeovers_max, settings.step_attempts_max),
+        poll_seconds=settings.poll_seconds,
+    )
+    waiting = Waiting(database, changes, driver)
     servicer = WorkflowServicer(
         database,
-        step_runner,
-        WorkflowRunner(database, step_runner, runs),
+        StepRunner(database, driver, waiting),
+        WorkflowRunner(database, driver, waiting),
         lease_duration=settings.lease_duration,
         lease_duration_min=settings.lease_duration_min,
+        takeovers_max=settings.takeovers_max,
         allow_private_targets=settings.may_dial_private_targets,
     )
     server = GrpcServer(
@@ -67,11 +83,13 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
         call_bytes_max=settings.call_bytes_max,
     )
     port = await server.start()
+    driver.start()
     try:
         yield port
     finally:
-        # Both at once: callers wait for runs, and some runs have no caller.
-        await asyncio.gather(server.stop(settings.grace_seconds), runs.stop(settings.grace_seconds))
+        # Both at once: callers wait for steps, and some steps have no caller.
+        await asyncio.gather(server.stop(settings.grace_seconds), driver.stop(settings.grace_seconds))
+        await changes.close()
 
 
 @asynccontextmanager

@@ -110,10 +110,22 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
     model_call_deadline_seconds: Seconds = 120.0
     """Over the whole of one model call, whatever its server does."""
 
-    lease_seconds: Seconds = 300.0
-    """How long a lease lives without a heartbeat, where its worker names no duration."""
-    lease_seconds_min: Seconds = 120.0
+    lease_seconds: Seconds = 30.0
+    """How long a lease lives without a heartbeat, where its worker names no duration. The built-in executor
+    renews its leases three times within this time."""
+    lease_seconds_min: Seconds = 5.0
     """The shortest that a worker may ask for."""
+    takeovers_max: int = Field(default=5, ge=0, le=1000)
+    """How often a step is taken over whose lease ran out; after that it is X_FAILED."""
+    step_attempts_max: int = Field(default=10, ge=1, le=1000)
+    """How often a run tries a step that fails because the governor or the database cannot be reached."""
+
+    runs_max: int = Field(default=100, ge=1, le=100_000)
+    """How many steps this instance does at once. What is due beyond that waits in the table."""
+    organization_runs_max: int = Field(default=50, ge=1, le=100_000)
+    """How many of them for one organization."""
+    poll_seconds: Seconds = 1.0
+    """How often this instance looks for what is due, and for changes that its callers wait for."""
 
     publish_directory: Directory = Path("published")
     webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = SecretStr("")
@@ -130,12 +142,9 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
     reached from this machine alone, so that whoever names a target could dial it, too."""
 
     @model_validator(mode="after")
-    def _leases_outlive_calls(self) -> Self:
-        if not self.model_call_deadline_seconds <= self.lease_seconds_min <= self.lease_seconds:
-            raise ValueError(
-                "a lease is never shorter than a model call: WORKFLOW_MODEL_CALL_DEADLINE_SECONDS <= "
-                "WORKFLOW_LEASE_SECONDS_MIN <= WORKFLOW_LEASE_SECONDS"
-            )
+    def _leases_last_the_shortest_time(self) -> Self:
+        if self.lease_seconds_min > self.lease_seconds:
+            raise ValueError("WORKFLOW_LEASE_SECONDS_MIN must be at most WORKFLOW_LEASE_SECONDS")
         return self
 
     @model_validator(mode="after")

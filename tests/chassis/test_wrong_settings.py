@@ -61,6 +61,11 @@ WRONG = {
     "model_call_deadline_seconds": ["0"],
     "lease_seconds": ["0", "1e9"],
     "lease_seconds_min": ["0"],
+    "takeovers_max": ["-1"],
+    "step_attempts_max": ["0"],
+    "runs_max": ["0"],
+    "organization_runs_max": ["0"],
+    "poll_seconds": ["0"],
     "publish_directory": [FILE],
     "webhook_secret": [f"whsec_{SECRET}!", "whsec_", "whsec_aHVudGVyMg=="],
     "wordpress_accounts": [
@@ -120,10 +125,7 @@ def test_each_field_of_each_settings_class(
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
-        (
-            {"WORKFLOW_LEASE_SECONDS": "60"},
-            ["WORKFLOW_LEASE_SECONDS", "WORKFLOW_MODEL_CALL_DEADLINE_SECONDS"],
-        ),
+        ({"WORKFLOW_LEASE_SECONDS": "4"}, ["WORKFLOW_LEASE_SECONDS", "WORKFLOW_LEASE_SECONDS_MIN"]),
         ({"WORKFLOW_WORDPRESS_URL": "https://blog.example"}, ["WORKFLOW_WORDPRESS_USER"]),
         ({"WORKFLOW_PORT": "x", "WORKFLOW_LOG_LEVEL": "x"}, ["WORKFLOW_PORT", "WORKFLOW_LOG_LEVEL"]),
     ],

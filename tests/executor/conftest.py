@@ -218,6 +218,7 @@ class Bench:
         provider: OpenRouterClient | None = None,
         journal: Invocations | None = None,
         route: Route = Route(),  # noqa: B008 - frozen
+        call_deadline_seconds: float = CALL_DEADLINE_SECONDS,
     ) -> ModelCaller:
         """A caller that does not wait: it records its waits in `waits_seconds`."""
 
@@ -229,7 +230,7 @@ class Bench:
             client or self.client,
             provider or self.provider,
             route=route,
-            call_deadline_seconds=CALL_DEADLINE_SECONDS,
+            call_deadline_seconds=call_deadline_seconds,
             authorize_timeout_seconds=AUTHORIZE_TIMEOUT_SECONDS,
             sleep=note_wait,
             jitter=lambda: 0.0,

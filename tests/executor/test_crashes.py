@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
 import grpc
@@ -12,7 +13,7 @@ import pytest
 from governor_client import GovernorClient
 from infin8.governor.v1.governor_service_pb2 import Settlement, SettleRequest
 from service_chassis.refusal import Refusal
-from tests.executor.conftest import SONAR, Bench, kinds
+from tests.executor.conftest import CALL_DEADLINE_SECONDS, SONAR, Bench, kinds
 from tests.executor.examples import answer
 from tests.executor.talk import GOOD_SONAR, assert_charged_as_billed, behave, route_of, until_dispatched
 from workflow_service.app.end_call import CallEnder
@@ -20,6 +21,7 @@ from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import IcpResult, ValidationResult
 from workflow_service.domain.workflow import Lease
+from workflow_service.steps.registry import MODEL_STEPS
 from workflow_service.store.invocations import CallUsage, Invocation, Response
 
 pytestmark = pytest.mark.on_disk
@@ -58,10 +60,10 @@ async def pretend_answer(
     return responded
 
 
-async def begin(bench: Bench, lease: Lease, *, recorded: bool = True) -> Invocation:
+async def begin(bench: Bench, lease: Lease, *, recorded: bool = True, item: str = "") -> Invocation:
     """A call whose process was killed after placing the hold; `recorded`: the journal has the hold."""
     row = await bench.workflows.journal.request_if_leased(
-        lease.organization_id, lease.workflow_id, lease.step, "", 1, epoch=lease.epoch, models=[SONAR]
+        lease.organization_id, lease.workflow_id, lease.step, item, 1, epoch=lease.epoch, models=[SONAR]
     )
     assert row is not None
     authorization = await bench.client.authorize(
@@ -170,14 +172,49 @@ async def test_a_caller_that_goes_away_leaves_no_call_unsettled(bench: Bench) ->
     await assert_charged_as_billed(bench, lease)
 
 
-async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) -> None:
-    """Fault 11: the next owner settles the call as unknown, and the late worker corrects it to its usage."""
+async def test_an_answer_on_its_way_is_waited_for_and_used(bench: Bench) -> None:
+    """Fault 11: the next owner does not pay anew while the call may be answered, and uses that answer."""
     lease = await bench.workflows.lease(Step.ICP)
     bench.simulator.misbehave(behave("slow", seconds=0.4))
     slow = asyncio.ensure_future(bench.executor.execute(lease))
     await until_dispatched(bench, lease)
     taken = await bench.workflows.take_over(lease)
     assert isinstance(await bench.executor.execute(taken), IcpResult)
+    await asyncio.gather(slow, return_exceptions=True)
+    await bench.caller.finish()
+    assert len(bench.simulator.calls) == 1
+    assert kinds(await bench.entries(lease)) == ["USAGE"]
+    await bench.assert_books_agree(lease)
+    await assert_charged_as_billed(bench, lease)
+
+
+async def test_only_the_item_of_a_call_in_flight_waits(bench: Bench) -> None:
+    """Fault 3: the other items go on at once; the call in flight is paid for anew after its deadline."""
+    lease = await bench.workflows.lease(Step.COMPETITOR)
+    first, second = [item.name for item in MODEL_STEPS[Step.COMPETITOR].items(lease.input)]
+    row = await begin(bench, lease, item=second)
+    assert await bench.workflows.journal.dispatch_if_authorized_and_leased(row) is not None
+    taken = await bench.workflows.take_over(lease)
+    await bench.executor.execute(taken)
+    calls = {(call.item, call.attempt): call for call in await bench.workflows.calls(lease)}
+    assert set(calls) == {(first, 1), (second, 1), (second, 2)}
+    assert calls[first, 1].create_time < calls[second, 1].update_time
+    waited = calls[second, 2].create_time - calls[second, 1].create_time
+    assert waited.total_seconds() >= CALL_DEADLINE_SECONDS
+    await bench.assert_books_agree(lease)
+
+
+async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) -> None:
+    """Fault 11: after the call's deadline the next owner settles it as unknown, and the late worker corrects
+    it to its usage.
+    """
+    lease = await bench.workflows.lease(Step.ICP)
+    bench.simulator.misbehave(behave("slow", seconds=0.6))
+    slow = asyncio.ensure_future(bench.executor.execute(lease))
+    await until_dispatched(bench, lease)
+    taken = await bench.workflows.take_over(lease)
+    impatient = bench.another_caller(call_deadline_seconds=0.05)
+    assert isinstance(await bench.another_executor(impatient).execute(taken), IcpResult)
     with pytest.raises(Refusal) as caught:
         await slow
     assert caught.value.reason == "LEASE_LOST"
@@ -199,7 +236,11 @@ async def test_a_late_settlement_beside_the_new_owners_is_counted_once(bench: Be
     assert late is not None
     taken = await bench.workflows.take_over(lease)
     [adopted] = await journal.adopt_open_if_leased(
-        lease.organization_id, lease.workflow_id, lease.step, epoch=taken.epoch
+        lease.organization_id,
+        lease.workflow_id,
+        lease.step,
+        epoch=taken.epoch,
+        call_deadline=timedelta(0),
     )
     ends = [
         (late, Response(served_model=SONAR, usage=CallUsage(100, 0, 0, 50, 0, 1))),

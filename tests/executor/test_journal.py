@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -154,7 +155,11 @@ async def test_a_row_that_was_taken_over_is_out_of_reach(
     row = await in_state(workflow_database, lease, min(MOVES[name]))
     taken = await workflow_database.take_over(lease)
     [adopted] = await workflow_database.journal.adopt_open_if_leased(
-        lease.organization_id, lease.workflow_id, lease.step, epoch=taken.epoch
+        lease.organization_id,
+        lease.workflow_id,
+        lease.step,
+        epoch=taken.epoch,
+        call_deadline=timedelta(0),
     )
     assert adopted.epoch == taken.epoch
     assert await move(workflow_database, name, row) is None
@@ -173,7 +178,7 @@ async def test_nothing_is_begun_or_sent_without_the_lease(
     assert await journal.dispatch_if_authorized_and_leased(row) is None
     ids = (lease.organization_id, lease.workflow_id, lease.step)
     assert await journal.request_if_leased(*ids, "", 2, epoch=lease.epoch, models=["m"]) is None
-    assert await journal.adopt_open_if_leased(*ids, epoch=lease.epoch) == []
+    assert await journal.adopt_open_if_leased(*ids, epoch=lease.epoch, call_deadline=timedelta(0)) == []
 
 
 async def test_what_has_ended_is_not_adopted(workflow_database: WorkflowDatabase) -> None:
@@ -183,9 +188,26 @@ async def test_what_has_ended_is_not_adopted(workflow_database: WorkflowDatabase
         await in_state(workflow_database, lease, state.value, attempt)
     taken = await workflow_database.take_over(lease)
     adopted = await workflow_database.journal.adopt_open_if_leased(
-        lease.organization_id, lease.workflow_id, lease.step, epoch=taken.epoch
+        lease.organization_id,
+        lease.workflow_id,
+        lease.step,
+        epoch=taken.epoch,
+        call_deadline=timedelta(0),
     )
     assert {row.state.value for row in adopted} == {s.value for s in InvocationState} - {"SETTLED", "VOIDED"}
+
+
+async def test_what_may_still_be_answered_is_not_adopted(workflow_database: WorkflowDatabase) -> None:
+    """A DISPATCHED call stays with its holder until its deadline, counted from its dispatch."""
+    lease = await workflow_database.lease(Step.ICP)
+    await in_state(workflow_database, lease, "DISPATCHED")
+    taken = await workflow_database.take_over(lease)
+    ids = (lease.organization_id, lease.workflow_id, lease.step)
+    for deadline, states in ((timedelta(hours=1), []), (timedelta(0), ["DISPATCHED"])):
+        adopted = await workflow_database.journal.adopt_open_if_leased(
+            *ids, epoch=taken.epoch, call_deadline=deadline
+        )
+        assert [row.state.value for row in adopted] == states
 
 
 async def test_an_attempt_is_written_once(workflow_database: WorkflowDatabase) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from tests.conftest import has_own_world
@@ -23,3 +24,10 @@ async def client(
         if not has_own_world(request):
             client.organization_id = str(uuid4())
         yield client
+    # What the test left to be done is not for the next test's service.
+    connection = await asyncpg.connect(workflow_world)
+    await connection.execute(
+        "UPDATE intent_workflows SET due_time = NULL, run_time = NULL, run_actor = NULL, "
+        "run_on_budget_exceeded = NULL WHERE due_time IS NOT NULL OR run_time IS NOT NULL"
+    )
+    await connection.close()

@@ -19,7 +19,7 @@ from service_chassis.postgres.database import Database
 from service_chassis.refusal import Refusal
 from service_chassis.rpc.errors import from_rpc_error
 from workflow_service.__main__ import serving
-from workflow_service.app.run_step import Executor
+from workflow_service.app.step_worker import Executor
 from workflow_service.domain.states import Step
 from workflow_service.domain.steps import (
     INPUT_TYPES,

@@ -203,12 +203,35 @@ async def test_an_expired_lease_that_nobody_took_still_completes(client: Client)
     assert state_name(await client.call("CompleteStep", **held(lease), icp=ICP_MESSAGE)) == "ICP_COMPLETED"
 
 
-async def test_a_run_takes_nothing_over(client: Client) -> None:
-    """RunStep starts from X_PENDING or X_FAILED only."""
+async def test_a_run_takes_over_what_a_worker_left(client: Client) -> None:
+    """RunStep from X_PROCESSING does a step whose lease has expired, and no other; the worker has lost it."""
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
-    await expire(client, lease.workflow_id)
-    with pytest.raises(Refusal, match="ILLEGAL_TRANSITION"):
+    with pytest.raises(Refusal) as raised:
         await client.run(lease.workflow, "ICP")
+    assert raised.value.reason == "STATE_CONFLICT"
+    assert raised.value.metadata["lease_expire_time"] == lease.expire_time.ToJsonString()
+    await expire(client, lease.workflow_id)
+    done = await client.run(lease.workflow, "ICP")
+    assert (state_name(done), done.epoch) == ("ICP_COMPLETED", lease.epoch + 1)
+    with pytest.raises(Refusal, match="LEASE_LOST"):
+        await client.call("CompleteStep", **held(lease), icp=ICP_MESSAGE)
+
+
+async def test_a_step_is_taken_over_so_often_and_no_more(client: Client) -> None:
+    """After five takeovers the step fails with LEASE_EXPIRED, and a worker can begin it anew."""
+    lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
+    for epoch in range(2, 7):
+        await expire(client, lease.workflow_id)
+        lease = await client.claim(lease.workflow, "ICP")
+        assert lease.epoch == epoch
+    await expire(client, lease.workflow_id)
+    with pytest.raises(Refusal) as raised:
+        await client.claim(lease.workflow, "ICP")
+    assert raised.value.metadata == {"expected": "ICP_PROCESSING", "actual": "ICP_FAILED"}
+    failed = await client.get(lease.workflow_id)
+    assert failed.last_error.error_class == errors_pb2.ERROR_CLASS_LEASE_EXPIRED
+    assert failed.last_error.reason == "TAKEOVERS_EXHAUSTED"
+    assert (await client.claim(failed, "ICP")).epoch == 7
 
 
 async def test_a_heartbeat_extends_and_never_shortens(client: Client) -> None:
@@ -216,7 +239,7 @@ async def test_a_heartbeat_extends_and_never_shortens(client: Client) -> None:
     lease = await client.claim(await client.at("ICP_PENDING"), "ICP")
     longer = await client.call("HeartbeatStep", **held(lease), lease_duration=Duration(seconds=3600))
     assert longer.expire_time.seconds >= lease.expire_time.seconds + 3000
-    shorter = await client.call("HeartbeatStep", **held(lease), lease_duration=Duration(seconds=120))
+    shorter = await client.call("HeartbeatStep", **held(lease), lease_duration=Duration(seconds=20))
     assert shorter.expire_time == longer.expire_time
     assert (longer.epoch, longer.workflow.version) == (lease.epoch, lease.workflow.version)
 

@@ -44,8 +44,8 @@ async def test_a_creation(client: Client) -> None:
         (
             "ClaimStep",
             {},
-            {"lease_duration": Duration(seconds=300)},
-            {"lease_duration": Duration(seconds=301)},
+            {"lease_duration": Duration(seconds=30)},
+            {"lease_duration": Duration(seconds=31)},
         ),
         ("CancelWorkflow", {"reason": "a\nb"}, {"reason": "a\nb"}, {"reason": "a b"}),
     ],

@@ -142,8 +142,9 @@ async def test_the_database_refuses_every_illegal_transition(client: Client, con
 @pytest.mark.parametrize(
     "change",
     [
-        "state = 'ICP_PENDING'",
         "state = 'ICP_PENDING', version = 3",
+        "state = 'ICP_PENDING', lease_epoch = 1",
+        "state = 'ICP_PENDING', lease_token = NULL, lease_epoch = 7",
         "version = 2",
         "lease_epoch = 1",
         "lease_token = gen_random_uuid()",

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
@@ -18,10 +17,18 @@ from service_chassis.content_hash import content_hash
 from service_chassis.rpc.fields import Fields
 from service_chassis.text import REASON_LENGTH_MAX
 from workflow_service.app.read_workflows import DATA_BYTES_MAX
+from workflow_service.domain.driving import OnBudgetExceeded
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step, WorkflowState
 from workflow_service.domain.steps import keyword_key
-from workflow_service.domain.workflow import LastError, Profile, PublishKind, PublishTarget, ReviewDecision
+from workflow_service.domain.workflow import (
+    LastError,
+    Profile,
+    PublishKind,
+    PublishTarget,
+    ReviewDecision,
+    WorkflowKey,
+)
 from workflow_service.store.leases import LeaseKey
 from workflow_service.store.request_ids import Request
 
@@ -35,14 +42,6 @@ SERVICE_KEYS: Final = frozenset({"total_ai_cost"})
 
 ANONYMOUS: Final = "anonymous"
 _PATH_PART: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkflowKey:
-    """Which workflow, of which organization."""
-
-    organization_id: UUID
-    workflow_id: UUID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +88,31 @@ def expected_state(fields: Fields, message: Any) -> WorkflowState:
         workflow_pb2.WorkflowState,
         "WORKFLOW_STATE_",
         WorkflowState,
+    )
+
+
+def optional_expected_state(
+    fields: Fields, message: workflow_service_pb2.RunWorkflowRequest
+) -> WorkflowState | None:
+    return fields.optional_enum(
+        "expected_state",
+        message.expected_state,
+        workflow_pb2.WorkflowState,
+        "WORKFLOW_STATE_",
+        WorkflowState,
+    )
+
+
+def on_budget_exceeded(fields: Fields, message: workflow_service_pb2.RunWorkflowRequest) -> OnBudgetExceeded:
+    return (
+        fields.optional_enum(
+            "on_budget_exceeded",
+            message.on_budget_exceeded,
+            workflow_service_pb2.OnBudgetExceeded,
+            "ON_BUDGET_EXCEEDED_",
+            OnBudgetExceeded,
+        )
+        or OnBudgetExceeded.FAIL
     )
 
 

@@ -12,10 +12,12 @@ from service_chassis.postgres.database import Database
 from service_chassis.rpc.fields import Fields
 from workflow_service.api import parse, render
 from workflow_service.api.step_messages import step_result
-from workflow_service.app.claim_step import claim_step, heartbeat_step
+from workflow_service.app.claim_step import claim_step
 from workflow_service.app.complete_step import check_lease, complete_step, fail_step
+from workflow_service.app.hold_lease import heartbeat_step
 from workflow_service.app.run_step import StepRunner
 from workflow_service.app.run_workflow import WorkflowRunner
+from workflow_service.domain.driving import OnBudgetExceeded
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,12 +31,14 @@ class StepRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
         workflow_runner: WorkflowRunner,
         lease_duration: timedelta,
         lease_duration_min: timedelta,
+        takeovers_max: int,
     ) -> None:
         self._database = database
         self._step_runner = step_runner
         self._workflow_runner = workflow_runner
         self._lease_duration = lease_duration
         self._lease_duration_min = lease_duration_min
+        self._takeovers_max = takeovers_max
 
     async def RunStep(
         self, request: workflow_service_pb2.RunStepRequest, _context: Context
@@ -56,10 +60,23 @@ class StepRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
     ) -> workflow_pb2.Workflow:
         with Fields() as fields:
             workflow_id = fields.required_uuid("workflow_id", request.workflow_id)
-            expected_state = parse.expected_state(fields, request)
-            asked = parse.request_of(fields, request, workflow_id=workflow_id, expected_state=expected_state)
+            expected_state = parse.optional_expected_state(fields, request)
+            on_budget_exceeded = parse.on_budget_exceeded(fields, request)
+            asked = parse.request_of(
+                fields,
+                request,
+                workflow_id=workflow_id,
+                expected_state=expected_state,
+                on_budget_exceeded=None
+                if on_budget_exceeded is OnBudgetExceeded.FAIL
+                else on_budget_exceeded,
+            )
         answer = await self._workflow_runner.run_workflow(
-            asked, workflow_id, expected_state, wait=parse.wait(request)
+            asked,
+            workflow_id,
+            expected_state,
+            on_budget_exceeded=on_budget_exceeded,
+            wait=parse.wait(request),
         )
         return render.workflow_message(answer.workflow, replayed=answer.replayed)
 
@@ -79,7 +96,15 @@ class StepRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
                 expected_state=expected_state,
                 lease_duration=duration.total_seconds(),
             )
-        claimed = await claim_step(self._database, asked, workflow_id, step, expected_state, duration)
+        claimed = await claim_step(
+            self._database,
+            asked,
+            workflow_id,
+            step,
+            expected_state,
+            duration,
+            takeovers_max=self._takeovers_max,
+        )
         return render.lease_message(claimed.lease, replayed=claimed.replayed)
 
     async def HeartbeatStep(

@@ -23,6 +23,7 @@ class WorkflowServicer(LifecycleRpcs, StepRpcs, ListingRpcs):
         *,
         lease_duration: timedelta,
         lease_duration_min: timedelta,
+        takeovers_max: int,
         allow_private_targets: bool,
     ) -> None:
         """`lease_duration` is the duration of a lease whose worker asks for none."""
@@ -34,5 +35,6 @@ class WorkflowServicer(LifecycleRpcs, StepRpcs, ListingRpcs):
             workflow_runner=workflow_runner,
             lease_duration=lease_duration,
             lease_duration_min=lease_duration_min,
+            takeovers_max=takeovers_max,
         )
         ListingRpcs.__init__(self, database)

@@ -1,31 +1,29 @@
-"""Claims a working step: hands out a lease with an epoch, by compare-and-set.
-
-Outside workers and the built-in executor claim in the same way.
-"""
+"""Claims a working step for a worker outside: hands out a lease with an epoch, by compare-and-set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from service_chassis.postgres.database import Connection, Database
-from service_chassis.refusal import Refusal
+from workflow_service.app.complete_step import end_step
+from workflow_service.app.hold_lease import taken_over_too_often
 from workflow_service.app.idempotency import (
     PlannedTransition,
     apply_idempotently,
     workflow_from_json,
     workflow_to_json,
 )
-from workflow_service.domain.refusals import lease_lost, state_conflict, workflow_not_found
+from workflow_service.domain.refusals import state_conflict
 from workflow_service.domain.states import Step, WorkflowState, processing
 from workflow_service.domain.workflow import Lease
 from workflow_service.steps.registry import STEP_DEFINITIONS
 from workflow_service.store import leases, workflows
-from workflow_service.store.leases import LeasedWorkflow, LeaseKey
-from workflow_service.store.request_ids import Recorded, Request
+from workflow_service.store.leases import LeasedWorkflow
+from workflow_service.store.request_ids import Request
 
 
 @dataclass(frozen=True)
@@ -101,15 +99,29 @@ async def claim_step(
     step: Step,
     expected_state: WorkflowState,
     lease_duration: timedelta,
+    *,
+    takeovers_max: int,
 ) -> Claimed:
     """Where `expected_state` is the step's PROCESSING state, an expired lease is taken over.
 
-    Raises WORKFLOW_NOT_FOUND, ILLEGAL_TRANSITION, STATE_CONFLICT, REQUEST_ID_REUSED.
+    A step whose lease ran out once more than it may be taken over becomes X_FAILED instead. Raises
+    WORKFLOW_NOT_FOUND, ILLEGAL_TRANSITION, STATE_CONFLICT, REQUEST_ID_REUSED.
     """
     target = processing(step)
     planned = PlannedTransition(expected_state, target, takes_over=expected_state is target)
-    outcome = await claim(
-        database, StepClaim(request, workflow_id, step, planned, lease_duration), answer=_to_json
+    step_claim = StepClaim(request, workflow_id, step, planned, lease_duration)
+    if planned.takes_over:
+        await database.write(
+            partial(_give_up_if_exhausted, step_claim=step_claim, takeovers_max=takeovers_max)
+        )
+    outcome = await apply_idempotently(
+        database,
+        request,
+        workflow_id,
+        planned,
+        step_claim.lease,
+        answer=_to_json,
+        epoch=lambda lease: lease.epoch,
     )
     if isinstance(outcome, Lease):
         return Claimed(outcome)
@@ -117,40 +129,18 @@ async def claim_step(
         return Claimed(await _from_json(connection, outcome.answer), replayed=True)
 
 
-async def claim(
-    database: Database, step_claim: StepClaim, *, answer: Callable[[Lease], Any | None]
-) -> Lease | Recorded:
-    """The lease, or what was recorded for the same request earlier.
-
-    `answer` makes what is recorded with the request_id; None where the end of the run will answer.
-    """
-    return await apply_idempotently(
-        database,
-        step_claim.request,
+async def _give_up_if_exhausted(connection: Connection, step_claim: StepClaim, takeovers_max: int) -> None:
+    organization_id = step_claim.request.organization_id
+    key = await leases.lock_if_given_up(
+        connection,
+        organization_id,
         step_claim.workflow_id,
-        step_claim.planned,
-        step_claim.lease,
-        answer=answer,
-        epoch=lambda lease: lease.epoch,
+        state=step_claim.planned.target,
+        takeovers_max=takeovers_max,
     )
-
-
-async def heartbeat_step(database: Database, key: LeaseKey, lease_duration: timedelta) -> LeasedWorkflow:
-    """Raises WORKFLOW_NOT_FOUND, LEASE_LOST."""
-
-    async def work(connection: Connection) -> LeasedWorkflow:
-        leased = await leases.renew_if_leased(connection, key, lease_duration)
-        if leased is None:
-            raise await lost_lease(connection, key)
-        return leased
-
-    return await database.write(work)
-
-
-async def lost_lease(connection: Connection, key: LeaseKey) -> Refusal:
-    """The refusal for a lease that is not the present one: LEASE_LOST, or WORKFLOW_NOT_FOUND."""
-    workflow = await workflows.get_workflow(connection, key.organization_id, key.workflow_id)
-    return workflow_not_found() if workflow is None else lease_lost(workflow.epoch)
+    if key is not None:
+        error = taken_over_too_often(takeovers_max)
+        await end_step(connection, key, step_claim.step, actor=step_claim.request.actor, error=error)
 
 
 def _to_json(lease: Lease) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from service_chassis.postgres.database import Connection, Database
-from workflow_service.app.claim_step import lost_lease
-from workflow_service.app.idempotency import Answer, workflow_to_json
+from workflow_service.app.hold_lease import lost_lease
+from workflow_service.app.idempotency import STEP_METHOD, Answer, workflow_to_json
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import FAILED, Step, WorkflowState, completed, failed, processing, step_of
 from workflow_service.domain.steps import (
@@ -16,11 +16,10 @@ from workflow_service.domain.steps import (
     ValidationResult,
     check_result,
 )
-from workflow_service.domain.workflow import LastError
+from workflow_service.domain.workflow import LastError, Workflow
 from workflow_service.steps.registry import STEP_DEFINITIONS
 from workflow_service.store import leases, request_ids, workflows
 from workflow_service.store.leases import LeaseKey
-from workflow_service.store.request_ids import Request
 
 _NOTHING_VALID: Final = LastError(
     ErrorClass.NOTHING_VALID, ErrorClass.NOTHING_VALID.value, "no cluster was found valid"
@@ -38,12 +37,9 @@ async def check_lease(database: Database, key: LeaseKey) -> None:
             raise await lost_lease(connection, key)
 
 
-async def complete_step(
-    database: Database, key: LeaseKey, result: StepResult, *, actor: str, answers: Request | None = None
-) -> Answer:
+async def complete_step(database: Database, key: LeaseKey, result: StepResult, *, actor: str) -> Answer:
     """A VALIDATION without a valid cluster ends in VALIDATION_FAILED, and its result is not stored.
 
-    The outcome is recorded as the answer to the request `answers`, in the same transaction.
     Raises WORKFLOW_NOT_FOUND, LEASE_LOST, INVALID_FIELD (the result does not answer the step's input).
     """
     step = _STEPS[type(result)]
@@ -60,15 +56,13 @@ async def complete_step(
         check_result(await STEP_DEFINITIONS[leased_step].read_input(connection, workflow), result)
         if error is None:
             await STEP_DEFINITIONS[step].store_result(connection, workflow, result)
-        return await _end(connection, key, step, actor=actor, answers=answers, error=error, result=result)
+        return Answer(await end_step(connection, key, step, actor=actor, error=error, result=result))
 
     return await database.write(work)
 
 
-async def fail_step(
-    database: Database, key: LeaseKey, error: LastError, *, actor: str, answers: Request | None = None
-) -> Answer:
-    """`answers` as for `complete_step`. Raises WORKFLOW_NOT_FOUND, LEASE_LOST."""
+async def fail_step(database: Database, key: LeaseKey, error: LastError, *, actor: str) -> Answer:
+    """Raises WORKFLOW_NOT_FOUND, LEASE_LOST."""
 
     async def work(connection: Connection) -> Answer:
         workflow = await leases.lock_if_leased(connection, key)
@@ -76,21 +70,21 @@ async def fail_step(
             return await _ended_before(connection, key, FAILED)
         step = step_of(workflow.state)
         assert step is not None
-        return await _end(connection, key, step, actor=actor, answers=answers, error=error)
+        return Answer(await end_step(connection, key, step, actor=actor, error=error))
 
     return await database.write(work)
 
 
-async def _end(
+async def end_step(
     connection: Connection,
     key: LeaseKey,
     step: Step,
     *,
     actor: str,
-    answers: Request | None,
     error: LastError | None,
     result: StepResult | None = None,
-) -> Answer:
+) -> Workflow:
+    """Ends a lease whose row is locked, and answers the RunStep requests that wait for the step."""
     workflow = await leases.end_if_leased(
         connection,
         key,
@@ -102,9 +96,10 @@ async def _end(
         icp=result if isinstance(result, IcpResult) else None,
     )
     assert workflow is not None  # its row has been locked since the lease was read
-    if answers is not None and answers.request_id is not None:
-        await request_ids.set_answer(connection, answers, workflow_to_json(workflow))
-    return Answer(workflow)
+    await request_ids.answer_open(
+        connection, key.organization_id, key.workflow_id, STEP_METHOD, workflow_to_json(workflow)
+    )
+    return workflow
 
 
 async def _ended_before(connection: Connection, key: LeaseKey, wanted: frozenset[WorkflowState]) -> Answer:

@@ -5,7 +5,7 @@ Everything here may be repeated, by any worker: the governor has at most one ent
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 from uuid import UUID
@@ -21,7 +21,6 @@ from service_chassis.refusal import Refusal
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.clients.openrouter import ModelCallFailed, OpenRouterClient, TokenUsage
 from workflow_service.domain.error_class import ErrorClass
-from workflow_service.domain.states import Step
 from workflow_service.store.invocations import CallUsage, Invocation, Invocations, InvocationState, Response
 
 T = TypeVar("T")
@@ -103,13 +102,13 @@ class CallEnder:
             except GovernorUnavailableError:
                 _log.warning("hold_not_voided_yet", request_id=str(row.request_id))
 
-    async def end_open(self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int) -> None:
-        """Ends the calls that earlier holders of the step's lease left open.
+    async def end_open(self, rows: Sequence[Invocation]) -> None:
+        """Ends the calls that earlier holders of the step's lease left open, and that were adopted from them.
 
         A REQUESTED or AUTHORIZED call was never sent. The answer to a DISPATCHED call is lost. A RESPONDED
         row has everything that its settlement needs.
         """
-        for row in await self._journal.adopt_open_if_leased(organization_id, workflow_id, step, epoch=epoch):
+        for row in rows:
             match row.state:
                 case InvocationState.REQUESTED | InvocationState.AUTHORIZED:
                     await self.void(row, ErrorClass.LEASE_EXPIRED)

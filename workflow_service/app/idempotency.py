@@ -27,6 +27,10 @@ from workflow_service.store.request_ids import Recorded, Request, Standing
 
 T = TypeVar("T")
 
+STEP_METHOD: Final = "RunStep"
+RUN_METHOD: Final = "RunWorkflow"
+"""The methods whose requests are recorded without an answer until what they began has ended."""
+
 _WORKFLOW: Final = TypeAdapter(Workflow)
 
 
@@ -34,7 +38,7 @@ _WORKFLOW: Final = TypeAdapter(Workflow)
 class PlannedTransition:
     """From the state that the caller expects to a target state.
 
-    `takes_over`: the state stays, and an expired lease is replaced by a new one.
+    `takes_over`: the state stays, and an expired lease is replaced by a new one, or by none.
     """
 
     expected: WorkflowState

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from governor_client import GovernorClient
 from workflow_service.app.attempt import Attempt, AttemptFailed, CallServices
 from workflow_service.app.end_call import CallEnder
+from workflow_service.app.recovery import Recovery
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.domain.routing import Fail, Failure, NextModel, Retry, Route, candidates, next_move
@@ -54,21 +55,20 @@ class ModelCaller:
             hold_duration=timedelta(seconds=call_deadline_seconds) + _HOLD_MARGIN,
             authorize_timeout_seconds=authorize_timeout_seconds,
         )
+        self._recovery = Recovery(
+            journal, self._services.ender, call_deadline=timedelta(seconds=call_deadline_seconds)
+        )
         self._route = route
         self._sleep = sleep
         self._jitter = jitter
         self._running: set[asyncio.Task[Any]] = set()
 
     async def end_open(self, lease: Lease) -> None:
-        """Ends the calls that earlier runs of the step left open.
+        """Ends the calls that earlier runs of the step left open, but for those that may still be answered.
 
         Raises StepFailed while the governor is unavailable.
         """
-        await self._run_to_completion(
-            self._services.ender.end_open(
-                lease.organization_id, lease.workflow_id, lease.step, epoch=lease.epoch
-            )
-        )
+        await self._run_to_completion(self._recovery.end_open(lease))
 
     async def answer(
         self,
@@ -77,10 +77,12 @@ class ModelCaller:
         item: Item[Any],
         earlier: Sequence[Invocation],
     ) -> BaseModel:
-        """The item's answer: a good one among `earlier`, the item's ended calls, or a new one.
+        """The item's answer: a good one among `earlier`, the item's calls so far, or a new one.
 
-        Raises StepFailed; Refusal LEASE_LOST, DATABASE_UNAVAILABLE.
+        One of them that may still be answered is waited for. Raises StepFailed; Refusal LEASE_LOST,
+        DATABASE_UNAVAILABLE.
         """
+        earlier = [await self._recovery.ended(lease, row) for row in earlier]
         for row in reversed(earlier):
             if (answer := _good_answer(step, item, row)) is not None:
                 return answer

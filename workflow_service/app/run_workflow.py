@@ -1,167 +1,126 @@
-"""Runs and advances a workflow until a person is needed, a step fails, or the workflow has ended."""
+"""RunWorkflow: writes that the workflow is to run. The drivers run and advance it until the run ends."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from service_chassis.postgres.database import Connection, Database
-from workflow_service.app.claim_step import StepClaim, claim
-from workflow_service.app.idempotency import (
-    Answer,
-    PlannedTransition,
-    apply_idempotently,
-    workflow_from_json,
-    workflow_to_json,
-)
-from workflow_service.app.run_step import Runs, StepRunner, planned_run, shutting_down
+from service_chassis.refusal import Refusal
+from workflow_service.app.driver import Driver
+from workflow_service.app.idempotency import Answer, PlannedTransition, apply_idempotently
+from workflow_service.app.read_workflows import get_workflow
+from workflow_service.app.run_step import named, queue
 from workflow_service.app.transitions import advance_target
-from workflow_service.domain.refusals import workflow_not_found
+from workflow_service.app.waiting import Waiting
+from workflow_service.domain.driving import OnBudgetExceeded
 from workflow_service.domain.states import (
-    FAILED,
     PROCESSING,
-    TERMINAL,
     WORKING_STEPS,
-    Step,
     WorkflowState,
     failed,
     pending,
+    processing,
     step_of,
 )
-from workflow_service.domain.workflow import Lease, Workflow
-from workflow_service.store import request_ids, workflows
-from workflow_service.store.request_ids import Recorded, Request
+from workflow_service.domain.workflow import Workflow, WorkflowKey
+from workflow_service.store import due, workflows
+from workflow_service.store.request_ids import Request
 
+_TRIES: Final = 5
 _RUNNABLE: Final = frozenset(state(step) for step in WORKING_STEPS for state in (pending, failed))
-_STOPS: Final = FAILED | TERMINAL | {pending(Step.SEED_REVIEW)}
-_POLL_SECONDS: Final = 0.5
-_GONE_AFTER_POLLS: Final = 60
-"""If a run's workflow has not moved for this long (30 s) and has no lease, the run died with its instance."""
 
 
 def next_transition(state: WorkflowState) -> PlannedTransition:
-    """The transition that a run makes in `state`; an illegal one if a run cannot continue from there."""
+    """The transition that a run makes first in `state`; an illegal one if a run cannot begin there.
+
+    A step that is PROCESSING goes on: the run begins at its end.
+    """
+    if state in PROCESSING:
+        return PlannedTransition(state, state, takes_over=True)
     if state in _RUNNABLE:
         step = step_of(state)
         assert step is not None
-        return planned_run(step, state)
+        return PlannedTransition(state, processing(step))
     return PlannedTransition(state, advance_target(state))
 
 
 class WorkflowRunner:
     """One per process."""
 
-    def __init__(self, database: Database, step_runner: StepRunner, runs: Runs) -> None:
+    def __init__(self, database: Database, driver: Driver, waiting: Waiting) -> None:
         self._database = database
-        self._step_runner = step_runner
-        self._runs = runs
+        self._driver = driver
+        self._waiting = waiting
 
     async def run_workflow(
-        self, request: Request, workflow_id: UUID, expected_state: WorkflowState, *, wait: bool
+        self,
+        request: Request,
+        workflow_id: UUID,
+        expected_state: WorkflowState | None,
+        *,
+        on_budget_exceeded: OnBudgetExceeded,
+        wait: bool,
     ) -> Answer:
-        """The workflow where the run stopped; without `wait`, after the first transition.
+        """The workflow where the run ended; without `wait`, after the first transition.
 
-        Raises as `run_step`; STATE_CONFLICT also if another caller moved the workflow meanwhile.
+        `expected_state` None: whatever it is. Raises WORKFLOW_NOT_FOUND, ILLEGAL_TRANSITION, STATE_CONFLICT,
+        REQUEST_ID_REUSED, SHUTTING_DOWN.
         """
-        begun = await asyncio.shield(
-            self._runs.start(self._start(request, workflow_id, expected_state, wait=wait))
-        )
-        if isinstance(begun, Recorded):
-            return await self._wait_for_recorded_run(request, workflow_id, begun)
-        first, run = begun
-        if wait:
-            return Answer(await asyncio.shield(run))
-        return Answer(first.workflow if isinstance(first, Lease) else first)
-
-    async def _start(
-        self, request: Request, workflow_id: UUID, expected_state: WorkflowState, *, wait: bool
-    ) -> Recorded | tuple[Lease | Workflow, asyncio.Task[Workflow]]:
-        first = await self._transition(
-            request, workflow_id, next_transition(expected_state), answered=not wait
-        )
-        if isinstance(first, Recorded):
-            return first
-        run = self._run_until_it_stops(request, workflow_id, first, answered=not wait)
-        return first, self._runs.start_successor(run)
-
-    async def _run_until_it_stops(
-        self, request: Request, workflow_id: UUID, moved: Lease | Workflow, *, answered: bool
-    ) -> Workflow:
-        unnamed = replace(request, request_id=None)  # the request_id is the run's, not each transition's
-        while True:
-            workflow = await self._step_runner.run(moved) if isinstance(moved, Lease) else moved
-            if workflow.state in _STOPS:
+        self._waiting.refuse_if_stopping()
+        request = named(request)
+        key = WorkflowKey(request.organization_id, workflow_id)
+        for last in (False,) * (_TRIES - 1) + (True,):
+            state = expected_state
+            if state is None:
+                state = (await get_workflow(self._database, request.organization_id, workflow_id)).state
+            planned = next_transition(state)
+            begin = partial(_begin, request=request, key=key, planned=planned, wish=on_budget_exceeded)
+            try:
+                begun = await apply_idempotently(
+                    self._database, request, workflow_id, planned, begin, answer=lambda _: None
+                )
                 break
-            if self._runs.stopping:
-                raise shutting_down()
-            following = await self._transition(
-                unnamed, workflow_id, next_transition(workflow.state), answered=False
-            )
-            assert not isinstance(following, Recorded)  # nothing is recorded without a request_id
-            moved = following
-        if not answered and request.request_id is not None:
-            await self._record_answer(request, workflow)
-        return workflow
-
-    async def _transition(
-        self, request: Request, workflow_id: UUID, planned: PlannedTransition, *, answered: bool
-    ) -> Lease | Workflow | Recorded:
-        """One transition. `answered`: it is recorded as the answer to the request."""
-        step = step_of(planned.target)
-        if planned.target in PROCESSING and step is not None:
-            return await claim(
-                self._database,
-                StepClaim(request, workflow_id, step, planned, self._step_runner.lease_duration),
-                answer=lambda lease: workflow_to_json(lease.workflow) if answered else None,
-            )
-
-        async def advance(connection: Connection) -> Workflow | None:
-            return await workflows.transition_if_state(
-                connection,
-                request.organization_id,
-                workflow_id,
-                from_state=planned.expected,
-                to_state=planned.target,
-                actor=request.actor,
-                reason=request.method,
-            )
-
-        return await apply_idempotently(
-            self._database,
-            request,
-            workflow_id,
-            planned,
-            advance,
-            answer=lambda workflow: workflow_to_json(workflow) if answered else None,
+            except Refusal as refusal:
+                # Without an expected state the caller means whatever it is by now.
+                if expected_state is not None or refusal.reason != "STATE_CONFLICT" or last:
+                    raise
+        self._driver.wake()
+        if isinstance(begun, Workflow) and not wait:
+            return Answer(begun)
+        return await self._waiting.answer(
+            request, workflow_id, planned.target, wait=wait, replayed=not isinstance(begun, Workflow)
         )
 
-    async def _record_answer(self, request: Request, workflow: Workflow) -> None:
-        async def record(connection: Connection) -> None:
-            await request_ids.set_answer(connection, request, workflow_to_json(workflow))
 
-        await self._database.write(record)
+async def _begin(
+    connection: Connection,
+    *,
+    request: Request,
+    key: WorkflowKey,
+    planned: PlannedTransition,
+    wish: OnBudgetExceeded,
+) -> Workflow | None:
+    if await _first_move(connection, request, key.workflow_id, planned) is None:
+        return None
+    return await due.begin_run(connection, key, actor=request.actor, on_budget_exceeded=wish)
 
-    async def _wait_for_recorded_run(self, request: Request, workflow_id: UUID, recorded: Recorded) -> Answer:
-        """Waits for the run that the same request started earlier, on any instance."""
-        version = still_polls = 0
-        while recorded.answer is None:
-            workflow = await self._get(request, workflow_id)
-            still_polls = still_polls + 1 if workflow.version == version else 0
-            version = workflow.version
-            at_rest = workflow.state not in PROCESSING and still_polls >= _GONE_AFTER_POLLS
-            if workflow.state in _STOPS or at_rest:
-                return Answer(workflow, replayed=True)
-            await asyncio.sleep(_POLL_SECONDS)
-            async with self._database.read() as connection:
-                found, _ = await request_ids.look(connection, request, workflow_id)
-            recorded = found or recorded
-        return Answer(workflow_from_json(recorded.answer), replayed=True)
 
-    async def _get(self, request: Request, workflow_id: UUID) -> Workflow:
-        async with self._database.read() as connection:
-            workflow = await workflows.get_workflow(connection, request.organization_id, workflow_id)
-        if workflow is None:
-            raise workflow_not_found()
-        return workflow
+async def _first_move(
+    connection: Connection, request: Request, workflow_id: UUID, planned: PlannedTransition
+) -> Workflow | None:
+    if planned.takes_over:
+        workflow = await due.lock_workflow(connection, WorkflowKey(request.organization_id, workflow_id))
+        return workflow if workflow is not None and workflow.state is planned.expected else None
+    if planned.target in PROCESSING:
+        return await queue(connection, request, workflow_id, planned)
+    return await workflows.transition_if_state(
+        connection,
+        request.organization_id,
+        workflow_id,
+        from_state=planned.expected,
+        to_state=planned.target,
+        actor=request.actor,
+        reason=request.method,
+    )

@@ -15,6 +15,7 @@ from workflow_service.app.idempotency import (
     workflow_from_json,
     workflow_to_json,
 )
+from workflow_service.app.take_due import end_run
 from workflow_service.domain.states import (
     ADVANCES,
     STEPS,
@@ -25,7 +26,7 @@ from workflow_service.domain.states import (
     step_of,
 )
 from workflow_service.domain.steps import keyword_key
-from workflow_service.domain.workflow import ReviewDecision, Workflow
+from workflow_service.domain.workflow import ReviewDecision, Workflow, WorkflowKey
 from workflow_service.store import results, workflows
 from workflow_service.store.request_ids import Recorded, Request
 
@@ -61,11 +62,14 @@ async def advance(
 async def cancel(
     database: Database, request: Request, workflow_id: UUID, expected_state: WorkflowState, reason: str
 ) -> Answer:
-    """Ends a lease on the workflow as well. Raises as `advance`, and REQUEST_ID_REUSED."""
+    """Ends a lease on the workflow and its run as well. Raises as `advance`, and REQUEST_ID_REUSED."""
     planned = PlannedTransition(expected_state, WorkflowState.CANCELLED)
 
     async def work(connection: Connection) -> Workflow | None:
-        return await _transition(connection, request, workflow_id, planned, reason=reason or request.method)
+        moved = await _transition(connection, request, workflow_id, planned, reason=reason or request.method)
+        if moved is None:
+            return None
+        return await end_run(connection, WorkflowKey(request.organization_id, workflow_id))
 
     outcome = await apply_idempotently(database, request, workflow_id, planned, work, answer=workflow_to_json)
     return _answer(outcome)

@@ -13,6 +13,14 @@ from workflow_service.domain.states import Step, WorkflowState
 from workflow_service.domain.steps import IcpResult, SeedKeyword, StepInput
 
 
+@dataclass(frozen=True, slots=True)
+class WorkflowKey:
+    """Which workflow, of which organization."""
+
+    organization_id: UUID
+    workflow_id: UUID
+
+
 class PublishKind(StrEnum):
     DIRECTORY = "DIRECTORY"
     WEBHOOK = "WEBHOOK"

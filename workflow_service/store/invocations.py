@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -201,13 +201,22 @@ class Invocations:
         )
 
     async def adopt_open_if_leased(
-        self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int
+        self,
+        organization_id: UUID,
+        workflow_id: UUID,
+        step: Step,
+        *,
+        epoch: int,
+        call_deadline: timedelta,
     ) -> list[Invocation]:
-        """The step's open rows, which now have this epoch; [] if the lease is not the present one."""
+        """The step's open rows, which now have this epoch; [] if the lease is not the present one.
+
+        Rows that are DISPATCHED stay with an earlier epoch for `call_deadline` after their dispatch.
+        """
         sql = QUERIES["adopt_open_if_leased"]
 
         async def adopt(connection: Connection) -> list[asyncpg.Record]:
-            return await connection.fetch(sql, organization_id, workflow_id, step.value, epoch)
+            return await connection.fetch(sql, organization_id, workflow_id, step.value, epoch, call_deadline)
 
         return [_invocation(record) for record in await self._database.write(adopt)]
 

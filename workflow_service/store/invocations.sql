@@ -107,7 +107,8 @@ WHERE
 RETURNING i.*;
 
 -- name: adopt_open_if_leased
--- Gives the calls that earlier holders of the step left open to the present holder, who ends them.
+-- Gives the calls that earlier holders of the step left open to the present holder, who ends them. A DISPATCHED call
+-- of another epoch may still be answered, and stays with its holder until its deadline ($5 after its dispatch).
 WITH lease AS (
     SELECT organization_id, id
     FROM intent_workflows
@@ -119,7 +120,8 @@ SET epoch = $4, update_time = clock_timestamp()
 FROM lease
 WHERE
     i.organization_id = lease.organization_id AND i.workflow_id = lease.id AND i.step = $3
-    AND i.epoch <= $4 AND i.state NOT IN ('SETTLED', 'VOIDED')
+    AND i.epoch < $4 AND i.state NOT IN ('SETTLED', 'VOIDED')
+    AND (i.state <> 'DISPATCHED' OR i.dispatch_time <= clock_timestamp() - $5::interval)
 RETURNING i.*;
 
 -- name: step_invocations

@@ -58,7 +58,9 @@ async def claim_if_state(
     lease_duration: timedelta,
     actor: str,
     reason: str,
+    is_service: bool = False,
 ) -> LeasedWorkflow | None:
+    """`is_service`: the lease is that of the service's own executor."""
     record = await connection.fetchrow(
         QUERIES["claim_if_state"],
         organization_id,
@@ -69,8 +71,47 @@ async def claim_if_state(
         lease_duration,
         actor,
         reason,
+        is_service,
     )
     return _leased(record)
+
+
+async def queue_if_state(
+    connection: Connection,
+    organization_id: UUID,
+    workflow_id: UUID,
+    *,
+    from_state: WorkflowState,
+    to_state: WorkflowState,
+    actor: str,
+    reason: str,
+) -> Workflow | None:
+    record = await connection.fetchrow(
+        QUERIES["queue_if_state"], organization_id, workflow_id, from_state, to_state, actor, reason
+    )
+    return None if record is None else to_workflow(record)
+
+
+async def queue_if_expired(
+    connection: Connection, organization_id: UUID, workflow_id: UUID, *, state: WorkflowState
+) -> Workflow | None:
+    record = await connection.fetchrow(QUERIES["queue_if_expired"], organization_id, workflow_id, state)
+    return None if record is None else to_workflow(record)
+
+
+async def lock_if_given_up(
+    connection: Connection,
+    organization_id: UUID,
+    workflow_id: UUID,
+    *,
+    state: WorkflowState,
+    takeovers_max: int,
+) -> LeaseKey | None:
+    """The expired lease, locked until the transaction ends."""
+    record = await connection.fetchrow(
+        QUERIES["lock_if_given_up"], organization_id, workflow_id, state, takeovers_max
+    )
+    return None if (leased := _leased(record)) is None else leased.key
 
 
 async def take_over_if_expired(
@@ -92,6 +133,11 @@ async def renew_if_leased(
     connection: Connection, key: LeaseKey, lease_duration: timedelta
 ) -> LeasedWorkflow | None:
     return _leased(await connection.fetchrow(QUERIES["renew_if_leased"], *_values(key), lease_duration))
+
+
+async def release_if_leased(connection: Connection, key: LeaseKey) -> Workflow | None:
+    record = await connection.fetchrow(QUERIES["release_if_leased"], *_values(key))
+    return None if record is None else to_workflow(record)
 
 
 async def lock_if_leased(connection: Connection, key: LeaseKey) -> Workflow | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -37,11 +38,12 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Standing:
-    """The state and the lease of a workflow."""
+    """The state and the lease of a workflow. `is_running`: RunWorkflow's run has not ended."""
 
     state: WorkflowState
     epoch: int
     lease_expire_time: datetime | None
+    is_running: bool
 
 
 async def look(
@@ -57,7 +59,10 @@ async def look(
         recorded = Recorded(record["content_hash"], record["workflow_id"], record["epoch"], record["answer"])
     if record["state"] is not None:
         standing = Standing(
-            WorkflowState(record["state"]), record["lease_epoch"], record["lease_expire_time"]
+            WorkflowState(record["state"]),
+            record["lease_epoch"],
+            record["lease_expire_time"],
+            record["is_running"],
         )
     return recorded, standing
 
@@ -75,6 +80,18 @@ async def set_answer(
 ) -> None:
     """`answer` is JSON, or None until the run that the request started has ended."""
     await connection.execute(QUERIES["set_answer"], *_key(request), answer, epoch)
+
+
+async def answer_open(
+    connection: Connection, organization_id: UUID, workflow_id: UUID, method: str, answer: Any
+) -> None:
+    await connection.execute(QUERIES["answer_open"], organization_id, workflow_id, method, answer)
+
+
+async def forget_open(
+    connection: Connection, organization_id: UUID, workflow_id: UUID, methods: Sequence[str]
+) -> None:
+    await connection.execute(QUERIES["forget_open"], organization_id, workflow_id, list(methods))
 
 
 def _key(request: Request) -> tuple[UUID, str, UUID | None]:

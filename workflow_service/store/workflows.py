@@ -24,6 +24,7 @@ from workflow_service.domain.workflow import (
     PublishTarget,
     Transition,
     Workflow,
+    WorkflowKey,
 )
 
 QUERIES: Final = load_queries(__package__, "workflows.sql")
@@ -138,6 +139,17 @@ async def list_transitions(
         )
         for record in records
     ]
+
+
+async def list_update_times(
+    connection: Connection, keys: Sequence[WorkflowKey]
+) -> dict[WorkflowKey, datetime]:
+    records = await connection.fetch(
+        QUERIES["list_update_times"],
+        [key.organization_id for key in keys],
+        [key.workflow_id for key in keys],
+    )
+    return {WorkflowKey(each["organization_id"], each["id"]): each["update_time"] for each in records}
 
 
 def to_workflow(record: asyncpg.Record) -> Workflow:

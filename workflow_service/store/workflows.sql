@@ -38,11 +38,7 @@ WITH previous AS (
 moved AS (
     UPDATE intent_workflows AS w
     SET
-        state = $4,
-        version = w.version + 1,
-        lease_token = NULL,
-        lease_expire_time = NULL,
-        update_time = clock_timestamp()
+        state = $4
     FROM previous
     WHERE w.organization_id = previous.organization_id AND w.id = previous.id AND w.state = $3
     RETURNING w.*
@@ -73,3 +69,9 @@ FROM workflow_transitions
 WHERE organization_id = $1 AND workflow_id = $2 AND version > $3
 ORDER BY version
 LIMIT $4;
+
+-- name: list_update_times
+-- When each of these workflows last changed.
+SELECT w.organization_id, w.id, w.update_time
+FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organization_id, id)
+JOIN intent_workflows AS w ON w.organization_id = wanted.organization_id AND w.id = wanted.id;

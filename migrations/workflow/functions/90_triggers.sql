@@ -6,6 +6,11 @@ CREATE OR REPLACE TRIGGER guard_workflow BEFORE INSERT OR UPDATE ON intent_workf
 FOR EACH ROW EXECUTE FUNCTION guard_workflow();
 ALTER TABLE intent_workflows ENABLE ALWAYS TRIGGER guard_workflow;
 
+-- It runs after the whole statement, which may have written the history itself.
+CREATE OR REPLACE TRIGGER record_transition AFTER UPDATE OF state ON intent_workflows
+FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION record_transition();
+ALTER TABLE intent_workflows ENABLE ALWAYS TRIGGER record_transition;
+
 CREATE OR REPLACE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON legal_transitions
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE legal_transitions ENABLE ALWAYS TRIGGER refuse_change;
