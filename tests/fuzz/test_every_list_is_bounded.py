@@ -66,7 +66,7 @@ def with_elements(message: Any, path: Path_, count: int) -> Message:
             if value.message_type is not None:
                 here[str(number)].SetInParent()
             else:
-                here[str(number)] = "x"
+                here[str(number)] = "x" if value.type == FieldDescriptor.TYPE_STRING else 1
     elif not rest and field.message_type is not None:
         for _ in range(count):
             here.add()
