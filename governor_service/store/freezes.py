@@ -28,7 +28,8 @@ async def set_freeze(
     assert row is not None
     answer = row["answer"]
     return SetOutcome(row["outcome"]), answer and Freeze(
-        target=target,
+        # A name may mean another model by now.
+        target=FreezeTarget(organization_id=target.organization_id, model=answer["model"] or None),
         frozen=answer["frozen"],
         reason=answer["reason"],
         author=answer["author"],
