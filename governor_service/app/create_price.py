@@ -70,15 +70,17 @@ async def enter_version(connection: Connection, listing: Listing, *, author: str
 
 
 def _refuse_unusual(listing: Listing, before: Price | None, listed: Listing | None) -> None:
-    for name, nano_usd, known_nano_usd in unusual_rates(listing, [before, listed]):
+    for name in unusual_rates(listing, [before, listed]):
         if name in dict(listing.components()):
-            field = name
+            field, what = name, "it"
+        elif name == "cost":
+            field, what = "input_nano_usd_per_mtok", "the cost of an ordinary call"
         else:
-            field = "input_nano_usd_per_mtok" if name == "cost" else "rates"
+            field, what = "rates", name
         raise invalid_field(
             field,
-            f"the {name} of {nano_usd} nano-USD is more than ten times dearer or cheaper than "
-            f"{known_nano_usd}, as it is until now or in the shipped list: set allow_unusual if it is meant",
+            f"makes {what} more than ten times dearer or cheaper than until now or in the shipped list: set "
+            "allow_unusual if it is meant",
         )
 
 

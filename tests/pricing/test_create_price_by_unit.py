@@ -169,12 +169,14 @@ async def test_a_model_with_variants_only(governor: Governor) -> None:
         ({"output_nano_usd_per_mtok": 100_000 * TOKEN + 1}, "output_nano_usd_per_mtok"),
         ({"output_nano_usd_per_mtok": 1_000 * TOKEN - 1}, "output_nano_usd_per_mtok"),
         ({"cached_input_nano_usd_per_mtok": 0}, "cached_input_nano_usd_per_mtok"),
-        ({"request_nano_usd": 1}, "request_nano_usd"),
+        # Fees come and go: one that is new counts in the cost of a call.
+        ({"request_nano_usd": 150_000_001}, "input_nano_usd_per_mtok"),
+        ({"request_nano_usd": 100_000_000}, None),
         ({"output_nano_usd_per_mtok": 100_000 * TOKEN}, None),
         ({"output_nano_usd_per_mtok": 1_000 * TOKEN}, None),
         # A rate that only one of them has is not compared.
         ({"reasoning_nano_usd_per_mtok": 1}, None),
-        ({"rates": [rate("web_searches", 1, per=1000)]}, None),
+        ({"rates": [rate("code_executions", 1, per=1000)]}, None),
     ],
 )
 async def test_unusual_figures(governor: Governor, changes: dict[str, Any], field: str | None) -> None:
