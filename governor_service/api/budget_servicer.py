@@ -61,6 +61,7 @@ class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
             asked.organization_id,
             asked.name,
             asked.limit_nano_usd,
+            expire_time=asked.expire_time,
             author=ANONYMOUS,
             request_id=asked.request_id,
             content_hash=asked.content_hash,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from governor_service.api import parse
@@ -14,17 +15,20 @@ from service_chassis.rpc.fields import Fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitToSet:
-    """A budget and its new limit. None removes the limit that was set for it."""
+    """A budget and its new limit, None to remove it; and when that ends, None for never."""
 
     organization_id: UUID
     name: BudgetName
     limit_nano_usd: int | None
+    expire_time: datetime | None
     request_id: UUID | None
 
     @property
     def content_hash(self) -> bytes:
         """Distinguishes a replay of `request_id` from its reuse."""
-        return content_hash(budget=self.name.key, limit_nano_usd=self.limit_nano_usd)
+        return content_hash(
+            budget=self.name.key, limit_nano_usd=self.limit_nano_usd, expire_time=self.expire_time
+        )
 
 
 def limit_to_set(request: budget_service_pb2.SetBudgetRequest) -> LimitToSet:
@@ -40,6 +44,7 @@ def limit_to_set(request: budget_service_pb2.SetBudgetRequest) -> LimitToSet:
             )
             if request.HasField("limit_nano_usd")
             else None,
+            expire_time=fields.timestamp("expire_time", request, "expire_time"),
             request_id=fields.optional_uuid("request_id", request.request_id),
         )
 

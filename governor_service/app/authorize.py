@@ -45,7 +45,7 @@ def _outcome(answer: AuthorizeAnswer | Exception) -> Hold | Exception:
         case RequestIdReused():
             return errors.request_id_reused()
         case BudgetExceeded():
-            return errors.budget_exceeded(answer.requested_nano_usd, answer.budgets)
+            return errors.budget_exceeded(answer)
         case HoldTooLarge():
             return errors.hold_too_large(answer.requested_nano_usd)
         case ModelNotAllowed():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from governor_service.domain import errors
 from governor_service.domain.budgets import PERIODS, BudgetName, BudgetScope, BudgetStatus
 from governor_service.store import budgets
 from service_chassis.postgres.database import Connection, Database
+from service_chassis.refusal import invalid_field
 
 
 async def get_budget(
@@ -28,7 +30,7 @@ async def get_budget(
         now = await budgets.now(connection)
         for present in (name.at(now) for name in names):
             if present.exists_without_limit or await budgets.has_limit(
-                connection, organization_id, [present.standing, present]
+                connection, organization_id, present.limits
             ):
                 return await budgets.find(connection, organization_id, present)
         raise errors.budget_not_found()
@@ -50,23 +52,31 @@ async def set_budget(
     name: BudgetName,
     limit_nano_usd: int | None,
     *,
+    expire_time: datetime | None,
     author: str,
     request_id: UUID | None,
     content_hash: bytes,
 ) -> BudgetStatus:
-    """Sets a limit (None: removes it) and returns the budget that the limit applies to now."""
+    """Sets a limit (None: removes it) until `expire_time` (None: without an end).
+
+    Returns the budget that the limit applies to now. Refuses with REQUEST_ID_REUSED, and with INVALID_FIELD
+    for an expire_time that has passed.
+    """
 
     async def work(connection: Connection) -> BudgetStatus:
-        accepted = await budgets.set_limit(
+        outcome = await budgets.set_limit(
             connection,
             organization_id,
             name,
             limit_nano_usd,
+            expire_time=expire_time,
             author=author,
             request_id=request_id,
             content_hash=content_hash,
         )
-        if not accepted:
+        if outcome == "ENDED_BEFORE":
+            raise invalid_field("expire_time", "has passed")
+        if outcome == "REQUEST_ID_REUSED":
             raise errors.request_id_reused()
         return await budgets.find(connection, organization_id, name.at(await budgets.now(connection)))
 

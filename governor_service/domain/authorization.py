@@ -197,6 +197,7 @@ class BudgetExceeded:
 
     requested_nano_usd: int
     budgets: tuple[BudgetStatus, ...]
+    decided_time: datetime
 
 
 @dataclass(frozen=True, slots=True)

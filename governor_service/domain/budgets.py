@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -25,7 +25,7 @@ class BudgetScope(StrEnum):
         """The prefixes of its budgets' keys."""
         match self:
             case BudgetScope.ORGANIZATION:
-                return tuple(f"{period.lower()}/" for period in PERIODS[self])
+                return tuple(period.lower() for period in PERIODS[self])
             case BudgetScope.WORKFLOW | BudgetScope.LABEL:
                 return (f"{self.lower()}/",)
 
@@ -35,6 +35,8 @@ class BudgetPeriod(StrEnum):
 
     MONTH = "MONTH"
     LIFETIME = "LIFETIME"
+    DAY = "DAY"
+    HOUR = "HOUR"
 
     @property
     def begins_anew(self) -> bool:
@@ -46,6 +48,13 @@ class BudgetPeriod(StrEnum):
             return None
         return self.read_start(self.write_start(time.astimezone(UTC)))
 
+    def end_of(self, start: datetime) -> datetime:
+        """When the period that begins at `start` ends."""
+        later = start + _AT_LEAST[self]
+        ended = self.start_of(later)
+        assert ended is not None
+        return ended
+
     def write_start(self, start: datetime) -> str:
         """The start as a budget's key writes it."""
         return start.strftime(_STARTS[self])
@@ -55,14 +64,35 @@ class BudgetPeriod(StrEnum):
 
 
 PERIODS: Final[Mapping[BudgetScope, tuple[BudgetPeriod, ...]]] = {
-    BudgetScope.ORGANIZATION: (BudgetPeriod.MONTH,),
-    BudgetScope.WORKFLOW: (BudgetPeriod.LIFETIME,),
-    BudgetScope.LABEL: (BudgetPeriod.MONTH, BudgetPeriod.LIFETIME),
+    BudgetScope.ORGANIZATION: (
+        BudgetPeriod.MONTH,
+        BudgetPeriod.DAY,
+        BudgetPeriod.HOUR,
+        BudgetPeriod.LIFETIME,
+    ),
+    BudgetScope.WORKFLOW: (
+        BudgetPeriod.LIFETIME,
+        BudgetPeriod.MONTH,
+        BudgetPeriod.DAY,
+        BudgetPeriod.HOUR,
+    ),
+    BudgetScope.LABEL: (BudgetPeriod.MONTH, BudgetPeriod.LIFETIME, BudgetPeriod.DAY, BudgetPeriod.HOUR),
 }
 """The kinds of budgets. A scope's first period is its default."""
 
-_STARTS: Final = {BudgetPeriod.MONTH: "%Y-%m"}
+_STARTS: Final = {
+    BudgetPeriod.MONTH: "%Y-%m",
+    BudgetPeriod.DAY: "%Y-%m-%d",
+    BudgetPeriod.HOUR: "%Y-%m-%dT%H",
+}
 """How keys write the start of a period. A period that is not here never begins anew."""
+
+_AT_LEAST: Final = {
+    BudgetPeriod.MONTH: timedelta(days=31),
+    BudgetPeriod.DAY: timedelta(days=1),
+    BudgetPeriod.HOUR: timedelta(hours=1),
+}
+"""A time after a period's start, in the next period."""
 
 _STANDING: Final = "standing"
 """Written in place of a start, in the key of a limit that applies to every period."""
@@ -95,6 +125,15 @@ class BudgetName:
         return self if self.start else replace(self, start=self.period.start_of(now))
 
     @property
+    def limits(self) -> list[BudgetName]:
+        """The names under which a limit may be set that applies to it, that which counts first, first."""
+        own = [self, self.standing] if self.start else [self]
+        if self.scope is not BudgetScope.LABEL:
+            return own
+        key = self.subject.partition("=")[0]
+        return own + [replace(name, subject=f"{key}=*") for name in own]
+
+    @property
     def key(self) -> str:
         """The budget's key in the database: the domain `budget_key` in migrations/governor."""
         period = self.period.lower()
@@ -104,7 +143,8 @@ class BudgetName:
             case BudgetScope.ORGANIZATION:
                 return period
             case BudgetScope.WORKFLOW:
-                return f"workflow/{self.subject}"
+                lifetime = self.period is BudgetPeriod.LIFETIME
+                return f"workflow/{self.subject}" if lifetime else f"workflow/{period}/{self.subject}"
             case BudgetScope.LABEL:
                 return f"label/{period}/{self.subject}"
 
@@ -114,10 +154,10 @@ class BudgetName:
         """The budget that a key names."""
         word, _, rest = key.partition("/")
         scope = BudgetScope.ORGANIZATION
-        if word == "workflow":
+        if word == "workflow" and "/" not in rest:
             return cls(scope=BudgetScope.WORKFLOW, subject=rest, period=BudgetPeriod.LIFETIME, start=None)
-        if word == "label":
-            scope = BudgetScope.LABEL
+        if word in ("workflow", "label"):
+            scope = BudgetScope(word.upper())
             word, _, rest = rest.partition("/")
         period, start = BudgetPeriod(word.upper()), None
         if period.begins_anew:

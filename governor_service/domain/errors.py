@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from governor_service.domain.authorization import Ended
-from governor_service.domain.budgets import BudgetStatus, binding
+from governor_service.domain.authorization import BudgetExceeded, Ended
+from governor_service.domain.budgets import BudgetPeriod, BudgetStatus, binding
 from governor_service.domain.money import BUDGET_TOTAL_NANO_USD_MAX, ENTRY_COST_NANO_USD_MAX
 from service_chassis.refusal import QuotaViolation, Refusal, too_large
 
@@ -93,13 +94,17 @@ def hold_too_large(requested_nano_usd: int) -> Refusal:
     return total_too_large("input_tokens_max")
 
 
-def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) -> Refusal:
-    """Lists each budget that denied, the tightest first. The metadata describes the tightest."""
+def budget_exceeded(denied: BudgetExceeded) -> Refusal:
+    """Lists each budget that denied, the tightest first. The metadata describes the tightest.
+
+    If all of them begin anew within a day, it says how long that takes.
+    """
+    requested_nano_usd = denied.requested_nano_usd
     denying = sorted(
-        (budget for budget in budgets if budget.denies(requested_nano_usd)),
+        (budget for budget in denied.budgets if budget.denies(requested_nano_usd)),
         key=lambda budget: budget.available_nano_usd,
     )
-    tightest = denying[0] if denying else binding(budgets)
+    tightest = denying[0] if denying else binding(denied.budgets)
     metadata = {"requested_nano_usd": str(requested_nano_usd)}
     if tightest is None or tightest.limit_nano_usd is None:
         message = f"a hold of {requested_nano_usd} nano-USD is more than one call may cost"
@@ -107,12 +112,14 @@ def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) ->
         metadata |= {
             "scope": tightest.name.scope.value,
             "subject": tightest.name.subject,
+            "period": tightest.name.period.value,
             "limit_nano_usd": str(tightest.limit_nano_usd),
             "spent_nano_usd": str(tightest.spent_nano_usd),
             "held_nano_usd": str(tightest.held_nano_usd),
         }
         message = (
-            f"a hold of {requested_nano_usd} nano-USD does not fit the {tightest.name.scope.value} budget: "
+            f"a hold of {requested_nano_usd} nano-USD does not fit the {tightest.name.scope.value} budget "
+            f"of the {tightest.name.period.value}: "
             f"{tightest.available_nano_usd} of {tightest.limit_nano_usd} are available"
         )
     return Refusal(
@@ -127,4 +134,17 @@ def budget_exceeded(requested_nano_usd: int, budgets: Sequence[BudgetStatus]) ->
             )
             for budget in denying
         ],
+        retry_after_seconds=_seconds_until_all_begin_anew(denying, denied.decided_time),
     )
+
+
+def _seconds_until_all_begin_anew(denying: Sequence[BudgetStatus], now: datetime) -> float | None:
+    """None if there is a budget among them that does not begin anew within a day."""
+    ends = [
+        budget.name.period.end_of(budget.name.start)
+        for budget in denying
+        if budget.name.start is not None and budget.name.period in (BudgetPeriod.DAY, BudgetPeriod.HOUR)
+    ]
+    if not ends or len(ends) < len(denying):
+        return None
+    return max(0.0, (max(ends) - now).total_seconds())

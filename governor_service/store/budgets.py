@@ -53,12 +53,20 @@ async def set_limit(
     name: BudgetName,
     limit_nano_usd: int | None,
     *,
+    expire_time: datetime | None,
     author: str,
     request_id: UUID | None,
     content_hash: bytes,
-) -> bool:
-    """Sets the limit (None: removes it). False: nothing changed, the request_id has other content."""
+) -> str:
+    """Sets the limit (None: removes it). The outcome of the function set_budget."""
     outcome: str = await connection.fetchval(
-        QUERIES["set_budget"], organization_id, request_id, content_hash, name.key, limit_nano_usd, author
+        QUERIES["set_budget"],
+        organization_id,
+        request_id,
+        content_hash,
+        name.key,
+        limit_nano_usd,
+        expire_time,
+        author,
     )
-    return outcome != "REQUEST_ID_REUSED"
+    return outcome

@@ -46,4 +46,4 @@ SELECT governor_now();
 -- Sets a limit; see migrations/governor/functions/71_set_budget.sql.
 SELECT set_budget(
     p_organization_id => $1, p_request_id => $2, p_content_hash => $3,
-    p_budget_key => $4, p_limit_nano_usd => $5, p_author => $6);
+    p_budget_key => $4, p_limit_nano_usd => $5, p_expire_time => $6, p_author => $7);

@@ -110,7 +110,7 @@ class SequentialDecisions:
             case "REQUEST_ID_REUSED":
                 return RequestIdReused()
             case "BUDGET_EXCEEDED":
-                return BudgetExceeded(row["held_nano_usd"], records.budgets(row))
+                return BudgetExceeded(row["held_nano_usd"], records.budgets(row), row["create_time"])
             case "VALUE_TOO_LARGE":
                 return HoldTooLarge(row["held_nano_usd"])
             case "MODEL_NOT_ALLOWED":

@@ -34,6 +34,7 @@ WITH entry AS (
     UNION SELECT organization_id, workflow_limit_nano_usd, monthly_quota_nano_usd FROM organizations
 ), limit_history AS (
     SELECT organization_id, budget_key, limit_nano_usd FROM budget_limit_changes
+    UNION SELECT organization_id, budget_key, limit_after_nano_usd FROM budget_limit_changes WHERE expire_time IS NOT NULL
     UNION SELECT organization_id, budget_key, limit_nano_usd FROM budget_limits
 ), highest AS (
     -- The highest limit that a budget may ever have had; NULL: at some time it may have had no limit.
@@ -65,7 +66,9 @@ WITH entry AS (
         FROM limit_history AS l
         WHERE l.organization_id = account.organization_id AND l.budget_key IN (
             account.budget_key,
-            standing_key(account.budget_key))
+            standing_key(account.budget_key),
+            key_of_every_value(account.budget_key),
+            key_of_every_value(standing_key(account.budget_key)))
     ) AS own
 )
 

@@ -17,11 +17,19 @@ KINDS = (
     ("WORKFLOW", "LIFETIME"),
     ("LABEL", "LIFETIME"),
     ("LABEL", "MONTH"),
+    ("ORGANIZATION", "DAY"),
+    ("ORGANIZATION", "HOUR"),
+    ("ORGANIZATION", "LIFETIME"),
+    ("WORKFLOW", "MONTH"),
+    ("WORKFLOW", "DAY"),
+    ("WORKFLOW", "HOUR"),
+    ("LABEL", "DAY"),
+    ("LABEL", "HOUR"),
 )
 # These budgets exist without a limit.
 _BY_NATURE = {("ORGANIZATION", "MONTH"), ("WORKFLOW", "LIFETIME")}
 # Periods that are not here do not repeat.
-_STARTS = {"MONTH": "%Y-%m"}
+_STARTS = {"MONTH": "%Y-%m", "DAY": "%Y-%m-%d", "HOUR": "%Y-%m-%dT%H"}
 
 
 class BudgetKey(NamedTuple):
@@ -73,8 +81,8 @@ def of_database(key: str) -> BudgetKey:
     word, _, rest = key.partition("/")
     scope = {"workflow": "WORKFLOW", "label": "LABEL"}.get(word, "ORGANIZATION")
     period = "LIFETIME"
-    if scope != "WORKFLOW":
-        word, _, rest = (rest if scope == "LABEL" else key).partition("/")
+    if scope != "WORKFLOW" or "/" in rest:
+        word, _, rest = (key if scope == "ORGANIZATION" else rest).partition("/")
         period = word.upper()
     start = None
     if period in _STARTS:
@@ -82,13 +90,8 @@ def of_database(key: str) -> BudgetKey:
     return BudgetKey(scope, rest, period, start)
 
 
-def of_answer(scope: str, subject: str, period_start: datetime | None) -> BudgetKey:
+def of_answer(scope: str, subject: str, period: str, period_start: datetime | None) -> BudgetKey:
     """From an answer's fields."""
-    (period,) = (
-        period
-        for kind, period in KINDS
-        if kind == scope and (period in _STARTS) == (period_start is not None)
-    )
     key = budget_key(scope, subject, period, period_start or datetime.min)
     assert key.begins == period_start
     return key

@@ -250,6 +250,7 @@ class Wire(Requests):
             of_answer(
                 scope,
                 str(self.named("workflow", seen.subject)) if scope == "WORKFLOW" else seen.subject,
+                budget_pb2.BudgetPeriod.Name(seen.period).removeprefix("BUDGET_PERIOD_"),
                 _time(seen.period_start) if seen.HasField("period_start") else None,
             ),
             limit,

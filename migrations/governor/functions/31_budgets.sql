@@ -3,14 +3,25 @@
 -- The periods that contain a time, one of each recurring kind, as keys write them. The month is the first.
 CREATE OR REPLACE FUNCTION periods_at(p_time timestamptz) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT ARRAY['month/' || month_of(p_time)]
+    SELECT ARRAY[
+        'month/' || month_of(p_time),
+        'day/' || to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+        'hour/' || to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24')
+    ]
 $$;
 
 -- The key of a budget's standing limit, which applies to every period. For a budget without recurring periods: its own
 -- key.
 CREATE OR REPLACE FUNCTION standing_key(p_budget_key text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT regexp_replace(p_budget_key, '^((?:label/)?month/)[0-9-]+', '\1standing')
+    SELECT regexp_replace(p_budget_key, '^((?:(?:label|workflow)/)?(?:month|day|hour)/)[0-9T-]+', '\1standing')
+$$;
+
+-- The key of the limit for every value of a label: that of label/lifetime/team=growth is label/lifetime/team=*. Values
+-- may contain `=` and `/`, keys of labels may not.
+CREATE OR REPLACE FUNCTION key_of_every_value(p_budget_key text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT split_part(p_budget_key, '=', 1) || '=*'
 $$;
 
 -- The key of the budget that a limit governs at a time: for a standing limit, the one of the present period.
@@ -18,47 +29,52 @@ CREATE OR REPLACE FUNCTION key_at(p_limit_key text, p_time timestamptz) RETURNS 
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(
         (
-            SELECT regexp_replace(p_limit_key, '^(label/)?[a-z]+/standing', '\1' || p.period)
+            SELECT regexp_replace(p_limit_key, '^((?:label|workflow)/)?[a-z]+/standing', '\1' || p.period)
             FROM unnest(periods_at(p_time)) AS p (period)
-            WHERE p_limit_key ~ ('^(label/)?' || split_part(p.period, '/', 1) || '/standing(/|$)')
+            WHERE p_limit_key ~ ('^((label|workflow)/)?' || split_part(p.period, '/', 1) || '/standing(/|$)')
         ),
         p_limit_key)
 $$;
 
--- The keys of the budgets of these labels that a limit has been set for, sorted.
-CREATE OR REPLACE FUNCTION label_budgets(p_organization_id uuid, p_labels jsonb, p_periods text[]) RETURNS text[]
+-- The keys of the budgets that exist only because a limit has been set for them, out of those that a call of this
+-- workflow with these labels may be on; sorted.
+CREATE OR REPLACE FUNCTION limited_budgets(
+    p_organization_id uuid, p_workflow_id uuid, p_labels jsonb, p_periods text[]
+) RETURNS text[]
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(array_agg(DISTINCT asked.budget_key ORDER BY asked.budget_key), '{}')
-    FROM jsonb_each_text(p_labels) AS label
-    CROSS JOIN (
-        SELECT p.period, p.period AS limit_period FROM unnest(ARRAY['lifetime'] || p_periods) AS p (period)
-        UNION ALL SELECT p.period, split_part(p.period, '/', 1) || '/standing' FROM unnest(p_periods) AS p (period)
-    ) AS p
-    CROSS JOIN LATERAL (
-        SELECT 'label/' || p.limit_period || '/' || label.key || '=' || label.value AS limit_key,
-            'label/' || p.period || '/' || label.key || '=' || label.value AS budget_key
+    FROM (
+        SELECT p.period AS budget_key FROM unnest(p_periods[2:] || ARRAY['lifetime']) AS p (period)
+        UNION ALL
+        SELECT 'workflow/' || p.period || '/' || p_workflow_id FROM unnest(p_periods) AS p (period)
+        UNION ALL
+        SELECT 'label/' || p.period || '/' || label.key || '=' || label.value
+        FROM jsonb_each_text(p_labels) AS label CROSS JOIN unnest(p_periods || ARRAY['lifetime']) AS p (period)
     ) AS asked
     WHERE EXISTS (
         SELECT FROM budget_limits AS l
-        WHERE l.organization_id = p_organization_id AND l.budget_key = asked.limit_key
+        WHERE l.organization_id = p_organization_id AND l.budget_key = ANY (
+            ARRAY[asked.budget_key, standing_key(asked.budget_key)]
+            || CASE WHEN starts_with(asked.budget_key, 'label/') THEN ARRAY[
+                key_of_every_value(asked.budget_key), key_of_every_value(standing_key(asked.budget_key))] END)
     )
 $$;
 
--- The keys of the budgets that a call of this workflow with these labels is placed on in these periods (periods_at),
--- sorted. p_has_limits: whether any limit has been set for one of the organization's budgets.
+-- The keys of the budgets that a call of this workflow with these labels is placed on in these periods (periods_at).
+-- p_has_limits: whether any limit has been set for one of the organization's budgets.
 CREATE OR REPLACE FUNCTION budget_keys_for(
     p_organization_id uuid, p_has_limits boolean, p_workflow_id uuid, p_labels jsonb, p_periods text[]
 ) RETURNS text[]
 LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN p_has_limits AND p_labels <> '{}' THEN label_budgets(p_organization_id, p_labels, p_periods)
-            ELSE '{}' END
+    SELECT CASE WHEN p_has_limits THEN limited_budgets(p_organization_id, p_workflow_id, p_labels, p_periods) ELSE '{}' END
         || ARRAY[p_periods[1], 'workflow/' || p_workflow_id]
 $$;
 
 -- Whether a budget has a default limit: an organization's month and a workflow have one.
 CREATE OR REPLACE FUNCTION has_default_limit(p_budget_key text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT starts_with(p_budget_key, 'month/') OR starts_with(p_budget_key, 'workflow/')
+    -- A workflow's lifetime is workflow/<id>.
+    SELECT starts_with(p_budget_key, 'month/') OR starts_with(p_budget_key, 'workflow/') AND length(p_budget_key) = 45
 $$;
 
 -- The limit of a budget that has none of its own: the organization's override or its tier's limit.
@@ -68,12 +84,19 @@ CREATE OR REPLACE FUNCTION default_limit(
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
         WHEN starts_with(p_budget_key, 'month/') THEN p_monthly_quota_nano_usd
-        WHEN starts_with(p_budget_key, 'workflow/') THEN p_workflow_limit_nano_usd
+        WHEN starts_with(p_budget_key, 'workflow/') AND length(p_budget_key) = 45 THEN p_workflow_limit_nano_usd
     END
 $$;
 
--- The limit in force on a budget, or NULL where there is none: its own for its period, else its standing one, else
--- the default. It is a table of one row, since the planner inlines it only as such.
+-- What a limit says now. One that has ended has given way to the limit that it stood in for.
+CREATE OR REPLACE FUNCTION value_of_limit(p_limit budget_limits) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN (p_limit).expire_time IS NULL OR (p_limit).expire_time > governor_now()
+        THEN (p_limit).limit_nano_usd ELSE (p_limit).limit_after_nano_usd END
+$$;
+
+-- The limit in force on a budget, or NULL where there is none: its own for its period, else its standing one, else (for
+-- a label) that of every value, else the default. It is a table of one row, since the planner inlines it only as such.
 CREATE OR REPLACE FUNCTION limit_in_force(
     p_organization_id uuid, p_has_limits boolean, p_monthly_quota_nano_usd bigint, p_workflow_limit_nano_usd bigint,
     p_budget_key text
@@ -82,14 +105,23 @@ LANGUAGE sql STABLE AS $$
     SELECT coalesce(
         CASE WHEN p_has_limits THEN coalesce(
             (
-                SELECT own.limit_nano_usd FROM budget_limits AS own
+                SELECT value_of_limit(own) FROM budget_limits AS own
                 WHERE own.organization_id = p_organization_id AND own.budget_key = p_budget_key
             ),
             (
-                SELECT standing.limit_nano_usd FROM budget_limits AS standing
-                WHERE standing.organization_id = p_organization_id
-                    AND standing.budget_key = standing_key(p_budget_key)
-            )
+                SELECT value_of_limit(standing) FROM budget_limits AS standing
+                WHERE standing.organization_id = p_organization_id AND standing.budget_key = standing_key(p_budget_key)
+            ),
+            CASE WHEN starts_with(p_budget_key, 'label/') THEN coalesce(
+                (
+                    SELECT value_of_limit(of_all) FROM budget_limits AS of_all
+                    WHERE of_all.organization_id = p_organization_id AND of_all.budget_key = key_of_every_value(p_budget_key)
+                ),
+                (
+                    SELECT value_of_limit(standing_of_all) FROM budget_limits AS standing_of_all
+                    WHERE standing_of_all.organization_id = p_organization_id AND standing_of_all.budget_key = key_of_every_value(standing_key(p_budget_key))
+                )
+            ) END
         ) END,
         default_limit(p_budget_key, p_monthly_quota_nano_usd, p_workflow_limit_nano_usd)
     )
