@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
 from governor_service.api import budgets, parse, render
-from governor_service.api.freezes import freeze_content_hash, freeze_message, freeze_target
+from governor_service.api.freezes import (
+    freeze_content_hash,
+    freeze_message,
+    freeze_position,
+    freeze_target,
+)
 from governor_service.api.governor_servicer import ANONYMOUS, Context
 from governor_service.api.organizations import (
     allowed_models,
@@ -131,3 +139,38 @@ class BudgetServicer(budget_service_pb2_grpc.BudgetServiceServicer):
             allow_unpriced=request.allow_unpriced,
         )
         return freeze_message(freeze)
+
+    async def ListFreezes(
+        self, request: budget_service_pb2.ListFreezesRequest, context: Context
+    ) -> budget_service_pb2.ListFreezesResponse:
+        with Fields() as fields:
+            organization_id = fields.optional_uuid("organization_id", request.organization_id)
+            paging = Paging(fields, request, (UUID, str), scope=[organization_id])
+        found = await freezes.list_freezes(
+            self._database, organization_id, after=paging.after, limit=paging.limit
+        )
+        page = paging.page(found, freeze_message, freeze_position)
+        return budget_service_pb2.ListFreezesResponse(
+            freezes=page.messages, next_page_token=page.next_page_token
+        )
+
+    async def ListLimitChanges(
+        self, request: budget_service_pb2.ListLimitChangesRequest, context: Context
+    ) -> budget_service_pb2.ListLimitChangesResponse:
+        with Fields() as fields:
+            organization_id = fields.required_uuid("organization_id", request.organization_id)
+            scope = budgets.budget_scope(fields, request.scope)
+            paging = Paging(fields, request, (datetime, UUID), scope=[organization_id, scope])
+        found = await limits.list_limit_changes(
+            self._database,
+            organization_id,
+            scope,
+            before=paging.after or budgets.AFTER_ALL_CHANGES,
+            limit=paging.limit,
+        )
+        page = paging.page(
+            found, budgets.limit_change_message, lambda change: (change.change_time, change.change_id)
+        )
+        return budget_service_pb2.ListLimitChangesResponse(
+            changes=page.messages, next_page_token=page.next_page_token
+        )

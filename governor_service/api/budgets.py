@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
-from governor_service.api import parse
-from governor_service.domain.budgets import LIMIT_NANO_USD_MAX, PERIODS, BudgetName, BudgetPeriod, BudgetScope
+from governor_service.api import parse, render
+from governor_service.domain.budgets import (
+    LIMIT_NANO_USD_MAX,
+    PERIODS,
+    BudgetName,
+    BudgetPeriod,
+    BudgetScope,
+    LimitChange,
+)
 from infin8.governor.v1 import budget_pb2, budget_service_pb2
 from service_chassis.content_hash import content_hash
 from service_chassis.rpc.fields import Fields
+
+AFTER_ALL_CHANGES = datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1)
+"""The time and id that the first page of changes ends before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +94,18 @@ def budget_name(
 def budget_scope(fields: Fields, value: budget_pb2.BudgetScope.ValueType) -> BudgetScope | None:
     """None if it is unset."""
     return fields.optional_enum("scope", value, budget_pb2.BudgetScope, "BUDGET_SCOPE_", BudgetScope)
+
+
+def limit_change_message(value: LimitChange) -> budget_service_pb2.LimitChange:
+    return budget_service_pb2.LimitChange(
+        change_id=str(value.change_id),
+        scope=render.SCOPES[value.name.scope],
+        subject=value.name.subject,
+        period=render.PERIODS[value.name.period],
+        period_start=render.timestamp(value.name.start),
+        limit_nano_usd=value.limit_nano_usd,
+        expire_time=render.timestamp(value.expire_time),
+        limit_after_nano_usd=value.limit_after_nano_usd,
+        author=value.author,
+        change_time=render.timestamp(value.change_time),
+    )

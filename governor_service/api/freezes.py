@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from governor_service.api import parse, render
 from governor_service.domain.model_id import ModelId
 from governor_service.domain.organizations import Freeze, FreezeTarget
@@ -34,6 +36,11 @@ def freeze_content_hash(target: FreezeTarget, *, frozen: bool, reason: str) -> b
     return content_hash(
         organization_id=target.organization_id, model=target.model, frozen=frozen, reason=reason
     )
+
+
+def freeze_position(value: Freeze) -> tuple[UUID, str]:
+    """Where a freeze stands in the list of all freezes."""
+    return value.target.organization_id or UUID(int=0), value.target.model or ""
 
 
 def freeze_message(value: Freeze) -> budget_service_pb2.Freeze:

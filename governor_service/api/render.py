@@ -32,8 +32,8 @@ def _numbers(enum: _Enum, prefix: str) -> dict[str, Any]:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Tables, because an enum's Value() is slow: it runs in Python at each call.
-_SCOPES = _numbers(budget_pb2.BudgetScope, "BUDGET_SCOPE_")
-_PERIODS = _numbers(budget_pb2.BudgetPeriod, "BUDGET_PERIOD_")
+SCOPES = _numbers(budget_pb2.BudgetScope, "BUDGET_SCOPE_")
+PERIODS = _numbers(budget_pb2.BudgetPeriod, "BUDGET_PERIOD_")
 _STATES = _numbers(authorization_pb2.AuthorizationState, "AUTHORIZATION_STATE_")
 _EXPIRY_ACTIONS = _numbers(authorization_pb2.ExpiryAction, "EXPIRY_ACTION_")
 _KINDS = _numbers(entry_pb2.EntryKind, "ENTRY_KIND_")
@@ -64,8 +64,8 @@ def lone_budget(value: BudgetStatus) -> budget_pb2.BudgetStatus:
 
 def _budget(value: BudgetStatus, *, is_binding: bool) -> budget_pb2.BudgetStatus:
     return budget_pb2.BudgetStatus(
-        scope=_SCOPES[value.name.scope],
-        period=_PERIODS[value.name.period],
+        scope=SCOPES[value.name.scope],
+        period=PERIODS[value.name.period],
         subject=value.name.subject,
         period_start=_budget_start(value.name.start),
         limit_nano_usd=value.limit_nano_usd,

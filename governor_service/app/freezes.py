@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from governor_service.domain import errors
 from governor_service.domain.model_id import ModelId
 from governor_service.domain.organizations import ChangeRequest, Freeze, FreezeTarget, SetOutcome
@@ -45,3 +47,14 @@ async def set_freeze(
         raise errors.request_id_reused()
     assert freeze is not None
     return freeze
+
+
+async def list_freezes(
+    database: Database, organization_id: UUID | None, *, after: tuple[UUID, str] | None, limit: int
+) -> list[Freeze]:
+    """At most `limit` freezes in force after an organization and model (None: from the first on).
+
+    `organization_id` None: every freeze; else those that concern the organization.
+    """
+    async with database.read() as connection:
+        return await freezes.list_freezes(connection, organization_id, after=after, limit=limit)

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from governor_service.domain import errors
-from governor_service.domain.budgets import PERIODS, BudgetName, BudgetScope, BudgetStatus
+from governor_service.domain.budgets import PERIODS, BudgetName, BudgetScope, BudgetStatus, LimitChange
 from governor_service.store import budgets
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import invalid_field
@@ -43,6 +43,21 @@ async def list_budgets(
     async with database.read() as connection:
         return await budgets.list_budgets(
             connection, organization_id, scope, after_key=after_key, limit=limit
+        )
+
+
+async def list_limit_changes(
+    database: Database,
+    organization_id: UUID,
+    scope: BudgetScope | None,
+    *,
+    before: tuple[datetime, UUID],
+    limit: int,
+) -> list[LimitChange]:
+    """At most `limit` changes before a time and id, newest first. `scope` None: any scope."""
+    async with database.read() as connection:
+        return await budgets.list_limit_changes(
+            connection, organization_id, scope, before=before, limit=limit
         )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 LIMIT_NANO_USD_MAX = 10**17
 """A hundred million USD."""
@@ -197,3 +198,16 @@ def binding(budgets: Iterable[BudgetStatus]) -> BudgetStatus | None:
     """The budget that would deny first: of those with a limit, the one with the least available."""
     limited = [budget for budget in budgets if budget.limit_nano_usd is not None]
     return min(limited, key=lambda budget: budget.available_nano_usd, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitChange:
+    """A limit that was set, or (None) removed. At an `expire_time`, `limit_after_nano_usd` comes back."""
+
+    change_id: UUID
+    name: BudgetName
+    limit_nano_usd: int | None
+    expire_time: datetime | None
+    limit_after_nano_usd: int | None
+    author: str
+    change_time: datetime

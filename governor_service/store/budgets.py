@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from governor_service.domain.budgets import BudgetName, BudgetScope, BudgetStatus
+from governor_service.domain.budgets import BudgetName, BudgetScope, BudgetStatus, LimitChange
 from governor_service.store import records
 from service_chassis.postgres.database import Connection
 from service_chassis.postgres.queries import load_queries
@@ -45,6 +45,36 @@ async def list_budgets(
     )
     assert row is not None
     return list(records.budgets(row))
+
+
+async def list_limit_changes(
+    connection: Connection,
+    organization_id: UUID,
+    scope: BudgetScope | None,
+    *,
+    before: tuple[datetime, UUID],
+    limit: int,
+) -> list[LimitChange]:
+    """At most `limit` changes before a time and id, newest first. `scope` None: any scope."""
+    rows = await connection.fetch(
+        QUERIES["list_limit_changes"],
+        organization_id,
+        scope.key_prefixes if scope else ("",),
+        *before,
+        limit,
+    )
+    return [
+        LimitChange(
+            change_id=row["change_id"],
+            name=BudgetName.of_key(row["budget_key"]),
+            limit_nano_usd=row["limit_nano_usd"],
+            expire_time=row["expire_time"],
+            limit_after_nano_usd=row["limit_after_nano_usd"],
+            author=row["author"],
+            change_time=row["change_time"],
+        )
+        for row in rows
+    ]
 
 
 async def set_limit(

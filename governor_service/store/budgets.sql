@@ -47,3 +47,12 @@ SELECT governor_now();
 SELECT set_budget(
     p_organization_id => $1, p_request_id => $2, p_content_hash => $3,
     p_budget_key => $4, p_limit_nano_usd => $5, p_expire_time => $6, p_author => $7);
+
+-- name: list_limit_changes
+-- Changes of an organization's limits before a position ($3, $4), newest first: those whose key begins with one of $2.
+SELECT
+    c.change_id, c.budget_key, c.limit_nano_usd, c.expire_time, c.limit_after_nano_usd, c.author, c.change_time
+FROM budget_limit_changes AS c
+WHERE c.organization_id = $1 AND c.budget_key ^@ ANY ($2::text[]) AND (c.change_time, c.change_id) < ($3, $4)
+ORDER BY c.change_time DESC, c.change_id DESC
+LIMIT $5;

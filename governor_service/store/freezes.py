@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from governor_service.domain.organizations import ChangeRequest, Freeze, FreezeTarget, SetOutcome
 from service_chassis.postgres.database import Connection
@@ -35,3 +36,24 @@ async def set_freeze(
         author=answer["author"],
         update_time=datetime.fromisoformat(answer["change_time"]),
     )
+
+
+async def list_freezes(
+    connection: Connection, organization_id: UUID | None, *, after: tuple[UUID, str] | None, limit: int
+) -> list[Freeze]:
+    """At most `limit` freezes in force after an organization and model (None: from the first on).
+
+    `organization_id` None: every freeze.
+    """
+    position = after or (None, None)
+    rows = await connection.fetch(QUERIES["list_freezes"], organization_id, *position, limit)
+    return [
+        Freeze(
+            target=FreezeTarget(organization_id=row["organization_id"], model=row["model"]),
+            frozen=True,
+            reason=row["reason"],
+            author=row["author"],
+            update_time=row["update_time"],
+        )
+        for row in rows
+    ]

@@ -20,3 +20,4 @@ ALTER TABLE budget_limits
 ALTER TABLE budget_limit_changes
     ADD COLUMN expire_time timestamptz,
     ADD COLUMN limit_after_nano_usd limit_nano_usd;
+CREATE INDEX budget_limit_changes_by_time ON budget_limit_changes (organization_id, change_time, change_id);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import pytest
 
@@ -23,6 +24,8 @@ MONTH, LIFETIME, DAY, HOUR = (
     budget_pb2.BUDGET_PERIOD_DAY,
     budget_pb2.BUDGET_PERIOD_HOUR,
 )
+Scope: TypeAlias = budget_pb2.BudgetScope.ValueType
+Period: TypeAlias = budget_pb2.BudgetPeriod.ValueType
 KINDS = [
     (ORGANIZATION, DAY),
     (ORGANIZATION, HOUR),
@@ -36,7 +39,9 @@ KINDS = [
 TEAM = {"team": "growth"}
 
 
-async def limit(governor: Governor, scope: int, period: int, limit_nano_usd: int) -> budget_pb2.BudgetStatus:
+async def limit(
+    governor: Governor, scope: Scope, period: Period, limit_nano_usd: int
+) -> budget_pb2.BudgetStatus:
     subject = {ORGANIZATION: "", WORKFLOW: governor.workflow_id, LABEL: "team=growth"}[scope]
     return await set_budget(
         governor, scope=scope, subject=subject, period=period, limit_nano_usd=limit_nano_usd
@@ -44,7 +49,7 @@ async def limit(governor: Governor, scope: int, period: int, limit_nano_usd: int
 
 
 @pytest.mark.parametrize(("scope", "period"), KINDS)
-async def test_it_denies_at_its_limit(governor: Governor, scope: int, period: int) -> None:
+async def test_it_denies_at_its_limit(governor: Governor, scope: Scope, period: Period) -> None:
     """Two holds fit, the third does not, and the denial says by which budget."""
     await limit(governor, scope, period, 2 * HOLD + 1)
     held = [await governor.authorize(labels=TEAM) for _ in range(2)]
