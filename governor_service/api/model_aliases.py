@@ -22,8 +22,8 @@ def why(sent: str, resolved: ResolvedModel) -> Sequence[str]:
 
 
 def alias(fields: Fields, value: str) -> str:
-    """An operator's name of a model, in lower case."""
-    return parse.model_id(fields, "alias", value).strip().lower()
+    """An operator's name of a model, as the first of an id's names is written."""
+    return candidate_names(parse.model_id(fields, "alias", value)).names[0]
 
 
 def alias_message(value: ModelAlias) -> pricing_service_pb2.ModelAlias:

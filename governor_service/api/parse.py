@@ -61,8 +61,7 @@ def _model(path: str, value: str) -> ModelId:
     names = candidate_names(text).names
     if names[-1][:1] in ("", ":", "@"):
         raise invalid_field(path, "is not a model id")
-    # An alias may be set for an id as it is sent.
-    return ModelId(tuple(dict.fromkeys([text.strip().lower(), *names])))
+    return ModelId(names)
 
 
 def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[ModelId, ...]:

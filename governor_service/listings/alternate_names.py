@@ -12,7 +12,7 @@ from itertools import chain
 
 from genai_prices.types import ClauseEquals, ClauseOr, MatchLogic, ModelInfo, Provider
 
-from governor_service.domain.model_names import bedrock_forms, candidate_names, resolve, spelling
+from governor_service.domain.model_names import candidate_names, names_from, resolve
 
 _FIREWORKS_PATH = re.compile(r"\Aaccounts/fireworks/(?:models|routers)/")
 
@@ -32,6 +32,17 @@ _WRONG = frozenset(
 )
 """Statements that do not hold: a name, and whose price it is said to have."""
 
+_SAME_PRICE = {
+    # Vertex has one price for Claude Opus 4 and 4.1. genai-prices matches 4.1 by what its id contains.
+    "google/claude-opus-4-1": "google/claude-4-opus",
+    # OpenAI has one price for the fine-tunes of every gpt-3.5-turbo, and genai-prices cuts its name short.
+    "openai/ft:gpt-3.5-turbo": "openai/ft:gpt-3.5-turbo-",
+    "openai/ft:gpt-3.5-turbo-0125": "openai/ft:gpt-3.5-turbo-",
+    "openai/ft:gpt-3.5-turbo-0613": "openai/ft:gpt-3.5-turbo-",
+    "openai/ft:gpt-3.5-turbo-1106": "openai/ft:gpt-3.5-turbo-",
+}
+"""What genai-prices does not state word for word: names, and whose prices they have."""
+
 
 def alternate_names(providers: Sequence[Provider], names: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """For each other name of a model in the price book, the name that has its price.
@@ -50,8 +61,9 @@ def alternate_names(providers: Sequence[Provider], names: Mapping[tuple[str, str
         for alternate, name in _stated(provider.id, model, names[provider.id, model.id], vendors, priced)
         if (alternate, name) not in _WRONG
     )
+    same_price = ((alternate, name) for alternate, name in _SAME_PRICE.items() if name in priced)
     found: dict[str, str] = {}
-    for alternate, name in chain(stated, _spelled(priced)):
+    for alternate, name in chain(same_price, stated, _spelled(priced)):
         found.setdefault(alternate, name)
     return {
         alternate: name
@@ -89,7 +101,7 @@ def _stated(
                 yield f"{provider}-direct/{alternate}", name
             # `gemini-flash-latest` is a model, whoever sells it. Any other name is the vendor's own.
             same = f"{vendors[provider]}/{model_id}"
-            whoever = alternate.endswith("-latest") or spelling(alternate) == spelling(model_id)
+            whoever = alternate.endswith("-latest") or _spelling(alternate) == _spelling(model_id)
             yield f"{vendors[provider]}/{alternate}", same if whoever and same in priced else name
 
 
@@ -97,10 +109,20 @@ def _spelled(priced: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Names in the price book as the rules write them. Bedrock's go without version and date."""
     meant: dict[str, set[str]] = {}
     for name in sorted(priced):
-        head, _, model = name.rpartition("/")
-        for form in [form for form, _ in bedrock_forms(model)] if head == "aws" else [spelling(model)]:
-            meant.setdefault(f"{head}/{form}", set()).add(name)
+        for spelled in _bedrock_forms(name) if name.startswith("aws/") else [_spelling(name)]:
+            meant.setdefault(spelled, set()).add(name)
     return ((spelled, names.pop()) for spelled, names in meant.items() if len(names) == 1)
+
+
+def _spelling(name: str) -> str:
+    """A name, with or without its vendor, as the rules write it."""
+    ((spelled, _),) = names_from("spelling", f" {name} ")
+    return spelled
+
+
+def _bedrock_forms(name: str) -> list[str]:
+    """A Bedrock model's name, then without its version, then without its date."""
+    return [form for form, _ in names_from("bedrock form", f" {name} ")]
 
 
 def _equals(clause: MatchLogic) -> Iterator[str]:

@@ -66,8 +66,8 @@ HAVING count(*) > 0;
 
 -- Operators' names of models, with every change of them. The newest row of an alias counts.
 CREATE TABLE model_aliases (
-    -- In lower case.
-    alias text NOT NULL CHECK (length(alias) BETWEEN 1 AND 200 AND alias = lower(alias)),
+    -- As the first of an id's names: ASCII has no capitals.
+    alias text NOT NULL CHECK (length(alias) BETWEEN 1 AND 200 AND alias !~ '[A-Z]'),
     -- Later than the alias's previous change.
     change_time timestamptz NOT NULL,
     -- The canonical model. NULL: the alias was removed.
