@@ -113,6 +113,21 @@ async def test_a_replay_never_charges_twice(verified_governor: Governor) -> None
     assert await figures(governor) == (2 * COST, 0, 2 * COST)
 
 
+async def test_a_replay_may_name_the_model_otherwise(verified_governor: Governor) -> None:
+    """S8, S18: another spelling of the model is the same content, another model is not."""
+    governor = verified_governor
+    key = UUID(new_id())
+    call = (governor.workflow_id, governor.organization_id)
+    usage = (600, 100, Decimal("0.0008"), key)
+    assert await value(governor, RECORD_ONCE, *call, SONAR, *usage) == Decimal("0.0008")
+    for spelling in ("sonar", "perplexity:sonar", " openrouter/Perplexity/Sonar:online\n"):
+        assert await value(governor, RECORD_ONCE, *call, spelling, *usage) == Decimal("0.0008")
+    with pytest.raises(asyncpg.UniqueViolationError, match="used before"):
+        await value(governor, RECORD_ONCE, *call, MINI, *usage)
+    (entry,) = await governor.entries()
+    assert entry.served_model == SONAR
+
+
 @pytest.mark.parametrize("ended", [True, False])
 async def test_a_call_with_a_hold_is_not_recorded_again(verified_governor: Governor, ended: bool) -> None:
     """S8: a call with a hold cannot be recorded by SQL under the id of its authorization."""

@@ -1,9 +1,9 @@
 -- Which model an id means.
 --
--- The services send an id as its possible names, the most specific first, separated by tabs
--- (governor_service/domain/model_names.py makes them). The first counts that an operator has made an alias, that has a
--- price, or that the price list gives as another name of a model. If there is none, the last name is the canonical one,
--- and the model is unpriced.
+-- An id comes as its possible names, the most specific first, separated by tabs. The services make them
+-- (governor_service/domain/model_names.py), and candidate_names (23) does for SQL clients. The first counts that an
+-- operator has made an alias, that has a price, or that the price list gives as another name of a model. If there is
+-- none, the last name is the canonical one, and the model is unpriced.
 
 -- The model that an alias stands for at a time; NULL if it is none.
 CREATE OR REPLACE FUNCTION model_of_alias(p_alias text, p_time timestamptz) RETURNS text

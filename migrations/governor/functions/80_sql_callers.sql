@@ -1,35 +1,6 @@
 -- The four functions for SQL clients. They use the same budgets, locks and ledger as the RPCs. Amounts are exact
 -- numeric USD; a fraction of a nano-USD is rounded up.
 
--- The canonical name of a model id. governor_service/domain/model_names.py does the same for names in ASCII and
--- explains each rule; only such names have a price.
-CREATE OR REPLACE FUNCTION canonical_model(p_model_id text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE
-    c_space CONSTANT text := E' \t\n\r\f\v\x1c\x1d\x1e\x1f';
-    v_model text := rtrim(substring(lower(btrim(p_model_id, c_space)) FROM '^[^@:]*'), c_space);
-    v_without_date text;
-BEGIN
-    LOOP
-        v_without_date := rtrim(
-            regexp_replace(
-                v_model, '(?<=[^/])-20[0-9]{2}(-?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])\Z', ''),
-            c_space);
-        EXIT WHEN v_without_date = v_model;
-        v_model := v_without_date;
-    END LOOP;
-    RETURN CASE
-        WHEN v_model ~ '/' THEN v_model
-        WHEN v_model ~ '\A(?:gpt-[0-9]|gpt-oss-|chatgpt-|o[1-9](?:-|\Z))' THEN 'openai/' || v_model
-        WHEN v_model ~ '\Aclaude-' THEN 'anthropic/' || v_model
-        WHEN v_model ~ '\Agemini-' THEN 'google/' || v_model
-        WHEN v_model ~ '\Asonar(?:-|\Z)' THEN 'perplexity/' || v_model
-        WHEN v_model ~ '\Agrok-' THEN 'x-ai/' || v_model
-        ELSE v_model
-    END;
-END
-$$;
-
 -- An amount of USD as a charge in nano-USD. Refuses NULL, NaN, and amounts below 0 or above an entry's bound.
 CREATE OR REPLACE FUNCTION charge_nano_usd(p_parameter text, p_usd numeric) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -82,10 +53,14 @@ CREATE OR REPLACE FUNCTION record_usage_and_increment(
 LANGUAGE plpgsql AS $$
 DECLARE
     v_cost_nano_usd CONSTANT bigint := charge_nano_usd('p_cost', p_cost);
-    v_model CONSTANT text := canonical_model(p_model);
+    v_names CONSTANT text := candidate_names(p_model);
+    -- The most general name, which stands for the model in the hash, as in the services' (domain/model_id.py).
+    v_model CONSTANT text := substring(v_names FROM '[^\t]*\Z');
     v_outcome text;
 BEGIN
-    IF num_nulls(p_workflow_id, p_organization_id, p_idempotency_key) > 0 OR coalesce(v_model, '') = '' THEN
+    IF num_nulls(p_workflow_id, p_organization_id, p_idempotency_key) > 0
+        OR coalesce(v_model, '') ~ '\A(?:[:@]|\Z)'
+    THEN
         RAISE EXCEPTION 'p_workflow_id, p_organization_id, p_model and p_idempotency_key must be given'
             USING ERRCODE = 'invalid_parameter_value';
     ELSIF (p_prompt_tokens BETWEEN 0 AND 1000000000 AND p_completion_tokens BETWEEN 0 AND 1000000000) IS NOT TRUE THEN
@@ -99,7 +74,7 @@ BEGIN
         sha256(convert_to(concat_ws(
             '|', 'record_usage_and_increment', p_workflow_id, p_prompt_tokens, p_completion_tokens, v_cost_nano_usd,
             v_model), 'UTF8')),
-        p_workflow_id, v_model, p_prompt_tokens, 0, 0, 0, p_completion_tokens, 0, 1, '{}', '{}',
+        p_workflow_id, v_names, p_prompt_tokens, 0, 0, 0, p_completion_tokens, 0, 1, '{}', '{}',
         v_cost_nano_usd, '{}', NULL, 'sql:' || session_user) AS r;
     CASE v_outcome
         WHEN 'RECORDED', 'REPLAYED' THEN
