@@ -57,18 +57,6 @@ async def create_price(
     return await database.write(work)
 
 
-async def enter_version(connection: Connection, listing: Listing, *, author: str) -> Price:
-    """Adds a version of a listed model, in force from now on, within the caller's transaction."""
-    outcome, price_id = await prices.create_price(
-        connection, listing, effective_time=None, author=author, request_id=None, content_hash=None
-    )
-    if price_id is None:
-        raise _refusal(outcome)
-    price = await prices.price_by_id(connection, price_id)
-    assert price is not None
-    return price
-
-
 def _refuse_unusual(listing: Listing, before: Price | None, listed: Listing | None) -> None:
     for name in unusual_rates(listing, [before, listed]):
         if name in dict(listing.components()):

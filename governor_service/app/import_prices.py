@@ -1,77 +1,95 @@
-"""Updates the price book from a seller's list: finds the prices that differ and adds versions for these."""
+"""Updates the price book from a price list: shows what differs, and adds versions for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
 
-from governor_service.app.create_price import enter_version
-from governor_service.domain.pricing import Price
-from governor_service.listings import Listing
+from governor_service.app.compare_prices import Comparison, PriceChange, compare
+from governor_service.listings import Listing, PriceList
 from governor_service.store import prices
 from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import Refusal
 
-_MODELS_MAX = 1_000_000
 
-
-@dataclass(frozen=True)
-class PriceChange:
-    """A model's price now (None: it has none), and the new one."""
-
-    before: Price | None
-    after: Listing
-
-
-@dataclass(frozen=True)
-class PriceDifferences:
-    """By model. Models that the seller does not list keep their price."""
-
-    changes: list[PriceChange]
-    unchanged: list[str]
-    not_listed: list[str]
-
-
-async def price_differences(database: Database, listings: Sequence[Listing]) -> PriceDifferences:
-    """Compares the prices in force now with the listings. Versions that take effect later do not count."""
+async def compare_price_list(
+    database: Database, price_list: PriceList, *, replaces_hand_set: bool
+) -> Comparison:
+    """What the list would change in the price book as it is now."""
     async with database.read() as connection:
-        found = await prices.prices_at_time(
-            connection, None, model_prefix="", after_model="", limit=_MODELS_MAX
-        )
-    in_force = {price.model: price for price in found}
-    changes = [
-        PriceChange(before, listing)
-        for listing in listings
-        if (before := in_force.get(listing.model)) is None or not before.costs_the_same_as(listing)
-    ]
-    listed = {listing.model for listing in listings}
-    return PriceDifferences(
-        changes=changes,
-        unchanged=sorted(listed - {change.after.model for change in changes}),
-        not_listed=sorted(in_force.keys() - listed),
-    )
+        comparison, _ = await _compared(connection, price_list, replaces_hand_set=replaces_hand_set)
+    return comparison
+
+
+async def record_comparison(database: Database, price_list: PriceList, *, author: str) -> None:
+    """Records that the price book was found to be as the list says."""
+
+    async def work(connection: Connection) -> None:
+        await prices.record_check(connection, source=price_list.source, changes=0, author=author)
+
+    await database.write(work)
 
 
 async def write_changes(
-    database: Database, changes: Sequence[PriceChange], *, source: str, author: str
-) -> list[Price]:
-    """Adds a version for each change, all or none, and records the comparison with `source`.
+    database: Database, price_list: PriceList, seen: Comparison, *, author: str, replaces_hand_set: bool
+) -> int:
+    """Makes the changes that somebody has seen, all or none, and records that the price book is now as the
+    list says. Returns the number of versions.
 
-    Refuses with STATE_CONFLICT if one of these prices has changed since the comparison.
+    Refuses with STATE_CONFLICT if others would have to be made: somebody else has changed the price book, or
+    a version has begun.
     """
 
-    async def work(connection: Connection) -> list[Price]:
+    async def work(connection: Connection) -> int:
         await prices.lock_price_book(connection)
-        written = []
-        for change in changes:
-            current = await prices.price_at_time(connection, change.after.model, {}, None)
-            if current != change.before:
+        found, now = await _compared(connection, price_list, replaces_hand_set=replaces_hand_set)
+        for change in (*found.changes, *seen.changes):
+            if change not in seen.changes or change not in found.changes:
                 raise Refusal(
-                    "STATE_CONFLICT",
-                    f"somebody else changed the price of {change.after.model} in the meantime",
+                    "STATE_CONFLICT", f"the price of {change.model} has changed since the comparison"
                 )
-            written.append(await enter_version(connection, change.after, author=author))
-        await prices.record_check(connection, source=source, changes=len(written), author=author)
-        return written
+        await _write(connection, price_list, found, now, author)
+        return len(found.changes)
 
     return await database.write(work)
+
+
+async def write_price_list(connection: Connection, price_list: PriceList, *, author: str) -> Comparison:
+    """Makes all changes that the list would make, within the caller's transaction, which has locked the price
+    book. What was set by hand is kept."""
+    found, now = await _compared(connection, price_list, replaces_hand_set=False)
+    await _write(connection, price_list, found, now, author)
+    return found
+
+
+async def _compared(
+    connection: Connection, price_list: PriceList, *, replaces_hand_set: bool
+) -> tuple[Comparison, datetime]:
+    now = await prices.now(connection)
+    comparison = compare(
+        await prices.all_prices(connection),
+        await prices.alternate_names(connection),
+        price_list,
+        now,
+        replaces_hand_set=replaces_hand_set,
+    )
+    return comparison, now
+
+
+async def _write(
+    connection: Connection, price_list: PriceList, comparison: Comparison, now: datetime, author: str
+) -> None:
+    await prices.enter_prices(connection, _versions(comparison.changes, now), author=author)
+    await prices.enter_alternate_names(connection, comparison.alternate_names)
+    await prices.record_check(
+        connection, source=price_list.source, changes=len(comparison.changes), author=author
+    )
+
+
+def _versions(changes: Sequence[PriceChange], now: datetime) -> list[Listing]:
+    return [
+        replace(row, effective_time=change.effective_time or now)
+        for change in changes
+        for row in change.after
+    ]

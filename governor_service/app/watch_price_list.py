@@ -1,4 +1,4 @@
-"""Warns while nobody has compared the price book with a price list for 30 days."""
+"""Warns while the price list in use is older than 30 days."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 
 async def last_price_list_check(database: Database) -> PriceListCheck | None:
-    """The newest comparison with a price list; None if there was none."""
+    """The newest list that the price book was filled from, or compared with; None if there is none."""
     async with database.read() as connection:
         return await prices.last_check(connection)
 
@@ -34,7 +34,7 @@ async def keep_watching_price_list(database: Database) -> None:
 
 
 async def warn_if_old(database: Database) -> None:
-    """Logs a warning if the price book was not compared with a price list lately."""
+    """Logs a warning if the price book was not compared with a new price list lately."""
     check = await last_price_list_check(database)
     if check is None:
         _log.warning("price_list_is_old", reason="the price book was never compared with a price list")
@@ -43,5 +43,6 @@ async def warn_if_old(database: Database) -> None:
             "price_list_is_old",
             age_days=check.age.days,
             source=check.source,
-            what_to_do="compare it: python -m governor_service.price_lists import genai-prices",
+            what_to_do="import a newer version of genai-prices, or OpenRouter's prices: "
+            "python -m governor_service.price_lists",
         )

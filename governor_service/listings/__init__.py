@@ -5,7 +5,7 @@ genai-prices, and `document`, the figures of the document that the governor was 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from importlib.resources import files
@@ -34,7 +34,22 @@ class Listing(Rates):
     source: str
 
 
-def read_document() -> list[Listing]:
-    """The listings of `document.json`. Raises ValueError if a line is not a price within the bounds."""
+@dataclass(frozen=True, kw_only=True)
+class PriceList:
+    """What one source lists.
+
+    It either states everything that it knows of a model: all versions, variants and hours of the day. Or
+    (`is_partial`) it states some rates of ordinary calls at present, and is silent about the rest.
+    """
+
+    source: str
+    listings: Sequence[Listing]
+    is_partial: bool = False
+    alternate_names: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def document_list() -> PriceList:
+    """What `document.json` lists. Raises ValueError if a line is not a price within the bounds."""
     text = files(__package__).joinpath("document.json").read_text(encoding="utf-8")
-    return [Listing(**line) for line in json.loads(text)["prices"]]
+    listings = [Listing(**line) for line in json.loads(text)["prices"]]
+    return PriceList(source="the document", listings=listings)

@@ -34,14 +34,11 @@ from genai_prices.types import (
 from governor_service.domain.money import nano_usd
 from governor_service.domain.pricing import UNIT_OF_COMPONENT, Rate
 from governor_service.domain.usage_units import REQUESTS, UNITS
-from governor_service.listings import Listing
+from governor_service.listings import EARLIEST, Listing, PriceList
 from governor_service.listings.alternate_names import alternate_names
 from governor_service.listings.naming import OPENROUTER, canonical_names
 
 PACKAGE = f"genai-prices {version('genai-prices')}"
-
-FIRST_EFFECTIVE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-"""Of what the package gives no date. Earlier than any usage that may be recorded."""
 
 _UNIT_OF_PRICE_KEY = {unit["price_key"]: name for name, unit in unit_data.items()}
 _COMPONENT_OF_UNIT = {unit: component for component, unit in UNIT_OF_COMPONENT.items()}
@@ -77,18 +74,20 @@ def listings_in_force(listed: Iterable[Listing], at: datetime) -> list[Listing]:
     return [listing for rows in latest.values() for listing in rows]
 
 
-def alternate_model_names() -> dict[str, str]:
-    """Other names of the installed package's models, each with the model that has a price."""
+@cache
+def package_list() -> PriceList:
+    """The installed package's prices, and the other names of their models."""
     providers = get_snapshot().providers
-    priced = _listings_by_model().keys()
+    listed = listings(providers)
+    priced = {listing.model for listing in listed}
     names = {sold: name for sold, name in canonical_names(providers).items() if name in priced}
-    return alternate_names(providers, names)
+    return PriceList(source=PACKAGE, listings=listed, alternate_names=alternate_names(providers, names))
 
 
 @cache
 def _listings_by_model() -> Mapping[str, Sequence[Listing]]:
     found: dict[str, list[Listing]] = defaultdict(list)
-    for listing in listings():
+    for listing in package_list().listings:
         found[listing.model].append(listing)
     return found
 
@@ -118,7 +117,7 @@ class _Timeline:
             for constraint in self._constraints()
             if isinstance(constraint, StartDateConstraint)
         }
-        return [FIRST_EFFECTIVE_TIME, *(datetime.combine(date, time(), UTC) for date in sorted(dates))]
+        return [EARLIEST, *(datetime.combine(date, time(), UTC) for date in sorted(dates))]
 
     @cached_property
     def windows(self) -> list[_Window | None]:
@@ -192,7 +191,7 @@ def _utc(daily: time) -> time:
 
 def _at(daily: time) -> datetime:
     """A time of some day."""
-    return datetime.combine(FIRST_EFFECTIVE_TIME, daily, daily.tzinfo or UTC)
+    return datetime.combine(EARLIEST, daily, daily.tzinfo or UTC)
 
 
 def _stated(prices: ModelPrice) -> dict[str, Decimal | TieredPrices]:

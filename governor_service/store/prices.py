@@ -70,7 +70,7 @@ async def prices_at_time(
 
 
 async def all_prices(connection: Connection[Record]) -> list[Price]:
-    """Every version, by model, variant and time."""
+    """Every version that counts, by model, variant and time: none that was superseded as of its own time."""
     return [_price(row) for row in await connection.fetch(_QUERIES["all_prices"])]
 
 
@@ -106,16 +106,15 @@ async def is_empty(connection: Connection[Record]) -> bool:
 
 
 async def enter_prices(connection: Connection[Record], listings: Sequence[Listing], *, author: str) -> None:
-    """Adds versions of models or variants that have none, each from its own time on.
+    """Adds versions, each from its own time on; without a time, before any usage that may be recorded.
 
-    A version without a time takes effect before any usage that may be recorded. The caller has locked the
-    price book.
+    Versions that begin at the same time as one in the price book supersede it. The caller has locked the
+    price book, and makes sure that nothing was held or rated with such a version.
     """
     rows = [
         _row(listing)
         | {
             "price_id": str(uuid4()),
-            "revision": 1,
             "effective_time": (listing.effective_time or EARLIEST).isoformat(),
         }
         for listing in listings
@@ -186,13 +185,34 @@ async def enter_alternate_names(connection: Connection[Record], names: Mapping[s
     await connection.execute(_QUERIES["enter_alternate_names"], list(names), list(names.values()))
 
 
+async def alternate_names(connection: Connection[Record]) -> dict[str, str]:
+    """The other names of models, each with its model."""
+    return {row["name"]: row["model"] for row in await connection.fetch(_QUERIES["alternate_names"])}
+
+
+async def now(connection: Connection[Record]) -> datetime:
+    """The database's time."""
+    time: datetime = await connection.fetchval(_QUERIES["now"])
+    return time
+
+
+async def are_all_by(connection: Connection[Record], author: str) -> bool:
+    """Whether this author wrote every price of the price book."""
+    return bool(await connection.fetchval(_QUERIES["are_all_by"], author))
+
+
+async def was_compared_with(connection: Connection[Record], source: str) -> bool:
+    """Whether the price book was filled from a price list, or compared with it."""
+    return bool(await connection.fetchval(_QUERIES["was_compared_with"], source))
+
+
 async def record_check(connection: Connection[Record], *, source: str, changes: int, author: str) -> None:
     """Records that the price book was filled from a price list, or compared with one."""
     await connection.execute(_QUERIES["record_check"], source, changes, author)
 
 
 async def last_check(connection: Connection[Record]) -> PriceListCheck | None:
-    """The newest comparison with a price list; None if there was none."""
+    """The newest price list that the price book was filled from, or compared with; None if there is none."""
     row = await connection.fetchrow(_QUERIES["last_check"])
     return PriceListCheck(**row) if row else None
 

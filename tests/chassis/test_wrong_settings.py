@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from governor_service.price_lists import PriceListSettings
+from governor_service.price_lists.__main__ import PriceListSettings
 from governor_service.settings import GovernorSettings
 from pair.settings import PairSettings
 from service_chassis.settings import load_settings

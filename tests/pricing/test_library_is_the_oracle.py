@@ -17,8 +17,7 @@ from governor_service.domain.pricing import Rates
 from governor_service.domain.rating import rated_cost_nano_usd
 from governor_service.domain.usage import Usage
 from governor_service.domain.usage_units import UNITS
-from governor_service.listings import Listing
-from governor_service.listings.genai_prices_listings import FIRST_EFFECTIVE_TIME
+from governor_service.listings import EARLIEST, Listing
 from governor_service.listings.naming import OPENROUTER
 from tests.pricing.real_prices import (
     counting,
@@ -197,7 +196,7 @@ def test_openrouters_rates_are_the_vendors_where_the_two_are_one_model() -> None
     for name, provider, model in _models():
         if provider.id != OPENROUTER or name not in listed() or _priced_by(name, provider):
             continue
-        last = max([*starts(model), *(row.effective_time or FIRST_EFFECTIVE_TIME for row in listed()[name])])
+        last = max([*starts(model), *(row.effective_time or EARLIEST for row in listed()[name])])
         listing = counting(listed()[name], {}, last)
         assert listing is not None, name
         compared.add(name)

@@ -13,9 +13,8 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from governor_service.listings import Listing, read_document
+from governor_service.listings import EARLIEST, Listing, document_list
 from governor_service.listings.genai_prices_listings import (
-    FIRST_EFFECTIVE_TIME,
     listings,
     listings_in_force,
 )
@@ -163,7 +162,7 @@ def test_a_window_over_midnight() -> None:
 def test_versions_begin_at_their_dates() -> None:
     """The first is in force since 2000, and later ones from midnight UTC of their dates."""
     argon = [listing for listing in listed()["google-direct/gemini-4-argon"] if not listing.price_context]
-    assert argon[0].effective_time == FIRST_EFFECTIVE_TIME
+    assert argon[0].effective_time == EARLIEST
     assert argon[-1].effective_time == datetime(2026, 12, 1, tzinfo=UTC)
     before = listings_in_force(argon, datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC))
     after = listings_in_force(argon, datetime(2026, 12, 1, tzinfo=UTC))
@@ -191,7 +190,7 @@ def test_document_figures() -> None:
             listing.output_nano_usd_per_mtok / 10**12,
             listing.request_nano_usd,
         )
-        for listing in read_document()
+        for listing in document_list().listings
     } == {
         "perplexity/sonar": (0.001, 0.002, 0),
         "openai/gpt-4o-mini": (0.00015, 0.0006, 0),
