@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from functools import cached_property
-from operator import itemgetter
+from itertools import combinations
 from typing import Generic, TypeAlias, TypeVar
 
 from governor_service.domain.price_comparison import Direction, RateChange, direction_of, rate_changes
@@ -25,6 +25,7 @@ from governor_service.domain.price_lists import is_set_by_hand
 from governor_service.domain.pricing import Price
 from governor_service.domain.unusual_prices import unusual_rates
 from governor_service.listings import EARLIEST, Listing, PriceList
+from governor_service.listings.genai_prices_listings import listed_price
 from governor_service.listings.naming import OPENROUTER
 from governor_service.listings.openrouter_listings import SOURCE_PREFIX, completed
 
@@ -80,8 +81,14 @@ class PriceChange:
 
     @property
     def is_unusual(self) -> bool:
-        """Whether a rate is more than ten times dearer or cheaper than before."""
-        return any(any(unusual_rates(row, [_at_hours(self.before, _hours(row))])) for row in self.after)
+        """Whether a rate is more than ten times dearer or cheaper than before, and than the installed
+        genai-prices says."""
+        listed = listed_price(self.model, self.price_context)
+        return any(
+            any(unusual_rates(row, [_at_hours(self.before, _hours(row))]))
+            and (listed is None or any(unusual_rates(row, [listed])))
+            for row in self.after
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,8 @@ def compare(
                     kept.append(change)
                 else:
                     changes.append(change)
-                    before = after
+                    # All versions of what the book does not have are new.
+                    before = after if own.starts else before
     differing = {change.model for change in (*changes, *kept)}
     stated = _timelines([*listed, *price_list.listings]).keys()
     return Comparison(
@@ -221,13 +229,12 @@ def _set_by_hand_instead(
 ) -> tuple[Price, ...]:
     """What a call of a variant costs that has no price of its own, if that was set by hand; else empty."""
     model, context = variant
-    contained = [
-        (len(other), timeline.at(now))
-        for (name, other), timeline in ours.items()
-        if name == model and {*other} <= {*context} and timeline.at(now)
-    ]
-    rows = max(contained, key=itemgetter(0))[1] if contained else ()
-    return rows if any(map(is_set_by_hand, rows)) else ()
+    for size in range(len(context) - 1, -1, -1):
+        for contained in combinations(context, size):
+            own = ours.get((model, contained))
+            if own and (rows := own.at(now)):
+                return rows if any(map(is_set_by_hand, rows)) else ()
+    return ()
 
 
 def _not_listed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import zip_longest
 
 from governor_service.app.compare_prices import Comparison, PriceChange, compare
 from governor_service.listings import Listing, PriceList
@@ -44,11 +45,10 @@ async def write_changes(
     async def work(connection: Connection) -> int:
         await prices.lock_price_book(connection)
         found, now = await _compared(connection, price_list, replaces_hand_set=replaces_hand_set)
-        for change in (*found.changes, *seen.changes):
-            if change not in seen.changes or change not in found.changes:
-                raise Refusal(
-                    "STATE_CONFLICT", f"the price of {change.model} has changed since the comparison"
-                )
+        for ours, theirs in zip_longest(found.changes, seen.changes):
+            if ours != theirs:
+                model = (ours or theirs).model
+                raise Refusal("STATE_CONFLICT", f"the price of {model} has changed since the comparison")
         await _write(connection, price_list, found, now, author)
         return len(found.changes)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from governor_service.domain.pricing import EXACT_PER, Level, Rates
-from governor_service.domain.usage_units import UNITS, wholes_of
+from governor_service.domain.usage_units import REQUESTS, UNITS, wholes_of
 
 
 class Direction(StrEnum):
@@ -52,7 +52,7 @@ def rate_changes(before: Rates | None, after: Rates) -> list[RateChange]:
         for unit in _units(new, old):
             exact = (_exact_rate(old, unit) if old else 0), _exact_rate(new, unit)
             if below.get(unit) != exact and (exact[0] != exact[1] or old is None):
-                per = UNITS[unit].per
+                per = 1 if unit == REQUESTS else UNITS[unit].per
                 costs = [rate * per // EXACT_PER for rate in exact]
                 found.append(
                     RateChange(
