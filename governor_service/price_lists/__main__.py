@@ -117,8 +117,7 @@ async def _compare(arguments: Namespace, database: Database, price_list: PriceLi
     is_written = False
     if not (found.changes or found.alternate_names):
         await record_comparison(database, price_list, author=author)
-    elif arguments.command == "import" and (arguments.yes or (not arguments.json and _is_confirmed())):
-        _refuse_unusual(found, is_allowed=arguments.allow_unusual)
+    elif arguments.command == "import" and _is_confirmed(arguments, found):
         await write_changes(database, price_list, found, author=author, replaces_hand_set=replaces_hand_set)
         is_written = True
     if arguments.json:
@@ -144,17 +143,6 @@ async def _price_list(arguments: Namespace, settings: PriceListSettings) -> Pric
     return PriceList(source=source, listings=listings(answer, source=source), is_partial=True)
 
 
-def _refuse_unusual(found: Comparison, *, is_allowed: bool) -> None:
-    """Raises ValueError if a price is probably mistyped."""
-    unusual = [change.model for change in found.changes if change.is_unusual]
-    if unusual and not is_allowed:
-        some = ", ".join(unusual[:_SHOWN_UNUSUAL_MAX]) + (", …" if len(unusual) > _SHOWN_UNUSUAL_MAX else "")
-        raise ValueError(
-            f"{len(unusual)} prices are more than ten times dearer or cheaper than until now ({some}): "
-            "check them, and use --allow-unusual if they are right"
-        )
-
-
 async def _warn_if_old(database: Database) -> None:
     check = await last_price_list_check(database)
     if check is None:
@@ -174,9 +162,21 @@ def _user() -> str:
         return f"user {os.getuid()}"
 
 
-def _is_confirmed() -> bool:
-    """Without a terminal the answer is no."""
-    return sys.stdin.isatty() and input("Write these versions? [y/N] ").strip().lower() in ("y", "yes")
+def _is_confirmed(arguments: Namespace, found: Comparison) -> bool:
+    """Without --yes a person is asked. Without a terminal the answer is no.
+
+    Raises ValueError if a price is probably mistyped.
+    """
+    if not arguments.yes and (arguments.json or not sys.stdin.isatty()):
+        return False
+    unusual = [change.model for change in found.changes if change.is_unusual]
+    if unusual and not arguments.allow_unusual:
+        some = ", ".join([*unusual[:_SHOWN_UNUSUAL_MAX], *["…"] * (len(unusual) > _SHOWN_UNUSUAL_MAX)])
+        raise ValueError(
+            f"{len(unusual)} of the prices are more than ten times dearer or cheaper than now ({some}): "
+            "check them, and use --allow-unusual if they are right"
+        )
+    return arguments.yes or input("Write these versions? [y/N] ").strip().lower() in ("y", "yes")
 
 
 if __name__ == "__main__":

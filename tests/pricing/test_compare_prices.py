@@ -158,7 +158,7 @@ def test_what_was_set_by_hand_is_kept() -> None:
 
 
 def test_a_variant_does_not_slip_under_what_was_set_by_hand() -> None:
-    """A call of a variant without a price costs what was set by hand. A variant's own price would change it."""
+    """A call of a variant without a price costs what was set by hand, and its own price would change that."""
     found = compared(by_hand(7), listing(7), listing(1, price_context=BATCH))
     assert not found.changes
     assert [change.price_context for change in found.kept] == [BATCH]

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import time
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
 from governor_service.app.import_prices import compare_price_list, write_changes
-from governor_service.listings import EARLIEST, PriceList, openrouter_listings
+from governor_service.listings import EARLIEST, Listing, PriceList, openrouter_listings
 from governor_service.listings.genai_prices_listings import PACKAGE, package_list
+from governor_service.store.prices import price_at_time
 from service_chassis.refusal import Refusal
 from tests.pricing.openrouter_answers import answer
-from tests.pricing.price_book import Book
+from tests.pricing.price_book import Book, day
 from workflow_service.simulator import Simulator
 
 SONAR, MINI = "perplexity/sonar", "openai/gpt-4o-mini"
+Saved: TypeAlias = Callable[..., tuple[str, ...]]
+_RATES: dict[str, Any] = {"input_nano_usd_per_mtok": 10**9, "output_nano_usd_per_mtok": 10**9}
 _DEARER_SONAR = (SONAR, {"prompt": "1e-6", "completion": "3e-6", "request": "0.012"})
 
 
 @pytest.fixture
-def models(tmp_path: Path) -> Path:
-    """A file for a saved answer."""
-    return tmp_path / "models.json"
+def saved(tmp_path: Path) -> Saved:
+    """Saves an answer of OpenRouter's, and gives the arguments that name it."""
+    file = tmp_path / "models.json"
+
+    def save(*models: tuple[str, dict[str, str]]) -> tuple[str, ...]:
+        file.write_text(answer(*models))
+        return "openrouter", "--file", str(file)
+
+    return save
 
 
 async def _set_by_hand(book: Book, model: str = SONAR) -> None:
@@ -36,17 +48,17 @@ async def _set_by_hand(book: Book, model: str = SONAR) -> None:
 
 
 @pytest.mark.parametrize("command", ["compare", "import"])
-async def test_nothing_is_written_unasked(book: Book, models: Path, command: str) -> None:
+async def test_nothing_is_written_unasked(book: Book, saved: Saved, command: str) -> None:
     """Without a confirmation by a person or --yes the differences are only shown: the list is not in use."""
-    models.write_text(answer(_DEARER_SONAR))
+    arguments = (command, *saved(_DEARER_SONAR))
     before, checks = await book.rows(), await book.checks()
-    ran = await book.run(command, "openrouter", "--file", str(models))
+    ran = await book.run(*arguments)
     assert ran.exit_code == 0
     assert "output 2 → 3" in ran.stdout
     assert "request 0 → 0.012" in ran.stdout
     assert "0 new, 1 dearer, 0 cheaper" in ran.stdout
     assert "nothing was written" in ran.stdout
-    shown = (await book.run(command, "openrouter", "--file", str(models), "--json")).json
+    shown = (await book.run(*arguments, "--json")).json
     assert not shown["written"]
     (change,) = shown["changes"]
     assert (change["model"], change["change"], change["effective_time"]) == (SONAR, "dearer", None)
@@ -57,21 +69,19 @@ async def test_nothing_is_written_unasked(book: Book, models: Path, command: str
     assert await book.checks() == checks
 
 
-async def test_versions_are_written_for_what_changed_alone(book: Book, models: Path) -> None:
+async def test_versions_are_written_for_what_changed_alone(book: Book, saved: Saved) -> None:
     """A changed model gets a version from now on, a new one from the beginning; the others get none.
 
     A second run has nothing to do, and records that.
     """
-    models.write_text(
-        answer(
-            (SONAR, {"prompt": "1e-6", "completion": "3e-6"}),
-            # An equal price in another form: cached input at the price of input.
-            (MINI, {"prompt": "0.00000015", "completion": "0.0000006", "input_cache_read": "0.00000015"}),
-            ("vendor/new", {"prompt": "1e-6", "completion": "1e-6"}),
-        )
+    listed_models = saved(
+        (SONAR, {"prompt": "1e-6", "completion": "3e-6"}),
+        # An equal price in another form: cached input at the price of input.
+        (MINI, {"prompt": "0.00000015", "completion": "0.0000006", "input_cache_read": "0.00000015"}),
+        ("vendor/new", {"prompt": "1e-6", "completion": "1e-6"}),
     )
+    arguments = ("import", *listed_models, "--json", "--yes")
     before = await book.rows()
-    arguments = ("import", "openrouter", "--file", str(models), "--json", "--yes")
     shown = (await book.run(*arguments)).json
     assert shown["written"]
     assert [(change["model"], change["change"]) for change in shown["changes"]] == [
@@ -131,22 +141,20 @@ async def test_genai_prices_are_imported(book: Book) -> None:
     assert (await book.checks())[-1] == (PACKAGE, 0)
 
 
-async def test_openrouter_does_not_wipe_what_it_does_not_state(book: Book, models: Path) -> None:
+async def test_openrouter_does_not_wipe_what_it_does_not_state(book: Book, saved: Saved) -> None:
     """Variants, fees and tiers of the package outlive an import of OpenRouter's prices."""
     await book.run("import", "--yes")
     before = await book.rows()
-    models.write_text(
-        answer(
-            # Its own listing lacks Perplexity's fee.
-            (SONAR, {"prompt": "1e-6", "completion": "1e-6"}),
-            # 0.2 and 0.5 USD, and twice that above 128,000 tokens.
-            (
-                "x-ai/grok-4-fast",
-                {"prompt": "1e-7", "completion": "5e-7", "input_cache_read": "5e-8"},
-            ),
-        )
+    listed_models = saved(
+        # Its own listing lacks Perplexity's fee.
+        (SONAR, {"prompt": "1e-6", "completion": "1e-6"}),
+        # 0.2 and 0.5 USD, and twice that above 128,000 tokens.
+        (
+            "x-ai/grok-4-fast",
+            {"prompt": "1e-7", "completion": "5e-7", "input_cache_read": "5e-8"},
+        ),
     )
-    shown = (await book.run("import", "openrouter", "--file", str(models), "--json", "--yes")).json
+    shown = (await book.run("import", *listed_models, "--json", "--yes")).json
     (grok,) = shown["changes"]
     assert shown["unchanged"] == [SONAR]
     assert (grok["model"], grok["change"]) == ("x-ai/grok-4-fast", "cheaper")
@@ -154,11 +162,10 @@ async def test_openrouter_does_not_wipe_what_it_does_not_state(book: Book, model
     assert [row["model"] for row in await book.rows() if row not in before] == ["x-ai/grok-4-fast"]
 
 
-async def test_what_was_set_by_hand_is_kept(book: Book, models: Path) -> None:
+async def test_what_was_set_by_hand_is_kept(book: Book, saved: Saved) -> None:
     """It is shown, and replaced only with --replace-hand-set."""
     await _set_by_hand(book)
-    models.write_text(answer(_DEARER_SONAR))
-    arguments = ("import", "openrouter", "--file", str(models), "--yes")
+    arguments = ("import", *saved(_DEARER_SONAR), "--yes")
     before = await book.rows()
     ran = await book.run(*arguments)
     assert "Set by hand, and kept" in ran.stdout
@@ -170,16 +177,14 @@ async def test_what_was_set_by_hand_is_kept(book: Book, models: Path) -> None:
     assert ([change["set_by_hand"] for change in shown["changes"]], shown["written"]) == ([True], True)
 
 
-async def test_unusual_prices_are_refused(book: Book, models: Path) -> None:
+async def test_unusual_prices_are_refused(book: Book, saved: Saved) -> None:
     """A price more than ten times dearer or cheaper is written only with --allow-unusual."""
-    models.write_text(
-        answer((SONAR, {"prompt": "1e-12", "completion": "2e-6"}), ("a/new", {**_DEARER_SONAR[1]}))
-    )
-    arguments = ("import", "openrouter", "--file", str(models), "--yes")
+    mistyped = (SONAR, {"prompt": "1e-12", "completion": "2e-6"})
+    arguments = ("import", *saved(mistyped, ("vendor/new", _DEARER_SONAR[1])), "--yes")
     before = await book.rows()
     ran = await book.run(*arguments, "--json")
     assert (ran.exit_code, ran.stdout) == (1, "")
-    assert ran.stderr.startswith("nothing was written: 1 prices are more than ten times")
+    assert ran.stderr.startswith("nothing was written: 1 of the prices are more than ten times")
     assert SONAR in ran.stderr
     assert await book.rows() == before
     assert (await book.run(*arguments, "--json", "--allow-unusual")).json["written"]
@@ -224,18 +229,35 @@ async def test_all_versions_or_none(book: Book) -> None:
     assert await book.rows() == before
 
 
-async def test_the_age_of_the_list_in_use(book: Book, models: Path) -> None:
-    """The command warns when the newest list is older than 30 days.
+async def test_a_correction_of_a_later_version(book: Book) -> None:
+    """A version that has not begun is superseded as of its own time, with all its hours."""
 
-    A version of the package does not get younger when the price book is compared with it again; what
-    OpenRouter answers does.
-    """
-    await book.run("import", "--yes")
-    dsn = {days: f"{book.dsn}&governor.clock_offset={days}%20days" for days in (29, 31)}
-    assert (await book.run(dsn=dsn[29])).stderr == ""
-    ran = await book.run(dsn=dsn[31])
-    assert ran.stderr.startswith(f"warning: the price list in use, {PACKAGE}, is 31 days old")
-    models.write_text(answer((SONAR, {"prompt": "1e-6", "completion": "1e-6"})))
-    ran = await book.run("compare", "openrouter", "--file", str(models), dsn=dsn[31])
-    assert (ran.stderr, ran.exit_code) == ("", 0)
-    assert (await book.run(dsn=dsn[31])).stderr == ""
+    def list_of(*later: Listing) -> PriceList:
+        first = Listing(model="a/b", source="genai-prices 1", effective_time=EARLIEST, **_RATES)
+        return PriceList(source="genai-prices 1", listings=[first, *later])
+
+    def later(output_usd: int, **changes: Any) -> Listing:
+        rates = _RATES | {"output_nano_usd_per_mtok": output_usd * 10**9}
+        return Listing(
+            model="a/b", source="genai-prices 1", effective_time=day("2999-01-01"), **rates, **changes
+        )
+
+    night = {"daily_start": time(22), "daily_end": time(2)}
+    for price_list, at_1, at_2, at_12 in (
+        (list_of(later(5), later(4, **night)), 4, 5, 5),
+        (list_of(later(7), later(6, **night)), 6, 7, 7),
+        (list_of(later(7), later(6, **night), later(5, daily_start=time(2), daily_end=time(3))), 6, 5, 7),
+        (list_of(later(8)), 8, 8, 8),
+    ):
+        found = await compare_price_list(book.database, price_list, replaces_hand_set=False)
+        await write_changes(
+            book.database, price_list, found, author="root, importing genai-prices", replaces_hand_set=False
+        )
+        again = await compare_price_list(book.database, price_list, replaces_hand_set=False)
+        assert (again.changes, again.unchanged) == ((), ("a/b",))
+        async with book.database.read() as connection:
+            for hour, output_usd in ((1, at_1), (2, at_2), (12, at_12)):
+                moment = day("2999-01-01").replace(hour=hour)
+                price = await price_at_time(connection, "a/b", {}, moment)
+                assert price is not None
+                assert price.output_nano_usd_per_mtok == output_usd * 10**9

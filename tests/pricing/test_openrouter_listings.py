@@ -207,5 +207,5 @@ def test_hours_of_the_day() -> None:
 def test_a_contradiction() -> None:
     """What the book has of audio does not fit to a price of cached input: both together are no price."""
     audio = (Rate(unit="input_audio_tokens", per=10**6, nano_usd=4 * 10**9),)
-    with pytest.raises(ValueError, match="a/one: .*overlap"):
+    with pytest.raises(ValueError, match=r"a/one: .*overlap"):
         openrouter_listings.completed(_stated(input_cache_read="1e-7"), [_in_book(rates=audio)])
