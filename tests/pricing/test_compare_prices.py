@@ -148,6 +148,13 @@ def test_what_a_change_says() -> None:
     assert change.direction is Direction.MIXED
 
 
+def test_what_differs_for_all_sizes_is_said_once() -> None:
+    """A tier of the output says nothing of the input."""
+    tier = Rate(unit="output_tokens", per=10**6, nano_usd=4 * 10**9, input_tokens_above=200_000)
+    (change,) = compared(in_book([listing(rates=(tier,))]), listing(3, rates=(tier,))).changes
+    assert [(rate.unit, rate.input_tokens_above) for _, rate in change.rates] == [("input_tokens", 0)]
+
+
 def test_what_was_set_by_hand_is_kept() -> None:
     """It is shown beside what the list says, and replaced only on request."""
     book = by_hand(7)

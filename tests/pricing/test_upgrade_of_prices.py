@@ -116,9 +116,10 @@ async def test_it_happens_once(book: Book) -> None:
     """Instances that start together do it once, and so does each version of the package."""
     loaded = await asyncio.gather(*(load_price_list(book.database, "shipped") for _ in range(3)))
     assert sorted(loaded)[:2] == [0, 0]
-    after = await book.rows()
+    after, checks = await book.rows(), await book.checks()
     assert await load_price_list(book.database, "shipped") == 0
     assert await book.rows() == after
+    assert await book.checks() == checks
 
 
 async def test_a_book_that_somebody_edited_is_left_alone(book: Book) -> None:
