@@ -10,7 +10,7 @@ PACKAGES := bench governor_client governor_service pair service_chassis workflow
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve psql test check soak fuzz bench lint format contract-image clean distclean
+.PHONY: help setup run serve psql prices test check soak fuzz bench lint format contract-image clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ serve: $(STAMP) ## keep the pair up until Ctrl-C; prints `ready governor=HOST:PO
 
 psql: $(STAMP) ## open psql on the pair's database, DATABASE=governor or workflow; with or without `make serve`
 	@exec $(BIN)/python -m pair.psql $(or $(DATABASE),governor) $(ARGS)
+
+prices: $(STAMP) ## show what a newer price list would change in the pair's price book; ARGS='import' writes it
+	@exec $(BIN)/python -m pair.prices $(ARGS)
 
 # At most eight processes, since each starts its own PostgreSQL.
 test: $(STAMP) ## run the tests in random order on all cores, on a real PostgreSQL; ARGS='-k word' chooses

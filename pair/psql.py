@@ -23,7 +23,7 @@ from service_chassis.settings import CommandLine, load_settings
 
 async def psql(settings: PairSettings, database: str, arguments: Sequence[str]) -> int:
     """Runs psql and returns its exit status. RuntimeError or OSError if the server does not start."""
-    async with _dsn(settings, database) as dsn:
+    async with dsn_of(settings, database) as dsn:
         url = urlsplit(dsn)
         login, _, address = url.netloc.rpartition("@")
         user, _, password = login.partition(":")
@@ -41,7 +41,8 @@ async def psql(settings: PairSettings, database: str, arguments: Sequence[str]) 
 
 
 @asynccontextmanager
-async def _dsn(settings: PairSettings, database: str) -> AsyncIterator[str]:
+async def dsn_of(settings: PairSettings, database: str) -> AsyncIterator[str]:
+    """The DSN of one of the pair's databases. A server that is not running is started until the block ends."""
     own = {"governor": settings.governor_database_url, "workflow": settings.workflow_database_url}
     if (url := own.get(database)) is not None:
         yield url.get_secret_value()

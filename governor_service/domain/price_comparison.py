@@ -51,7 +51,9 @@ def rate_changes(before: Rates | None, after: Rates) -> list[RateChange]:
         old = before.level_of(above + 1) if before else None
         for unit in _units(new, old):
             exact = (_exact_rate(old, unit) if old else 0), _exact_rate(new, unit)
-            if below.get(unit) != exact and (exact[0] != exact[1] or old is None):
+            # A part that is free says something. That requests have no fee does not.
+            is_told = exact[0] != exact[1] or (old is None and wholes_of(unit))
+            if is_told and below.get(unit) != exact:
                 per = 1 if unit == REQUESTS else UNITS[unit].per
                 costs = [rate * per // EXACT_PER for rate in exact]
                 found.append(

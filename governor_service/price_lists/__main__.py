@@ -65,6 +65,8 @@ def main() -> None:
         asyncio.run(_run(arguments))
     except (Refusal, ValueError, OSError, asyncpg.PostgresError, httpx.HTTPError) as error:
         sys.exit(f"nothing was written: {error or type(error).__name__}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
 
 
 def _parser() -> CommandLine:

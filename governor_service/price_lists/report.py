@@ -7,14 +7,16 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from governor_service.app.compare_prices import Comparison, Hours, PriceChange, variant_text
 from governor_service.domain.price_comparison import Direction, RateChange
 from governor_service.domain.pricing import Price
-from governor_service.listings import Listing
+from governor_service.listings import EARLIEST, Listing
 
 _WIDTH_WHEN_PIPED = 160
+_LINES_SHOWN_MAX = 20
 
 _COLOURS = {
     Direction.NEW: "green",
@@ -51,7 +53,7 @@ def print_tables(comparison: Comparison) -> None:
         ("Not compared: the list contradicts tiers or fees of the price book", comparison.contradictory),
     ):
         if lines:
-            console.print(f"[bold]{title}[/bold]: {', '.join(lines)}", highlight=False)
+            console.print(f"[bold]{title}[/bold]: {escape(_some(lines))}", highlight=False)
     console.print(_summary(comparison), highlight=False)
 
 
@@ -65,14 +67,27 @@ def _print(console: Console, title: str, changes: Sequence[PriceChange]) -> None
         marks += ["unusual"] * change.is_unusual
         marks += ["was set by hand"] * change.was_set_by_hand
         table.add_row(
-            variant_text(change.model, change.price_context),
+            escape(variant_text(change.model, change.price_context)),
             f"[{colour}]{', '.join(marks)}[/{colour}]",
-            "now" if change.effective_time is None else f"{change.effective_time:%Y-%m-%d}",
+            _begins(change),
             "\n".join(_line(at, rate) for at, rate in change.rates)
             if change.before
             else "; ".join(_line(at, rate) for at, rate in change.rates),
         )
     console.print(table)
+
+
+def _begins(change: PriceChange) -> str:
+    if change.effective_time is None:
+        return "now"
+    return "always" if change.effective_time == EARLIEST else f"{change.effective_time:%Y-%m-%d}"
+
+
+def _some(lines: Sequence[str]) -> str:
+    more = len(lines) - _LINES_SHOWN_MAX
+    return ", ".join(lines[:_LINES_SHOWN_MAX]) + (
+        f", and {more} others (--json names all)" if more > 0 else ""
+    )
 
 
 def _line(at: Hours, rate: RateChange) -> str:
@@ -91,15 +106,20 @@ def _line(at: Hours, rate: RateChange) -> str:
 
 
 def _summary(comparison: Comparison) -> str:
+    """Counts versions, and the models that none is for."""
     counts = Counter(change.direction for change in comparison.changes)
-    parts = [f"{counts[direction]} {direction.value}" for direction in Direction]
-    parts += [f"{len(comparison.kept)} set by hand and kept"] * bool(comparison.kept)
-    parts += [f"{len(comparison.contradictory)} not compared"] * bool(comparison.contradictory)
-    parts += [f"{len(comparison.alternate_names)} other names of models"] * bool(comparison.alternate_names)
-    return (
-        f"{', '.join(parts)}; {len(comparison.unchanged)} models unchanged; "
-        f"{len(comparison.not_listed)} not listed, which keep their price"
-    )
+    versions = ", ".join(f"{counts[direction]} {direction.value}" for direction in Direction)
+    found = {
+        "set by hand and kept": len(comparison.kept),
+        "not compared": len(comparison.contradictory),
+        "other names of models": len(comparison.alternate_names),
+    }
+    others = [f"{count} {what}" for what, count in found.items() if count]
+    models = [
+        f"{len(comparison.unchanged)} models unchanged",
+        f"{len(comparison.not_listed)} no longer listed",
+    ]
+    return "; ".join([versions, ", ".join([*others, *models])])
 
 
 def _usd(nano_usd: int) -> str:
