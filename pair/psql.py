@@ -42,7 +42,7 @@ async def psql(settings: PairSettings, database: str, arguments: Sequence[str]) 
 
 @asynccontextmanager
 async def dsn_of(settings: PairSettings, database: str) -> AsyncIterator[str]:
-    """The DSN of one of the pair's databases. A server that is not running is started until the block ends."""
+    """The DSN of one of the databases. A server that is not running is started until the block ends."""
     own = {"governor": settings.governor_database_url, "workflow": settings.workflow_database_url}
     if (url := own.get(database)) is not None:
         yield url.get_secret_value()
