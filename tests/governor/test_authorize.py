@@ -60,6 +60,7 @@ async def test_a_denial_names_the_budget_and_holds_nothing(governor: Governor) -
     assert refused.metadata == {
         "scope": "WORKFLOW",
         "subject": governor.workflow_id,
+        "period": "LIFETIME",
         "limit_nano_usd": str(HOLD - 1),
         "spent_nano_usd": "0",
         "held_nano_usd": "0",

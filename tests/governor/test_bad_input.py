@@ -153,7 +153,17 @@ async def test_a_hold_is_named_by_one_of_its_ids(governor: Governor) -> None:
         ({"scope": 0}, "scope", None),
         ({"scope": 9}, "scope", None),
         ({"scope": 1, "subject": "x"}, "subject", None),
-        ({"scope": 1, "period": budget_pb2.BUDGET_PERIOD_LIFETIME}, "period", None),
+        ({"scope": 1, "period": 9}, "period", None),
+        (
+            {
+                "scope": 1,
+                "period": budget_pb2.BUDGET_PERIOD_LIFETIME,
+                "period_start": Timestamp(seconds=10**9),
+            },
+            "period_start",
+            None,
+        ),
+        ({"scope": 1, "limit_nano_usd": 1, "expire_time": Timestamp(seconds=10**9)}, "expire_time", None),
         ({"scope": 2, "subject": "x"}, "subject", None),
         ({"scope": 2, "subject": new_id(), "period_start": Timestamp(seconds=10**9)}, "period_start", None),
         ({"scope": 3, "subject": "team", "period": 1}, "subject", None),

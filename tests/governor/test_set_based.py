@@ -16,6 +16,7 @@ import pytest
 
 from governor_service.domain.authorization import (
     AuthorizeAnswer,
+    BudgetExceeded,
     ExpiryAction,
     Hold,
     HoldRequest,
@@ -113,6 +114,8 @@ class World:
             answer = replace(answer, authorization=timeless)
         if isinstance(answer, Settlement):
             answer = replace(answer, entry=replace(answer.entry, create_time=NEVER))
+        if isinstance(answer, BudgetExceeded):
+            answer = replace(answer, decided_time=NEVER)
         text = repr(answer)
         for name, known in self.ids.items():
             hold_id = authorization_id_of(known)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governor_service.domain.model_names import NAMES_MAX, candidate_names, is_priceable, resolve
-from governor_service.listings.genai_prices_listings import alternate_model_names
+from governor_service.listings.genai_prices_listings import package_list
 from tests.pricing.real_prices import listed, names
 
 UNPRICED = "UNPRICED"
@@ -23,7 +23,7 @@ def priced_names() -> Set[str]:
 @cache
 def alternate_names() -> dict[str, str]:
     """Other names of the models in it."""
-    return alternate_model_names()
+    return dict(package_list().alternate_names)
 
 
 def resolved(model_id: str) -> str:

@@ -165,8 +165,8 @@ class Accounts:
             return Refused("INVALID_FIELD", frozenset({("field", "effective_time")}))
         before = self.price_at(model, create.context, begins)
         if not create.allow_unusual and before is not None:
-            for name, _, _ in unusual_rates(create.rates, [before.rates]):
-                field = "rates" if " above " in name else name
+            for name in unusual_rates(create.rates, [before.rates]):
+                field = "rates" if " above " in name else name.replace("cost", "input_nano_usd_per_mtok")
                 return Refused("INVALID_FIELD", frozenset({("field", field)}))
         price = Price(model, create.rates, begins, create.context, create.source)
         self.prices[model] = (*versions, price)
