@@ -10,7 +10,7 @@ PACKAGES := bench governor_client governor_service pair service_chassis workflow
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve psql prices test check soak fuzz bench lint format contract-image clean distclean
+.PHONY: help setup run serve psql prices test check soak fuzz kills bench lint format contract-image clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ soak: $(STAMP) ## compare the governor with its model in OPERATIONS=200000 rando
 
 fuzz: $(STAMP) ## send hostile messages of every size to both services, at most COUNT=60000 in SECONDS=180
 	@exec $(BIN)/python -m tests.fuzz --count $(or $(COUNT),60000) --seconds $(or $(SECONDS),180) $(ARGS)
+
+kills: $(STAMP) ## run workflows while their services are killed KILLS=200 times; then compare all books
+	@exec $(BIN)/python -m tests.kills --kills $(or $(KILLS),200) $(ARGS)
 
 bench: $(STAMP) ## measure the governor's speed in three minutes; ARGS='--help' lists the options
 	@exec $(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,1 @@
+"""`make kills`: workflows run while their services are killed; afterwards every book is compared."""
