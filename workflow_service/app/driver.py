@@ -98,7 +98,10 @@ class Driver:
         """Takes nothing more, waits for what runs, and gives back what still runs after the grace."""
         self._stopping = True
         self._changes.notify_all()
+        self.wake()
         if self._driving is not None:
+            # Not cancelled: a step that is just being leased would be nobody's until its lease has run out.
+            await asyncio.wait({self._driving}, timeout=grace_seconds)
             self._driving.cancel()
             await asyncio.gather(self._driving, return_exceptions=True)
         if self._running:
@@ -110,7 +113,7 @@ class Driver:
         await asyncio.gather(*(self._give_back(lease) for lease in left.values()))
 
     async def _drive(self) -> None:
-        while True:
+        while not self._stopping:
             self._woken.clear()
             try:
                 await self._fill()
@@ -120,20 +123,22 @@ class Driver:
                 _log.exception("driving_broke")
             # Jitter: instances that started together do not look together.
             wait_seconds = self._poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+            # Not wait_for(): in Python 3.11 it can swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait_seconds)
+                async with asyncio.timeout(wait_seconds):
+                    await self._woken.wait()
 
     async def _fill(self) -> None:
         """Takes due workflows until the slots are full, or nothing is due that could be taken."""
-        while (free := self._slots.all_max - self._busy.total()) > 0:
+        while not self._stopping and (free := self._slots.all_max - self._busy.total()) > 0:
             wanted = [key for key in await self._pick(free) if self._has_room(key.organization_id)]
             has_taken = False
             for start in range(0, min(len(wanted), free), _TAKEN_AT_ONCE):
-                taking = [
-                    self._take(key)
-                    for key in wanted[start : min(start + _TAKEN_AT_ONCE, free)]
-                    if self._has_room(key.organization_id)
-                ]
+                taking = []
+                for key in wanted[start : min(start + _TAKEN_AT_ONCE, free)]:
+                    if self._has_room(key.organization_id):
+                        self._busy[key.organization_id] += 1
+                        taking.append(self._take(key))
                 has_taken |= any(await asyncio.gather(*taking))
             if not has_taken:
                 return
@@ -171,8 +176,7 @@ class Driver:
                 return []
 
     async def _take(self, key: WorkflowKey) -> bool:
-        """Whether something was done about the workflow."""
-        self._busy[key.organization_id] += 1
+        """Whether something was done about the workflow, for which a slot is in use."""
         lease = None
         try:
             taken = await self._database.write(
