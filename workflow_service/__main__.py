@@ -27,10 +27,12 @@ from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.app.publish_articles import Publishing
 from workflow_service.app.record_matrix import record_matrix
+from workflow_service.app.relay import Relay
 from workflow_service.app.run_step import StepRunner
 from workflow_service.app.run_workflow import WorkflowRunner
 from workflow_service.app.step_worker import Executor, StepWorker
 from workflow_service.app.waiting import Waiting
+from workflow_service.app.watch import Watch
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.clients.publishing.publishers import Publishers
 from workflow_service.domain.driving import Patience
@@ -47,7 +49,8 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
     """Serves the RPCs, drives what is due, and yields the port. At the end it waits for running steps, up to
     the grace, and gives the others back.
     """
-    changes = Changes(database, poll_seconds=settings.poll_seconds)
+    relay = Relay(database, poll_seconds=settings.poll_seconds)
+    changes = Changes(database, poll_seconds=settings.poll_seconds, told=relay.wake)
     driver = Driver(
         database,
         StepWorker(database, executor, lease_duration=settings.lease_duration),
@@ -57,10 +60,17 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
         poll_seconds=settings.poll_seconds,
     )
     waiting = Waiting(database, changes, driver)
+
+    def changed() -> None:
+        driver.wake()
+        relay.wake()
+
     servicer = WorkflowServicer(
         database,
         StepRunner(database, driver, waiting),
         WorkflowRunner(database, driver, waiting),
+        Watch(database, changes, relay),
+        changed=changed,
         lease_duration=settings.lease_duration,
         lease_duration_min=settings.lease_duration_min,
         takeovers_max=settings.takeovers_max,
@@ -84,11 +94,13 @@ async def serving(database: Database, executor: Executor, settings: WorkflowSett
     )
     port = await server.start()
     driver.start()
+    relay.start()
     try:
         yield port
     finally:
         # Both at once: callers wait for steps, and some steps have no caller.
         await asyncio.gather(server.stop(settings.grace_seconds), driver.stop(settings.grace_seconds))
+        await relay.close()
         await changes.close()
 
 

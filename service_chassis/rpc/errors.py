@@ -41,6 +41,7 @@ _REASONS_BY_CODE: Mapping[grpc.StatusCode, tuple[str, ...]] = {
         "ILLEGAL_TRANSITION",
         "AUTHORIZATION_NOT_PENDING",
         "NOTHING_APPROVED",
+        "PAUSED",
         "FROZEN",
     ),
     grpc.StatusCode.ABORTED: ("STATE_CONFLICT", "LEASE_LOST"),

@@ -54,6 +54,8 @@ GOOD: dict[str, dict[str, Any]] = {
         "decisions": [{"keyword": "k", "decision": "REVIEW_DECISION_APPROVED"}],
     },
     "CancelWorkflow": {**OF_WORKFLOW, "expected_state": "WORKFLOW_STATE_CREATED"},
+    "PauseWorkflow": OF_WORKFLOW,
+    "ResumeWorkflow": OF_WORKFLOW,
     "ListTransitions": OF_WORKFLOW,
     "ListInvocations": OF_WORKFLOW,
     "ListKeywords": OF_WORKFLOW,
@@ -304,18 +306,6 @@ async def test_a_private_publish_url_is_refused_where_that_is_not_allowed(
             with pytest.raises(Refusal) as raised:
                 await client.send("CreateWorkflow", request("CreateWorkflow", fields))
             assert raised.value.fields[0].field == "publish_target.webhook.url"
-
-
-async def test_an_rpc_that_is_not_built_is_unimplemented(client: Client) -> None:
-    """WatchWorkflow is in the contract: UNIMPLEMENTED, NOT_BUILT_YET."""
-    watch: Any = client.stub.WatchWorkflow(
-        workflow_service_pb2.WatchWorkflowRequest(organization_id=ORGANIZATION, workflow_id=ID), timeout=5
-    )
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        async for _ in watch:
-            pass
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "NOT_BUILT_YET" in str(raised.value.trailing_metadata())
 
 
 async def rows(client: Client) -> int:

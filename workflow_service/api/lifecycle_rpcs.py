@@ -52,9 +52,16 @@ class LifecycleRpcs(workflow_service_pb2_grpc.WorkflowServiceServicer):
         with Fields() as fields:
             organization_id = fields.required_uuid("organization_id", request.organization_id)
             state = parse.state_filter(fields, request)
-            paging = Paging(fields, request, (datetime, UUID), scope=[organization_id, state])
+            waits_for = parse.waits_for(fields, "waits_for", request.waits_for)
+            scope = [organization_id, state] if waits_for is None else [organization_id, state, waits_for]
+            paging = Paging(fields, request, (datetime, UUID), scope=scope)
         found = await read_workflows.list_workflows(
-            self._database, organization_id, state=state, after=paging.after, limit=paging.limit
+            self._database,
+            organization_id,
+            state=state,
+            waits_for=waits_for,
+            after=paging.after,
+            limit=paging.limit,
         )
         page = paging.page(
             found, render.workflow_message, lambda workflow: (workflow.create_time, workflow.workflow_id)

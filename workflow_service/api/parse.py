@@ -16,6 +16,7 @@ from infin8.workflow.v1 import errors_pb2, steps_pb2, workflow_pb2, workflow_ser
 from service_chassis.content_hash import content_hash
 from service_chassis.rpc.fields import Fields
 from service_chassis.text import REASON_LENGTH_MAX
+from workflow_service.app.pause import Matching
 from workflow_service.app.read_workflows import DATA_BYTES_MAX
 from workflow_service.domain.driving import OnBudgetExceeded
 from workflow_service.domain.error_class import ErrorClass
@@ -27,6 +28,7 @@ from workflow_service.domain.workflow import (
     PublishKind,
     PublishTarget,
     ReviewDecision,
+    WaitKind,
     WorkflowKey,
 )
 from workflow_service.store.leases import LeaseKey
@@ -119,6 +121,23 @@ def on_budget_exceeded(fields: Fields, message: workflow_service_pb2.RunWorkflow
 def state_filter(fields: Fields, message: workflow_service_pb2.ListWorkflowsRequest) -> WorkflowState | None:
     return fields.optional_enum(
         "state", message.state, workflow_pb2.WorkflowState, "WORKFLOW_STATE_", WorkflowState
+    )
+
+
+def waits_for(fields: Fields, path: str, value: int) -> WaitKind | None:
+    return fields.optional_enum(path, value, workflow_pb2.WaitKind, "WAIT_KIND_", WaitKind)
+
+
+def matching(fields: Fields, filter_message: workflow_service_pb2.WorkflowFilter) -> Matching:
+    return Matching(
+        fields.optional_enum(
+            "filter.state",
+            filter_message.state,
+            workflow_pb2.WorkflowState,
+            "WORKFLOW_STATE_",
+            WorkflowState,
+        ),
+        waits_for(fields, "filter.waits_for", filter_message.waits_for),
     )
 
 

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from infin8.workflow.v1 import errors_pb2, invocations_pb2, steps_pb2, workflow_pb2, workflow_service_pb2
 from workflow_service.api.step_messages import icp_message, set_input
 from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.events import WorkflowEvent
 from workflow_service.domain.states import (
     TERMINAL,
     TRANSITIONS,
@@ -31,6 +32,7 @@ from workflow_service.domain.workflow import (
     StoredCluster,
     StoredKeyword,
     Transition,
+    Waiting,
     Workflow,
 )
 from workflow_service.store.invocations import Invocation, InvocationState
@@ -79,6 +81,50 @@ def workflow_message(workflow: Workflow, *, replayed: bool = False) -> workflow_
         update_time=timestamp(workflow.update_time),
         icp=None if workflow.icp is None else icp_message(workflow.icp),
         replayed=replayed,
+        waiting=_waiting(workflow.waiting),
+        pause=None
+        if workflow.pause is None
+        else workflow_pb2.Pause(
+            since_time=timestamp(workflow.pause.since_time),
+            actor=workflow.pause.actor,
+            reason=workflow.pause.reason,
+        ),
+    )
+
+
+def event_message(event: WorkflowEvent) -> workflow_pb2.WorkflowEvent:
+    return workflow_pb2.WorkflowEvent(
+        offset=event.offset,
+        event_id=str(event.event_id),
+        organization_id=str(event.organization_id),
+        workflow_id=str(event.workflow_id),
+        type=workflow_pb2.EventType.Value(f"EVENT_TYPE_{event.type}"),
+        state=state_value(event.state),
+        from_state=workflow_pb2.WORKFLOW_STATE_UNSPECIFIED
+        if event.from_state is None
+        else state_value(event.from_state),
+        version=event.version,
+        epoch=event.epoch,
+        actor=event.actor,
+        reason=event.reason,
+        last_error=_last_error(event.error),
+        attempt=event.attempt,
+        attempts_max=event.attempts_max,
+        next_time=timestamp(event.next_time),
+        total_ai_cost_nano_usd=event.total_ai_cost_nano_usd,
+        create_time=timestamp(event.create_time),
+    )
+
+
+def _waiting(waiting: Waiting | None) -> workflow_pb2.Waiting | None:
+    if waiting is None:
+        return None
+    return workflow_pb2.Waiting(
+        kind=workflow_pb2.WaitKind.Value(f"WAIT_KIND_{waiting.kind}"),
+        since_time=timestamp(waiting.since_time),
+        next_time=timestamp(waiting.next_time),
+        attempt=waiting.attempt,
+        attempts_max=waiting.attempts_max,
     )
 
 
@@ -108,6 +154,7 @@ def renewed_lease_message(leased: LeasedWorkflow) -> workflow_service_pb2.Lease:
         epoch=workflow.epoch,
         expire_time=timestamp(leased.expire_time),
         workflow=workflow_message(workflow),
+        paused=workflow.pause is not None,
     )
 
 

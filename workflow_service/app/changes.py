@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
@@ -30,8 +30,12 @@ class Changes:
     however many wait for them.
     """
 
-    def __init__(self, database: Database, *, poll_seconds: float) -> None:
+    def __init__(
+        self, database: Database, *, poll_seconds: float, told: Callable[[], None] = lambda: None
+    ) -> None:
+        """`told` is called with each `notify`."""
         self._database = database
+        self._told = told
         self._poll_seconds = poll_seconds
         self._waiting: defaultdict[WorkflowKey, set[asyncio.Event]] = defaultdict(set)
         self._seen: dict[WorkflowKey, datetime] = {}
@@ -53,12 +57,12 @@ class Changes:
                 self._seen.pop(key, None)
 
     def notify(self, key: WorkflowKey) -> None:
-        for event in self._waiting.get(key, ()):
-            event.set()
+        self._told()
+        self._wake(key)
 
     def notify_all(self) -> None:
         for key in list(self._waiting):
-            self.notify(key)
+            self._wake(key)
 
     async def close(self) -> None:
         self.notify_all()
@@ -86,4 +90,8 @@ class Changes:
         for key, update_time in times.items():
             if key in self._waiting and self._seen.get(key) != update_time:
                 self._seen[key] = update_time
-                self.notify(key)
+                self._wake(key)
+
+    def _wake(self, key: WorkflowKey) -> None:
+        for event in self._waiting.get(key, ()):
+            event.set()

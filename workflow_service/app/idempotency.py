@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from service_chassis.postgres.database import Connection, Database
 from workflow_service.domain.refusals import (
     illegal_transition,
+    paused,
     request_id_reused,
     state_conflict,
     workflow_not_found,
@@ -44,6 +45,8 @@ class PlannedTransition:
     expected: WorkflowState
     target: WorkflowState
     takes_over: bool = False
+    also_paused: bool = False
+    """Whether it may be made while the workflow is paused: where it begins nothing."""
 
     @property
     def is_legal(self) -> bool:
@@ -140,3 +143,5 @@ def _require(planned: PlannedTransition, standing: Standing | None) -> None:
         raise illegal_transition(planned.expected, planned.target)
     if standing.state is not planned.expected:
         raise state_conflict(planned.expected, standing.state)
+    if standing.is_paused and not planned.also_paused:
+        raise paused()

@@ -11,7 +11,7 @@ from service_chassis.postgres.database import Connection, Database
 from service_chassis.refusal import invalid_field
 from workflow_service.domain.refusals import workflow_not_found
 from workflow_service.domain.states import WorkflowState
-from workflow_service.domain.workflow import Workflow
+from workflow_service.domain.workflow import WaitKind, Workflow
 from workflow_service.store import workflows
 
 T = TypeVar("T")
@@ -30,13 +30,14 @@ async def list_workflows(
     organization_id: UUID,
     *,
     state: WorkflowState | None,
+    waits_for: WaitKind | None,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Workflow]:
     """At most `limit` workflows after a creation time and id, newest first."""
     async with database.read() as connection:
         return await workflows.list_workflows(
-            connection, organization_id, state=state, after=after, limit=limit
+            connection, organization_id, state=state, waits_for=waits_for, after=after, limit=limit
         )
 
 

@@ -26,11 +26,13 @@ from workflow_service.domain.driving import (
     RetryLater,
     next_act,
 )
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.events import EventType
 from workflow_service.domain.states import Step, WorkflowState, processing
 from workflow_service.domain.workflow import Lease, Workflow, WorkflowKey
 from workflow_service.steps.registry import STEP_DEFINITIONS
 from workflow_service.store import due as due_store
-from workflow_service.store import leases, request_ids, workflows
+from workflow_service.store import events, leases, request_ids, workflows
 from workflow_service.store.leases import LeasedWorkflow, LeaseKey
 
 ACTOR: Final = "service"
@@ -60,6 +62,8 @@ async def take_if_due(
                 leased = await due_store.lease_due(
                     connection, key, lease_token=uuid4(), lease_duration=lease_duration
                 )
+                if due.lease_token is not None:
+                    await _tell(connection, key, EventType.TAKEN_OVER, step)
                 return Taken(await _lease(connection, step, leased))
             case BeginStep(step, actor):
                 begun = await leases.claim_if_state(
@@ -81,9 +85,19 @@ async def take_if_due(
             case Advance(target, actor):
                 await _advance(connection, key, due.workflow.state, target, actor)
             case RetryLater(delay_seconds):
-                await due_store.set_retry_after(connection, key, timedelta(seconds=delay_seconds))
+                await due_store.set_retry_after(
+                    connection,
+                    key,
+                    timedelta(seconds=delay_seconds),
+                    attempts_max=patience.attempts_max,
+                )
+                error = due.workflow.last_error
+                is_denied = error is not None and error.error_class is ErrorClass.BUDGET_DENIED
+                await _tell(connection, key, EventType.BUDGET_WAIT if is_denied else EventType.RETRY)
                 return Taken(None)
-            case EndRun():
+            case EndRun(has_used_up_attempts):
+                if has_used_up_attempts:
+                    await _tell(connection, key, EventType.ATTEMPTS_EXHAUSTED)
                 await end_run(connection, key)
                 return Taken(None)
         due = await due_store.get_due(connection, key)
@@ -124,6 +138,11 @@ async def _give_up(connection: Connection, key: WorkflowKey, due: DueWorkflow, s
     assert due.lease_token is not None
     lease = LeaseKey(key.organization_id, key.workflow_id, due.lease_token, due.workflow.epoch)
     await end_step(connection, lease, step, actor=ACTOR, error=taken_over_too_often(due.takeovers))
+    await _tell(connection, key, EventType.ATTEMPTS_EXHAUSTED)
+
+
+async def _tell(connection: Connection, key: WorkflowKey, what: EventType, step: Step | None = None) -> None:
+    await events.insert_event(connection, key, what, actor=ACTOR, reason=step.value if step else "")
 
 
 async def _lease(connection: Connection, step: Step, leased: LeasedWorkflow) -> Lease:

@@ -63,7 +63,7 @@ async def cancel(
     database: Database, request: Request, workflow_id: UUID, expected_state: WorkflowState, reason: str
 ) -> Answer:
     """Ends a lease on the workflow and its run as well. Raises as `advance`, and REQUEST_ID_REUSED."""
-    planned = PlannedTransition(expected_state, WorkflowState.CANCELLED)
+    planned = PlannedTransition(expected_state, WorkflowState.CANCELLED, also_paused=True)
 
     async def work(connection: Connection) -> Workflow | None:
         moved = await _transition(connection, request, workflow_id, planned, reason=reason or request.method)
@@ -86,7 +86,7 @@ async def submit_seed_review(
 
     Raises as `cancel`; NOTHING_APPROVED; INVALID_FIELD for a keyword that the workflow does not have.
     """
-    planned = PlannedTransition(expected_state, _REVIEWED)
+    planned = PlannedTransition(expected_state, _REVIEWED, also_paused=True)
     approved_keys = [key for key, decision in decisions.items() if decision is ReviewDecision.APPROVED]
 
     async def work(connection: Connection) -> Workflow | None:

@@ -100,6 +100,8 @@ class RetryLater:
 class EndRun:
     """The service has nothing more to do with the workflow."""
 
+    has_used_up_attempts: bool = False
+
 
 Act: TypeAlias = LeaseStep | GiveUp | BeginStep | Advance | RetryLater | EndRun
 
@@ -138,7 +140,9 @@ def next_act(due: DueWorkflow, patience: Patience, *, jitter: float) -> Act:
             attempts_max=patience.attempts_max,
             jitter=jitter,
         )
-        return EndRun() if delay_seconds is None else RetryLater(delay_seconds)
+        if delay_seconds is not None:
+            return RetryLater(delay_seconds)
+        return EndRun(has_used_up_attempts=due.failed_attempts > 0)
     if state in _BEGINS:
         return BeginStep(_BEGINS[state], due.run.actor)
     if state in ADVANCES:

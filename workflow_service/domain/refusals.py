@@ -40,6 +40,10 @@ def state_conflict(
     return Refusal("STATE_CONFLICT", message, metadata=metadata)
 
 
+def paused() -> Refusal:
+    return Refusal("PAUSED", "the workflow is paused; nothing new is begun until it is resumed")
+
+
 def lease_lost(present_epoch: int) -> Refusal:
     return Refusal(
         "LEASE_LOST",

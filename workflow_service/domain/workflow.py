@@ -54,6 +54,42 @@ class LastError:
     message: str
 
 
+class WaitKind(StrEnum):
+    """What a workflow waits for. The names are the proto enum's without its prefix."""
+
+    CALLER = "CALLER"
+    REVIEW = "REVIEW"
+    SLOT = "SLOT"
+    LEASE_HOLDER = "LEASE_HOLDER"
+    WORKER = "WORKER"
+    RETRY = "RETRY"
+    BUDGET = "BUDGET"
+    RESUME = "RESUME"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a workflow waits for, since when, and at the latest until when.
+
+    `attempt` of `attempts_max` has failed; both are 0 unless a run tries the step again.
+    """
+
+    kind: WaitKind
+    since_time: datetime
+    next_time: datetime | None = None
+    attempt: int = 0
+    attempts_max: int = 0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing new is begun while a workflow is paused."""
+
+    since_time: datetime
+    actor: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Workflow:
     """A workflow at one instant.
@@ -78,6 +114,8 @@ class Workflow:
     lease_expire_time: datetime | None
     create_time: datetime
     update_time: datetime
+    waiting: Waiting | None = None
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,12 @@ async def set_due_after(connection: Connection, key: WorkflowKey, delay: timedel
     await connection.execute(QUERIES["set_due_after"], key.organization_id, key.workflow_id, delay)
 
 
-async def set_retry_after(connection: Connection, key: WorkflowKey, delay: timedelta) -> None:
-    await connection.execute(QUERIES["set_retry_after"], key.organization_id, key.workflow_id, delay)
+async def set_retry_after(
+    connection: Connection, key: WorkflowKey, delay: timedelta, *, attempts_max: int
+) -> None:
+    await connection.execute(
+        QUERIES["set_retry_after"], key.organization_id, key.workflow_id, delay, attempts_max
+    )
 
 
 async def begin_run(

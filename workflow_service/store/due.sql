@@ -71,10 +71,11 @@ SET due_time = clock_timestamp() + $3::interval, update_time = clock_timestamp()
 WHERE organization_id = $1 AND id = $2;
 
 -- name: set_retry_after
--- The step has failed once more, and is run again after this time.
+-- The step has failed once more, of $4 times at most, and is run again after this time.
 UPDATE intent_workflows
 SET
     failed_attempts = failed_attempts + 1,
+    attempts_max = $4,
     due_time = clock_timestamp() + $3::interval,
     update_time = clock_timestamp()
 WHERE organization_id = $1 AND id = $2;

@@ -8,7 +8,7 @@ WITH moved AS (
         lease_token = $5,
         lease_expire_time = clock_timestamp() + $6::interval,
         due_time = CASE WHEN $9::boolean THEN clock_timestamp() + $6::interval END
-    WHERE organization_id = $1 AND id = $2 AND state = $3
+    WHERE organization_id = $1 AND id = $2 AND state = $3 AND pause_time IS NULL
     RETURNING *
 ),
 told AS (
@@ -29,7 +29,7 @@ WITH moved AS (
     SET
         state = $4,
         due_time = coalesce(run_time, clock_timestamp())
-    WHERE organization_id = $1 AND id = $2 AND state = $3
+    WHERE organization_id = $1 AND id = $2 AND state = $3 AND pause_time IS NULL
     RETURNING *
 ),
 told AS (
@@ -52,7 +52,7 @@ SET
     due_time = coalesce(run_time, clock_timestamp()),
     update_time = clock_timestamp()
 WHERE
-    organization_id = $1 AND id = $2 AND state = $3
+    organization_id = $1 AND id = $2 AND state = $3 AND pause_time IS NULL
     AND (lease_expire_time IS NULL OR lease_expire_time <= clock_timestamp())
 RETURNING *;
 
@@ -67,7 +67,7 @@ SET
     due_time = NULL,
     update_time = clock_timestamp()
 WHERE
-    organization_id = $1 AND id = $2 AND state = $3
+    organization_id = $1 AND id = $2 AND state = $3 AND pause_time IS NULL
     AND (lease_expire_time IS NULL OR lease_expire_time <= clock_timestamp())
 RETURNING *;
 

@@ -44,6 +44,7 @@ class Standing:
     epoch: int
     lease_expire_time: datetime | None
     is_running: bool
+    is_paused: bool
 
 
 async def look(
@@ -63,6 +64,7 @@ async def look(
             record["lease_epoch"],
             record["lease_expire_time"],
             record["is_running"],
+            record["is_paused"],
         )
     return recorded, standing
 

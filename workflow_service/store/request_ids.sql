@@ -2,7 +2,8 @@
 -- Always one row: the record of the request_id and the state of the workflow, each NULL if it does not exist.
 SELECT
     r.request_id, r.content_hash, r.workflow_id, r.epoch, r.answer,
-    w.state, w.lease_epoch, w.lease_expire_time, w.run_time IS NOT NULL AS is_running
+    w.state, w.lease_epoch, w.lease_expire_time, w.run_time IS NOT NULL AS is_running,
+    w.pause_time IS NOT NULL AS is_paused
 FROM (VALUES (true)) AS always (row_stands)
 LEFT JOIN request_ids AS r ON r.organization_id = $1 AND r.method = $2 AND r.request_id = $3
 LEFT JOIN intent_workflows AS w ON w.organization_id = $1 AND w.id = $4;

@@ -19,10 +19,13 @@ from workflow_service.domain.states import WorkflowState
 from workflow_service.domain.steps import IcpResult
 from workflow_service.domain.workflow import (
     LastError,
+    Pause,
     Profile,
     PublishKind,
     PublishTarget,
     Transition,
+    Waiting,
+    WaitKind,
     Workflow,
     WorkflowKey,
 )
@@ -67,13 +70,14 @@ async def list_workflows(
     organization_id: UUID,
     *,
     state: WorkflowState | None,
+    waits_for: WaitKind | None,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Workflow]:
     """A page, newest first. `after` is the previous page's last (create_time, workflow_id)."""
     create_time, workflow_id = after or (None, None)
     records = await connection.fetch(
-        QUERIES["list_workflows"], organization_id, state, create_time, workflow_id, limit
+        QUERIES["list_workflows"], organization_id, state, create_time, workflow_id, limit, waits_for
     )
     return [to_workflow(record) for record in records]
 
@@ -141,6 +145,33 @@ async def list_transitions(
     ]
 
 
+async def set_pause(
+    connection: Connection, key: WorkflowKey, pause: tuple[str, str] | None
+) -> Workflow | None:
+    """Pauses the workflow, by an actor for a reason, or resumes it. None if that is no change."""
+    actor, reason = pause or (None, None)
+    record = await connection.fetchrow(
+        QUERIES["set_pause"], key.organization_id, key.workflow_id, actor, reason
+    )
+    return None if record is None else to_workflow(record)
+
+
+async def lock_matching(
+    connection: Connection,
+    organization_id: UUID,
+    *,
+    state: WorkflowState | None,
+    waits_for: WaitKind | None,
+    is_paused: bool,
+    limit: int,
+) -> list[WorkflowKey]:
+    """Workflows that are paused, or can be, and match; locked until the transaction ends."""
+    records = await connection.fetch(
+        QUERIES["lock_matching"], organization_id, state, waits_for, is_paused, limit
+    )
+    return [WorkflowKey(organization_id, each["id"]) for each in records]
+
+
 async def list_update_times(
     connection: Connection, keys: Sequence[WorkflowKey]
 ) -> dict[WorkflowKey, datetime]:
@@ -176,6 +207,29 @@ def to_workflow(record: asyncpg.Record) -> Workflow:
         lease_expire_time=record["lease_expire_time"],
         create_time=record["create_time"],
         update_time=record["update_time"],
+        waiting=_waiting(record),
+        pause=None
+        if record["pause_time"] is None
+        else Pause(record["pause_time"], record["pause_actor"], record["pause_reason"]),
+    )
+
+
+def _waiting(record: asyncpg.Record) -> Waiting | None:
+    if record["waits_for"] is None:
+        return None
+    kind = WaitKind(record["waits_for"])
+    next_times = {
+        WaitKind.LEASE_HOLDER: record["lease_expire_time"],
+        WaitKind.RETRY: record["due_time"],
+        WaitKind.BUDGET: record["due_time"],
+    }
+    is_retry = kind is WaitKind.RETRY
+    return Waiting(
+        kind=kind,
+        since_time=record["pause_time"] if kind is WaitKind.RESUME else record["state_time"],
+        next_time=next_times.get(kind),
+        attempt=record["failed_attempts"] if is_retry else 0,
+        attempts_max=(record["attempts_max"] or 0) if is_retry else 0,
     )
 
 

@@ -15,6 +15,7 @@ FROM intent_workflows
 WHERE
     organization_id = $1
     AND ($2::text IS NULL OR state = $2)
+    AND ($6::text IS NULL OR waits_for = $6)
     AND ($3::timestamptz IS NULL OR (create_time, id) < ($3, $4::uuid))
 ORDER BY create_time DESC, id DESC
 LIMIT $5;
@@ -69,6 +70,33 @@ FROM workflow_transitions
 WHERE organization_id = $1 AND workflow_id = $2 AND version > $3
 ORDER BY version
 LIMIT $4;
+
+-- name: set_pause
+-- Pauses a workflow that is not paused and not at its end, by $3 for $4; without $3, resumes one that is paused.
+UPDATE intent_workflows
+SET
+    pause_time = CASE WHEN $3::text IS NOT NULL THEN clock_timestamp() END,
+    pause_actor = $3, pause_reason = $4, update_time = clock_timestamp()
+WHERE
+    organization_id = $1 AND id = $2
+    AND CASE
+        WHEN $3::text IS NULL THEN pause_time IS NOT NULL
+        ELSE pause_time IS NULL AND waits_for IS NOT NULL
+    END
+RETURNING *;
+
+-- name: lock_matching
+-- Workflows of an organization that match the filter and are paused, or are not and can be.
+SELECT id
+FROM intent_workflows
+WHERE
+    organization_id = $1
+    AND ($2::text IS NULL OR state = $2)
+    AND ($3::text IS NULL OR waits_for = $3)
+    AND waits_for IS NOT NULL AND (pause_time IS NOT NULL) = $4
+ORDER BY id
+LIMIT $5
+FOR NO KEY UPDATE;
 
 -- name: list_update_times
 -- When each of these workflows last changed.

@@ -6,6 +6,15 @@ CREATE OR REPLACE TRIGGER guard_workflow BEFORE INSERT OR UPDATE ON intent_workf
 FOR EACH ROW EXECUTE FUNCTION guard_workflow();
 ALTER TABLE intent_workflows ENABLE ALWAYS TRIGGER guard_workflow;
 
+-- Triggers of one table run in the order of their names: this one sees what guard_workflow has set.
+CREATE OR REPLACE TRIGGER say_what_it_waits_for BEFORE INSERT OR UPDATE ON intent_workflows
+FOR EACH ROW EXECUTE FUNCTION say_what_it_waits_for();
+ALTER TABLE intent_workflows ENABLE ALWAYS TRIGGER say_what_it_waits_for;
+
+CREATE OR REPLACE TRIGGER tell_transition AFTER INSERT ON workflow_transitions
+FOR EACH ROW EXECUTE FUNCTION tell_transition();
+ALTER TABLE workflow_transitions ENABLE ALWAYS TRIGGER tell_transition;
+
 -- It runs after the whole statement, which may have written the history itself.
 CREATE OR REPLACE TRIGGER record_transition AFTER UPDATE OF state ON intent_workflows
 FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION record_transition();
