@@ -20,6 +20,7 @@ from service_chassis.rpc.server import GrpcServer, Service
 from service_chassis.settings import database_of, load_settings, refuse_setting, require_free_address
 from workflow_service.api.bounds import BOUNDS
 from workflow_service.api.workflow_servicer import WorkflowServicer
+from workflow_service.app.call_slots import CallSlots
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.app.record_matrix import record_matrix
@@ -84,6 +85,7 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
         settings.openrouter_base_url,
         settings.openrouter_api_key.get_secret_value(),
         deadline_seconds=settings.model_call_deadline_seconds,
+        calls_max=settings.model_calls_max,
     )
     publishers = Publishers(
         settings.publish_directory,
@@ -97,6 +99,10 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
         governor,
         provider,
         route=settings.route,
+        slots=CallSlots(
+            calls_max=settings.model_calls_max,
+            organization_calls_max=settings.organization_model_calls_max,
+        ),
         call_deadline_seconds=settings.model_call_deadline_seconds,
     )
     try:

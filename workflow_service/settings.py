@@ -95,6 +95,11 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
     model_call_deadline_seconds: Seconds = 120.0
     """Over the whole of one model call, whatever its server does."""
 
+    model_calls_max: int = Field(default=100, ge=1, le=10_000)
+    """Model calls in flight at once. Others wait, and have no hold while they wait."""
+    organization_model_calls_max: int = Field(default=20, ge=1, le=10_000)
+    """The same for each organization."""
+
     lease_seconds: Seconds = 300.0
     """How long a lease lives without a heartbeat, where its worker names no duration."""
     lease_seconds_min: Seconds = 120.0

@@ -23,6 +23,7 @@ from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 from tests.executor.examples import ICP, INPUTS
 from tests.governor.conftest import Governor, governor
+from workflow_service.app.call_slots import CallSlots
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.clients.openrouter import OpenRouterClient
@@ -211,6 +212,7 @@ class Bench:
         provider: OpenRouterClient | None = None,
         journal: Invocations | None = None,
         route: Route = Route(),  # noqa: B008 - frozen
+        slots: CallSlots | None = None,
     ) -> ModelCaller:
         """A caller that does not wait: it records its waits in `waits_seconds`."""
 
@@ -222,6 +224,7 @@ class Bench:
             client or self.client,
             provider or self.provider,
             route=route,
+            slots=slots or CallSlots(calls_max=100, organization_calls_max=100),
             call_deadline_seconds=CALL_DEADLINE_SECONDS,
             authorize_timeout_seconds=AUTHORIZE_TIMEOUT_SECONDS,
             sleep=note_wait,

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from governor_client import GovernorClient
 from workflow_service.app.attempt import Attempt, AttemptFailed, CallServices
+from workflow_service.app.call_slots import CallSlots, Slot
 from workflow_service.app.end_call import CallEnder
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.clients.openrouter import OpenRouterClient
@@ -40,12 +41,16 @@ class ModelCaller:
         provider: OpenRouterClient,
         *,
         route: Route,
+        slots: CallSlots,
         call_deadline_seconds: float,
         authorize_timeout_seconds: float = 10.0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`call_deadline_seconds` is the provider client's total deadline for one call."""
+        """`call_deadline_seconds` is the provider client's total deadline for one call.
+
+        `slots` are no more than the provider client's connections.
+        """
         self._services = CallServices(
             journal,
             governor,
@@ -55,6 +60,7 @@ class ModelCaller:
             authorize_timeout_seconds=authorize_timeout_seconds,
         )
         self._route = route
+        self._slots = slots
         self._sleep = sleep
         self._jitter = jitter
         self._running: set[asyncio.Task[Any]] = set()
@@ -91,7 +97,8 @@ class ModelCaller:
         while True:
             number += 1
             attempt = Attempt(self._services, lease, step, item, prompt, number, models)
-            outcome = await self._run_to_completion(attempt.run())
+            slot = await self._slots.take(lease.organization_id)
+            outcome = await self._run_to_completion(_in_slot(slot, attempt))
             if not isinstance(outcome, AttemptFailed):
                 return outcome
             failures.append(self._failure(outcome, models))
@@ -124,6 +131,13 @@ class ModelCaller:
         # The governor grants canonical names; the route may have other names for the same models.
         model = failed.model if failed.model in self._route.models else models[0]
         return Failure(model, failed.error_class, failed.retry_after_seconds)
+
+
+async def _in_slot(slot: Slot, attempt: Attempt) -> BaseModel | AttemptFailed:
+    try:
+        return await attempt.run()
+    finally:
+        slot.release()
 
 
 def _good_answer(step: ModelStep[Any, Any, Any, Any], item: Item[Any], row: Invocation) -> BaseModel | None:

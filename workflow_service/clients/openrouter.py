@@ -47,6 +47,7 @@ __all__ = [
 _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _CONNECT_SECONDS: Final = 10.0
 _LOOKUP_SECONDS: Final = 15.0
+_LOOKUPS_MAX: Final = 10
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 # A compressed answer could be small on the wire and enormous in memory.
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -84,7 +85,8 @@ class OpenRouterClient:
     ) -> None:
         """`base_url` ends before `/chat/completions`.
 
-        `deadline_seconds` bounds a whole call, with its body.
+        `deadline_seconds` bounds a whole call, with its body. It includes a wait for a connection, so no more
+        than `calls_max` calls should run at once. Look-ups have connections of their own.
         """
         if not (api_key.isascii() and api_key.isprintable() and api_key):
             # The error of httpx would contain the key.
@@ -92,17 +94,9 @@ class OpenRouterClient:
         self._api_key = api_key
         self._deadline_seconds = deadline_seconds
         self._clock = clock
-        self._http = httpx.AsyncClient(
-            base_url=base_url.rstrip("/") + "/",
-            headers={**_HEADERS, "Authorization": f"Bearer {api_key}"},
-            # asyncio.timeout gives the total deadline: httpx has none, and restarts its read timeout at each
-            # byte.
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=calls_max),
-            follow_redirects=False,
-            # A simulator on this machine is not reached through the environment's proxy.
-            trust_env=httpx.URL(base_url).host not in _LOOPBACK,
-        )
+        self._calls = _http_client(base_url, api_key, connections_max=calls_max)
+        self._lookups = _http_client(base_url, api_key, connections_max=_LOOKUPS_MAX)
+        self._lookup_slots = asyncio.Semaphore(_LOOKUPS_MAX)
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Sends the request once. Raises ModelCallFailed unless there is a whole answer.
@@ -111,13 +105,13 @@ class OpenRouterClient:
         """
         prompts = [content for message in request.messages for content in message.values()]
         confidential = Confidential(self._api_key, prompts)
-        answer = await self._exchange(
+        http_request = self._calls.build_request(
             "POST",
             "chat/completions",
-            confidential,
             content=_body(request),
-            deadline_seconds=self._deadline_seconds,
+            headers={"Content-Type": "application/json"},
         )
+        answer = await self._exchange(self._calls, http_request, confidential, self._deadline_seconds)
         return read_completion(answer, requested_model=request.model, confidential=confidential)
 
     async def generation(self, generation_id: str) -> GenerationRecord | None:
@@ -126,37 +120,28 @@ class OpenRouterClient:
         Raises ModelCallFailed if the provider gives no answer. The failure's `charge` means nothing here.
         """
         confidential = Confidential(self._api_key, ())
-        answer = await self._exchange(
-            "GET", "generation", confidential, params={"id": generation_id}, deadline_seconds=_LOOKUP_SECONDS
-        )
+        http_request = self._lookups.build_request("GET", "generation", params={"id": generation_id})
+        async with self._lookup_slots:
+            answer = await self._exchange(self._lookups, http_request, confidential, _LOOKUP_SECONDS)
         return read_generation(answer, generation_id=generation_id, confidential=confidential)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._calls.aclose()
+        await self._lookups.aclose()
 
     async def _exchange(
         self,
-        method: str,
-        path: str,
+        http: httpx.AsyncClient,
+        request: httpx.Request,
         confidential: Confidential,
-        *,
         deadline_seconds: float,
-        content: bytes | None = None,
-        params: Mapping[str, str] | None = None,
     ) -> HttpAnswer:
         progress = _Progress(confidential)
-        request = self._http.build_request(
-            method,
-            path,
-            content=content,
-            params=params,
-            headers={"Content-Type": "application/json"} if content is not None else None,
-            extensions={"trace": progress.trace},
-        )
+        request.extensions["trace"] = progress.trace
         # `from None`: exceptions of httpx refer to the request, which has the key and the prompt.
         try:
             async with asyncio.timeout(deadline_seconds):
-                return await self._read(request, progress)
+                return await self._read(http, request, progress)
         except TimeoutError:
             raise ModelCallFailed(
                 ErrorClass.TIMEOUT,
@@ -171,8 +156,10 @@ class OpenRouterClient:
                 charge=progress.charge,
             ) from None
 
-    async def _read(self, request: httpx.Request, progress: _Progress) -> HttpAnswer:
-        response = await self._http.send(request, stream=True)
+    async def _read(
+        self, http: httpx.AsyncClient, request: httpx.Request, progress: _Progress
+    ) -> HttpAnswer:
+        response = await http.send(request, stream=True)
         try:
             # httpx joins repeated headers, and gives their names in lower case.
             head = HttpAnswer(response.status_code, dict(response.headers), b"", self._clock())
@@ -190,6 +177,20 @@ class OpenRouterClient:
         finally:
             await response.aclose()
         return HttpAnswer(head.status, head.headers, bytes(body), head.received_time)
+
+
+def _http_client(base_url: str, api_key: str, *, connections_max: int) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=base_url.rstrip("/") + "/",
+        headers={**_HEADERS, "Authorization": f"Bearer {api_key}"},
+        # asyncio.timeout gives the total deadline: httpx has none, and restarts its read timeout at each
+        # byte.
+        timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=connections_max),
+        follow_redirects=False,
+        # A simulator on this machine is not reached through the environment's proxy.
+        trust_env=httpx.URL(base_url).host not in _LOOPBACK,
+    )
 
 
 def _body(request: CompletionRequest) -> bytes:
