@@ -85,6 +85,8 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
         settings.openrouter_base_url,
         settings.openrouter_api_key.get_secret_value(),
         deadline_seconds=settings.model_call_deadline_seconds,
+        first_data_seconds=settings.model_call_first_data_seconds,
+        silence_seconds=settings.model_call_silence_seconds,
         calls_max=settings.model_calls_max,
     )
     publishers = Publishers(

@@ -94,6 +94,10 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
     """Only the first model is ever asked for."""
     model_call_deadline_seconds: Seconds = 120.0
     """Over the whole of one model call, whatever its server does."""
+    model_call_first_data_seconds: Seconds = 60.0
+    """Until the model says something, its reasoning included."""
+    model_call_silence_seconds: Seconds = 30.0
+    """Until the model says more."""
 
     model_calls_max: int = Field(default=100, ge=1, le=10_000)
     """Model calls in flight at once. Others wait, and have no hold while they wait."""

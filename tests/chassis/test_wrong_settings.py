@@ -59,6 +59,8 @@ WRONG = {
     "models": ["perplexity/sonar", "[]", "[1]", '["a/b", "a/b"]', '[""]'],
     "disable_fallback": ["perhaps"],
     "model_call_deadline_seconds": ["0"],
+    "model_call_first_data_seconds": ["0"],
+    "model_call_silence_seconds": ["0"],
     "model_calls_max": ["0"],
     "organization_model_calls_max": ["0", "some"],
     "lease_seconds": ["0", "1e9"],
