@@ -107,9 +107,11 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
         ),
         call_deadline_seconds=settings.model_call_deadline_seconds,
     )
+    true_ups = asyncio.create_task(caller.true_ups.run())
     try:
         yield StepExecutor(caller, journal, publishers.for_target)
     finally:
+        true_ups.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.grace_seconds):
                 await caller.finish()

@@ -78,6 +78,7 @@ async def begin(bench: Bench, lease: Lease, *, recorded: bool = True) -> Invocat
             authorization_id=UUID(authorization.authorization_id),
             model=authorization.model,
             held_nano_usd=authorization.held_nano_usd,
+            output_tokens_max=authorization.output_tokens_max,
         )
         assert authorized is not None
         return authorized
@@ -170,24 +171,18 @@ async def test_a_caller_that_goes_away_leaves_no_call_unsettled(bench: Bench) ->
     await assert_charged_as_billed(bench, lease)
 
 
-async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) -> None:
-    """Fault 11: the next owner settles the call as unknown, and the late worker corrects it to its usage."""
+async def test_the_next_owner_waits_for_a_call_in_flight(bench: Bench) -> None:
+    """Fault 11: the worker that was taken over settles its call, and the next owner uses the answer."""
     lease = await bench.workflows.lease(Step.ICP)
     bench.simulator.misbehave(behave("slow", seconds=0.4))
     slow = asyncio.ensure_future(bench.executor.execute(lease))
     await until_dispatched(bench, lease)
     taken = await bench.workflows.take_over(lease)
-    assert isinstance(await bench.executor.execute(taken), IcpResult)
-    with pytest.raises(Refusal) as caught:
-        await slow
-    assert caught.value.reason == "LEASE_LOST"
-    await bench.caller.finish()  # the refusal does not wait for the correction
-    entries = await bench.entries(lease)
-    assert sorted(kinds(entries)) == ["ADJUSTMENT", "UNKNOWN", "USAGE"]
-    assert sum(entry.cost_nano_usd for entry in entries) == sum(
-        call.billed_nano_usd for call in bench.simulator.calls
-    )
+    assert await bench.executor.execute(taken) == await slow
+    assert len(bench.simulator.calls) == 1
+    assert route_of(await bench.workflows.calls(lease)) == [GOOD_SONAR]
     await bench.assert_books_agree(lease)
+    await assert_charged_as_billed(bench, lease)
 
 
 @pytest.mark.parametrize("first", ["the late one", "the new owner"])
@@ -207,11 +202,14 @@ async def test_a_late_settlement_beside_the_new_owners_is_counted_once(bench: Be
     ]
     outer, inner = ends if first == "the late one" else reversed(ends)
 
+    def ender(client: GovernorClient) -> CallEnder:
+        return CallEnder(journal, client, bench.provider, call_deadline_seconds=0)
+
     async def end_the_other() -> None:
-        await CallEnder(journal, bench.client, bench.provider).respond_and_settle(*inner)
+        await ender(bench.client).respond_and_settle(*inner)
 
     interrupted = InterruptedClient(bench.channel, end_the_other)
-    await CallEnder(journal, interrupted, bench.provider).respond_and_settle(*outer)
+    await ender(interrupted).respond_and_settle(*outer)
     assert sum(entry.cost_nano_usd for entry in await bench.entries(lease)) == 100 * 1000 + 50 * 2000
     await bench.assert_books_agree(lease)
 

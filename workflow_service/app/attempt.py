@@ -6,6 +6,7 @@ Each attempt is a row of the journal and a hold of its own (I7). Nothing is sent
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,8 +19,9 @@ from pydantic import BaseModel
 from governor_client import GovernorClient, GovernorUnavailableError
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from service_chassis.refusal import Refusal
-from workflow_service.app.end_call import CallEnder, call_usage, governor_failed
+from workflow_service.app.end_call import CallEnder, call_usage
 from workflow_service.app.max_price import max_price
+from workflow_service.app.settlement import governor_failed
 from workflow_service.clients.openrouter import (
     ChargeKind,
     Completion,
@@ -58,6 +60,31 @@ class CallServices:
     authorize_timeout_seconds: float
 
 
+class _GenerationNote:
+    """Writes the provider's id of a call into the journal while the answer is still on its way.
+
+    If this process is killed before the answer is there, the provider's record can be looked up by it.
+    """
+
+    def __init__(self, journal: Invocations, row: Invocation) -> None:
+        self._journal = journal
+        self._row = row
+        self._writing: asyncio.Task[object] | None = None
+
+    def begin(self, generation_id: str) -> None:
+        self._writing = asyncio.create_task(
+            self._journal.note_generation_if_dispatched(self._row, generation_id)
+        )
+
+    async def end(self) -> None:
+        """A note that failed is only logged: the answer names the call, too."""
+        if self._writing is None:
+            return
+        [outcome] = await asyncio.gather(self._writing, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            _log.warning("generation_not_noted", request_id=str(self._row.request_id))
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """`number` is the attempt's ordinal for its step and item. `models` are in order of preference."""
@@ -89,8 +116,11 @@ class Attempt:
             await ender.void(authorized, ErrorClass.LEASE_EXPIRED)
             raise _lease_lost()
         # From here on the call may cost money, so every path below ends the hold.
+        note = _GenerationNote(journal, dispatched)
         try:
-            completion = await self.services.provider.complete(self._completion_request(authorization))
+            completion = await self.services.provider.complete(
+                self._completion_request(authorization), note_generation=note.begin
+            )
         except ModelCallFailed as failed:
             return await self._end_failed(dispatched, authorization, failed)
         except Exception:
@@ -98,6 +128,8 @@ class Attempt:
             # leaves the row DISPATCHED. The next holder of the step ends it.)
             await ender.respond_and_settle(dispatched, Response(error_class=ErrorClass.INTERNAL))
             raise
+        finally:
+            await note.end()
         return await self._end_answered(dispatched, authorization, completion)
 
     async def _request(self) -> Invocation:
@@ -148,6 +180,7 @@ class Attempt:
                 authorization_id=UUID(authorization.authorization_id),
                 model=authorization.model,
                 held_nano_usd=authorization.held_nano_usd,
+                output_tokens_max=authorization.output_tokens_max,
             )
         except Refusal:
             await self.services.ender.void(row, ErrorClass.INTERNAL)

@@ -19,6 +19,7 @@ from workflow_service.app.attempt import Attempt, AttemptFailed, CallServices
 from workflow_service.app.call_slots import CallSlots, Slot
 from workflow_service.app.end_call import CallEnder
 from workflow_service.app.step_failed import StepFailed
+from workflow_service.app.true_up import TrueUps
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.domain.routing import Fail, Failure, NextModel, Retry, Route, candidates, next_move
 from workflow_service.domain.workflow import Lease
@@ -51,11 +52,13 @@ class ModelCaller:
 
         `slots` are no more than the provider client's connections.
         """
+        ender = CallEnder(journal, governor, provider, call_deadline_seconds=call_deadline_seconds)
+        self.true_ups = TrueUps(journal, provider, ender)
         self._services = CallServices(
             journal,
             governor,
             provider,
-            CallEnder(journal, governor, provider),
+            ender,
             hold_duration=timedelta(seconds=call_deadline_seconds) + _HOLD_MARGIN,
             authorize_timeout_seconds=authorize_timeout_seconds,
         )
