@@ -31,6 +31,7 @@ from workflow_service.clients.openrouter import (
 )
 from workflow_service.clients.openrouter_types import TokenUsage
 from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.output_tokens import OutputTokens
 from workflow_service.domain.workflow import Lease
 from workflow_service.steps.model_step import Item, ModelStep, Prompt, UnusableAnswerError
 from workflow_service.store.invocations import CallUsage, Invocation, Invocations, Response
@@ -46,6 +47,10 @@ class AttemptFailed:
     error_class: ErrorClass
     message: str
     retry_after_seconds: float | None = None
+    answer: str = ""
+    """The text that does not parse."""
+    output_tokens_max: int | None = None
+    """As granted, where the call was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class Attempt:
     prompt: Prompt
     number: int
     models: Sequence[str]
+    output: OutputTokens
 
     async def run(self) -> BaseModel | AttemptFailed:
         """The parsed answer, or why there is none.
@@ -154,7 +160,8 @@ class Attempt:
                 request_id=row.request_id,
                 models=row.requested_models,
                 input_tokens_max=self.prompt.input_tokens_max,
-                output_tokens_max=self.step.output_tokens_max,
+                output_tokens_max=self.output.at_most,
+                output_tokens_min=self.output.at_least,
                 # Cache writes are not bounded: OpenAI (since GPT-5.6) and Moonshot write to their caches, and
                 # bill that, without being asked. An hour's lifetime needs asking for, at Anthropic and at
                 # Moonshot. Searches have no bound either: requests have no tools, and what a model searches
@@ -229,6 +236,8 @@ class Attempt:
             answer = self.step.parse(self.item.payload, completion.text)
         except UnusableAnswerError as error:
             unusable = error
+            if completion.is_cut_off and error.error_class is ErrorClass.UNPARSABLE_RESULT:
+                unusable = UnusableAnswerError(ErrorClass.OUTPUT_LIMIT_REACHED, "the answer was cut off")
         await self._settle(
             row,
             Response(
@@ -241,7 +250,7 @@ class Attempt:
             ),
         )
         if unusable is not None:
-            return self._failed(row, unusable.error_class, str(unusable), None)
+            return self._failed(row, unusable.error_class, str(unusable), None, answer=completion.text)
         assert answer is not None
         return answer
 
@@ -250,7 +259,13 @@ class Attempt:
             raise _lease_lost()
 
     def _failed(
-        self, row: Invocation, error_class: ErrorClass, message: str, retry_after_seconds: float | None
+        self,
+        row: Invocation,
+        error_class: ErrorClass,
+        message: str,
+        retry_after_seconds: float | None,
+        *,
+        answer: str = "",
     ) -> AttemptFailed:
         _log.warning(
             "model_call_failed",
@@ -261,7 +276,14 @@ class Attempt:
             model=row.model,
             error_class=error_class.value,
         )
-        return AttemptFailed(row.model or row.requested_models[0], error_class, message, retry_after_seconds)
+        return AttemptFailed(
+            row.model or row.requested_models[0],
+            error_class,
+            message,
+            retry_after_seconds,
+            answer,
+            row.output_tokens_max,
+        )
 
 
 def _charged_usage(

@@ -5,8 +5,7 @@ Everything here may be repeated, by any worker: the governor has at most one ent
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -38,8 +37,6 @@ T = TypeVar("T")
 
 _PERSIST_SECONDS: Final = 30.0
 _VOID_SECONDS: Final = 2.0
-_LOOK_SECONDS: Final = 1.0
-_LOOK_SECONDS_MAX: Final = 10.0
 # From the end of a call's deadline until its outcome is in the journal.
 _RECORD_SECONDS: Final = 1.0
 _VOID_REASON: Final = "the call was not sent, or was refused without charge"
@@ -125,31 +122,32 @@ class CallEnder:
             except GovernorUnavailableError:
                 _log.warning("hold_not_voided_yet", request_id=str(row.request_id))
 
-    async def end_open(self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int) -> None:
-        """Ends the calls that earlier holders of the step's lease left open.
+    async def end_open(
+        self, organization_id: UUID, workflow_id: UUID, step: Step, *, epoch: int, answered: Sequence[UUID]
+    ) -> list[Invocation]:
+        """Ends the calls that earlier holders of the step's lease left open; returns those still in flight.
 
         A REQUESTED or AUTHORIZED call was never sent. A RESPONDED row has everything that its settlement
-        needs. A DISPATCHED call may still be answered, and is then used: it is waited for until its deadline
-        has passed, or the provider's record says that it has ended. After that its answer is lost.
+        needs. A DISPATCHED call may still be answered until its deadline has passed. Its answer is lost after
+        that, or if its request_id is among `answered`.
         """
         key = (organization_id, workflow_id, step)
-        look_seconds = _LOOK_SECONDS
-        answered: list[UUID] = []
-        while True:
-            rows = await self._journal.adopt_open_if_leased(
-                *key, epoch=epoch, answered_within=self._answered_within, answered=answered
-            )
-            for row in rows:
-                await self._end_adopted(row)
-            in_flight = [
-                row for row in await self._journal.of_step(*key) if row.state is InvocationState.DISPATCHED
-            ]
-            if not in_flight:
-                return
-            # One more look after the record is there: who made the call may be about to write its answer.
-            answered = [row.request_id for row in in_flight if await self._has_ended(row)]
-            await asyncio.sleep(look_seconds)
-            look_seconds = min(2 * look_seconds, _LOOK_SECONDS_MAX)
+        rows = await self._journal.adopt_open_if_leased(
+            *key, epoch=epoch, answered_within=self._answered_within, answered=answered
+        )
+        for row in rows:
+            await self._end_adopted(row)
+        calls = await self._journal.of_step(*key)
+        return [row for row in calls if row.state is InvocationState.DISPATCHED]
+
+    async def has_ended(self, row: Invocation) -> bool:
+        """Whether the provider has a record of the call: it makes one at a call's end."""
+        if row.response.generation_id is None:
+            return False
+        try:
+            return await self._provider.generation(row.response.generation_id) is not None
+        except ModelCallFailed:
+            return False
 
     async def true_up(self, row: Invocation, record: GenerationRecord) -> None:
         """Corrects what a SETTLED row was charged as unknown to what the provider's record says."""
@@ -175,15 +173,6 @@ class CallEnder:
                 await self.respond_and_settle(row, lost)
             case InvocationState.RESPONDED:
                 await self.settle(row)
-
-    async def _has_ended(self, row: Invocation) -> bool:
-        """Whether the provider has a record of the call: it makes one at a call's end."""
-        if row.response.generation_id is None:
-            return False
-        try:
-            return await self._provider.generation(row.response.generation_id) is not None
-        except ModelCallFailed:
-            return False
 
     async def _with_the_providers_record(self, response: Response) -> Response:
         """Fills in a missing usage from the provider's own record of the call, if there is one."""

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from governor_client import GovernorClient
 from workflow_service.app.attempt import Attempt, AttemptFailed, CallServices
-from workflow_service.app.call_slots import CallSlots, Slot
+from workflow_service.app.call_slots import CallSlots
 from workflow_service.app.end_call import CallEnder
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.app.true_up import TrueUps
 from workflow_service.clients.openrouter import OpenRouterClient
-from workflow_service.domain.routing import Fail, Failure, NextModel, Retry, Route, candidates, next_move
+from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.output_tokens import output_tokens
+from workflow_service.domain.routing import (
+    Fail,
+    Failure,
+    MoreTokens,
+    NextModel,
+    Repair,
+    Retry,
+    Route,
+    candidates,
+    next_move,
+)
 from workflow_service.domain.workflow import Lease
 from workflow_service.steps.model_step import Item, ModelStep, UnusableAnswerError
 from workflow_service.store.invocations import Invocation, Invocations
@@ -30,6 +43,8 @@ T = TypeVar("T")
 
 # A hold outlives the call's own deadline, so that there is time to retry its settlement.
 _HOLD_MARGIN: Final = timedelta(minutes=5)
+_LOOK_SECONDS: Final = 1.0
+_LOOK_SECONDS_MAX: Final = 10.0
 
 
 class ModelCaller:
@@ -71,13 +86,24 @@ class ModelCaller:
     async def end_open(self, lease: Lease) -> None:
         """Ends the calls that earlier runs of the step left open.
 
-        Raises StepFailed while the governor is unavailable.
+        One that may still be answered is waited for: until its deadline has passed, or the provider says that
+        it has ended. Raises StepFailed while the governor is unavailable.
         """
-        await self._run_to_completion(
+        answered: list[UUID] = []
+        look_seconds = _LOOK_SECONDS
+        while in_flight := await self._run_to_completion(
             self._services.ender.end_open(
-                lease.organization_id, lease.workflow_id, lease.step, epoch=lease.epoch
+                lease.organization_id,
+                lease.workflow_id,
+                lease.step,
+                epoch=lease.epoch,
+                answered=answered,
             )
-        )
+        ):
+            # One more look after the record is there: who made the call may be about to write its answer.
+            answered = [row.request_id for row in in_flight if await self._services.ender.has_ended(row)]
+            await asyncio.sleep(look_seconds)
+            look_seconds = min(2 * look_seconds, _LOOK_SECONDS_MAX)
 
     async def answer(
         self,
@@ -94,24 +120,43 @@ class ModelCaller:
             if (answer := _good_answer(step, item, row)) is not None:
                 return answer
         number = max((row.attempt for row in earlier), default=0)
-        prompt = step.prompt(item.payload)
+        plain = prompt = step.prompt(item.payload)
+        cut_off_at = self._cut_off_at(earlier)
         models = candidates(self._route, ())
         failures: list[Failure] = []
+        denied: StepFailed | None = None
         while True:
-            number += 1
-            attempt = Attempt(self._services, lease, step, item, prompt, number, models)
-            slot = await self._slots.take(lease.organization_id)
-            outcome = await self._run_to_completion(_in_slot(slot, attempt))
-            if not isinstance(outcome, AttemptFailed):
-                return outcome
-            failures.append(self._failure(outcome, models))
+            asked = _asked_together(models, cut_off_at)
+            output = output_tokens(step.output_tokens_max, cut_off_at.get(models[0]))
+            failed = _no_more_tokens(models[0])
+            if output is not None:
+                number += 1
+                attempt = Attempt(self._services, lease, step, item, prompt, number, asked, output)
+                try:
+                    outcome = await self._in_slot(attempt)
+                except StepFailed as refused:
+                    if output.at_least is None or refused.error.error_class is not ErrorClass.BUDGET_DENIED:
+                        raise
+                    denied = refused
+                else:
+                    if not isinstance(outcome, AttemptFailed):
+                        return outcome
+                    failed = outcome
+            failure = self._failure(failed, asked)
+            failures.append(failure)
+            if failure.error_class is ErrorClass.OUTPUT_LIMIT_REACHED and failed.output_tokens_max:
+                cut_off_at[failure.model] = failed.output_tokens_max
             match next_move(self._route, failures, jitter=self._jitter()):
                 case Retry(models, delay_seconds):
                     await self._sleep(delay_seconds)
-                case NextModel(models):
+                case Repair(models):
+                    prompt = plain.repairing(failed.answer, failed.message)
+                case MoreTokens(models):
                     pass
+                case NextModel(models):
+                    prompt = plain
                 case Fail(error_class):
-                    raise StepFailed(error_class, error_class.value, outcome.message)
+                    raise denied or StepFailed(error_class, error_class.value, failed.message)
 
     async def finish(self) -> None:
         """Waits for the running attempts. Cancelling the wait does not cancel them."""
@@ -130,17 +175,51 @@ class ModelCaller:
         if not task.cancelled():
             task.exception()  # read, so that asyncio does not log it, with its text, where no caller waits
 
+    async def _in_slot(self, attempt: Attempt) -> BaseModel | AttemptFailed:
+        slot = await self._slots.take(attempt.lease.organization_id)
+
+        async def run() -> BaseModel | AttemptFailed:
+            try:
+                return await attempt.run()
+            finally:
+                slot.release()
+
+        return await self._run_to_completion(run())
+
     def _failure(self, failed: AttemptFailed, models: Sequence[str]) -> Failure:
-        # The governor grants canonical names; the route may have other names for the same models.
-        model = failed.model if failed.model in self._route.models else models[0]
-        return Failure(model, failed.error_class, failed.retry_after_seconds)
+        return Failure(
+            self._on_route(failed.model, models),
+            failed.error_class,
+            failed.retry_after_seconds,
+            # Without a ceiling, nothing was sent.
+            is_last=failed.error_class is ErrorClass.OUTPUT_LIMIT_REACHED and not failed.output_tokens_max,
+        )
+
+    def _on_route(self, granted: str, models: Sequence[str]) -> str:
+        """The governor grants canonical names; the route may have other names for the same models."""
+        return granted if granted in self._route.models else models[0]
+
+    def _cut_off_at(self, earlier: Sequence[Invocation]) -> dict[str, int]:
+        """The most output tokens that each model used up in vain in earlier runs of the step."""
+        cut_off_at: dict[str, int] = {}
+        for row in earlier:
+            if row.response.error_class is not ErrorClass.OUTPUT_LIMIT_REACHED or not row.output_tokens_max:
+                continue
+            model = self._on_route(row.model or "", row.requested_models)
+            cut_off_at[model] = max(cut_off_at.get(model, 0), row.output_tokens_max)
+        return cut_off_at
 
 
-async def _in_slot(slot: Slot, attempt: Attempt) -> BaseModel | AttemptFailed:
-    try:
-        return await attempt.run()
-    finally:
-        slot.release()
+def _asked_together(models: Sequence[str], cut_off_at: Mapping[str, int]) -> tuple[str, ...]:
+    """The first of `models`, and the others that need the same output tokens."""
+    if models[0] in cut_off_at:
+        return (models[0],)
+    return tuple(model for model in models if model not in cut_off_at)
+
+
+def _no_more_tokens(model: str) -> AttemptFailed:
+    message = "the answer was cut off, and there are no more output tokens for it"
+    return AttemptFailed(model, ErrorClass.OUTPUT_LIMIT_REACHED, message)
 
 
 def _good_answer(step: ModelStep[Any, Any, Any, Any], item: Item[Any], row: Invocation) -> BaseModel | None:

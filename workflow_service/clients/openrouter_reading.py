@@ -25,6 +25,7 @@ from workflow_service.clients.openrouter_types import (
     Completion,
     GenerationRecord,
     ModelCallFailed,
+    is_cut_off,
 )
 from workflow_service.clients.provider_text import Confidential
 from workflow_service.clients.reported_errors import ProviderError, error_class, error_in, refusal_in
@@ -39,7 +40,6 @@ from workflow_service.domain.error_class import ErrorClass
 
 # OpenRouter sends these only before a model has begun. The other 5xx may come later.
 _REFUSED_WITH_5XX: Final = frozenset({503, 529})
-_CUT_OFF: Final = frozenset({"length", "max_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _completion(
     written = _written(choice)
     if written is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the choice has no message with text", charge)
-    if not written and finish_reason is not None and finish_reason.lower() in _CUT_OFF:
+    if not written and is_cut_off(finish_reason):
         message = "the model used up its output tokens before it wrote any text"
         raise _failed(answer, ErrorClass.OUTPUT_LIMIT_REACHED, message, charge)
     text = confidential.answer(written or _reasoned(choice))

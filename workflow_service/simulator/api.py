@@ -77,6 +77,12 @@ class _ChatRequest(BaseModel):
         return name if isinstance(name, str) else None
 
     @property
+    def task(self) -> str:
+        """The message with the data to work on. What follows it is about an answer."""
+        users = (message.content for message in self.messages if message.role == "user")
+        return next(users, self.messages[-1].content)
+
+    @property
     def answer_schema(self) -> dict[str, Any] | None:
         """The JSON schema that the answer has to fit."""
         described = self.response_format.get("json_schema")
@@ -159,7 +165,7 @@ class SimulatorApi:
         self, request: Request, chat: _ChatRequest, behaviour: Behaviour | None, call: Call
     ) -> Response:
         kind = behaviour.kind if behaviour is not None else None
-        text = answer(chat.step, chat.messages[-1].content, chat.answer_schema)
+        text = answer(chat.step, chat.task, chat.answer_schema)
         if kind is BehaviourKind.UNPARSABLE:
             text = "Certainly! Here is what you asked for, as a table rather than as JSON."
         if kind is BehaviourKind.NOTHING:
