@@ -20,6 +20,7 @@ from service_chassis.rpc.server import GrpcServer, Service
 from service_chassis.settings import database_of, load_settings, refuse_setting, require_free_address
 from workflow_service.api.bounds import BOUNDS
 from workflow_service.api.workflow_servicer import WorkflowServicer
+from workflow_service.app.breakers import Breakers
 from workflow_service.app.call_slots import CallSlots
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
@@ -28,6 +29,7 @@ from workflow_service.app.run_step import Executor, Runs, StepRunner
 from workflow_service.app.run_workflow import WorkflowRunner
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.clients.publishers import Publishers, WordPressAccount
+from workflow_service.domain.breaker import BreakerPolicy
 from workflow_service.settings import WorkflowSettings
 from workflow_service.store.invocations import Invocations
 
@@ -105,6 +107,7 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
             calls_max=settings.model_calls_max,
             organization_calls_max=settings.organization_model_calls_max,
         ),
+        breakers=Breakers(settings.models, BreakerPolicy()),
         call_deadline_seconds=settings.model_call_deadline_seconds,
     )
     true_ups = asyncio.create_task(caller.true_ups.run())

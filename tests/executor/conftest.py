@@ -23,11 +23,13 @@ from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 from tests.executor.examples import ICP, INPUTS
 from tests.governor.conftest import Governor, governor
+from workflow_service.app.breakers import Breakers
 from workflow_service.app.call_slots import CallSlots
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.clients.publishers import Publishers
+from workflow_service.domain.breaker import BreakerPolicy
 from workflow_service.domain.routing import Route
 from workflow_service.domain.states import PROCESSING, WORKING_STEPS, Step, WorkflowState, processing
 from workflow_service.domain.steps import StepInput
@@ -213,6 +215,7 @@ class Bench:
         journal: Invocations | None = None,
         route: Route = Route(),  # noqa: B008 - frozen
         slots: CallSlots | None = None,
+        breakers: Breakers | None = None,
     ) -> ModelCaller:
         """A caller that does not wait: it records its waits in `waits_seconds`."""
 
@@ -225,6 +228,7 @@ class Bench:
             provider or self.provider,
             route=route,
             slots=slots or CallSlots(calls_max=100, organization_calls_max=100),
+            breakers=breakers or Breakers(route.models, BreakerPolicy()),
             call_deadline_seconds=CALL_DEADLINE_SECONDS,
             authorize_timeout_seconds=AUTHORIZE_TIMEOUT_SECONDS,
             sleep=note_wait,

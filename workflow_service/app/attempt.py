@@ -40,6 +40,14 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptAnswered:
+    """`model` is the granted one."""
+
+    model: str
+    answer: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """An attempt without a usable answer. Its hold has ended. `model` is the granted one."""
 
@@ -103,7 +111,7 @@ class Attempt:
     models: Sequence[str]
     output: OutputTokens
 
-    async def run(self) -> BaseModel | AttemptFailed:
+    async def run(self) -> AttemptAnswered | AttemptFailed:
         """The parsed answer, or why there is none.
 
         Raises StepFailed; Refusal LEASE_LOST, DATABASE_UNAVAILABLE.
@@ -229,7 +237,7 @@ class Attempt:
 
     async def _end_answered(
         self, row: Invocation, authorization: Authorization, completion: Completion
-    ) -> BaseModel | AttemptFailed:
+    ) -> AttemptAnswered | AttemptFailed:
         answer: BaseModel | None = None
         unusable: UnusableAnswerError | None = None
         try:
@@ -252,7 +260,7 @@ class Attempt:
         if unusable is not None:
             return self._failed(row, unusable.error_class, str(unusable), None, answer=completion.text)
         assert answer is not None
-        return answer
+        return AttemptAnswered(authorization.model, answer)
 
     async def _settle(self, row: Invocation, response: Response) -> None:
         if await self.services.ender.respond_and_settle(row, response) is None:

@@ -16,8 +16,9 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from governor_client import GovernorClient
-from workflow_service.app.attempt import Attempt, AttemptFailed, CallServices
-from workflow_service.app.call_slots import CallSlots
+from workflow_service.app.attempt import Attempt, AttemptAnswered, AttemptFailed, CallServices
+from workflow_service.app.breakers import Breakers
+from workflow_service.app.call_slots import CallSlots, Slot
 from workflow_service.app.end_call import CallEnder
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.app.true_up import TrueUps
@@ -43,6 +44,7 @@ T = TypeVar("T")
 
 # A hold outlives the call's own deadline, so that there is time to retry its settlement.
 _HOLD_MARGIN: Final = timedelta(minutes=5)
+_OUTAGE_SECONDS_MAX: Final = 120.0
 _LOOK_SECONDS: Final = 1.0
 _LOOK_SECONDS_MAX: Final = 10.0
 
@@ -58,6 +60,7 @@ class ModelCaller:
         *,
         route: Route,
         slots: CallSlots,
+        breakers: Breakers,
         call_deadline_seconds: float,
         authorize_timeout_seconds: float = 10.0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -65,7 +68,7 @@ class ModelCaller:
     ) -> None:
         """`call_deadline_seconds` is the provider client's total deadline for one call.
 
-        `slots` are no more than the provider client's connections.
+        `slots` are no more than its connections. `breakers` are those of the route's models.
         """
         ender = CallEnder(journal, governor, provider, call_deadline_seconds=call_deadline_seconds)
         self.true_ups = TrueUps(journal, provider, ender)
@@ -79,6 +82,7 @@ class ModelCaller:
         )
         self._route = route
         self._slots = slots
+        self._breakers = breakers
         self._sleep = sleep
         self._jitter = jitter
         self._running: set[asyncio.Task[Any]] = set()
@@ -126,21 +130,26 @@ class ModelCaller:
         failures: list[Failure] = []
         denied: StepFailed | None = None
         while True:
-            asked = _asked_together(models, cut_off_at)
-            output = output_tokens(step.output_tokens_max, cut_off_at.get(models[0]))
-            failed = _no_more_tokens(models[0])
-            if output is not None:
+            slot, admitted = await self._slot_for(lease, models, candidates(self._route, failures))
+            if admitted[0] != models[0]:
+                prompt = plain
+            asked = _asked_together(admitted, cut_off_at)
+            output = output_tokens(step.output_tokens_max, cut_off_at.get(asked[0]))
+            failed = _no_more_tokens(asked[0])
+            if output is None:
+                slot.release()
+            else:
                 number += 1
                 attempt = Attempt(self._services, lease, step, item, prompt, number, asked, output)
                 try:
-                    outcome = await self._in_slot(attempt)
+                    outcome = await self._run_to_completion(self._in_slot(slot, attempt))
                 except StepFailed as refused:
                     if output.at_least is None or refused.error.error_class is not ErrorClass.BUDGET_DENIED:
                         raise
                     denied = refused
                 else:
-                    if not isinstance(outcome, AttemptFailed):
-                        return outcome
+                    if isinstance(outcome, AttemptAnswered):
+                        return outcome.answer
                     failed = outcome
             failure = self._failure(failed, asked)
             failures.append(failure)
@@ -148,7 +157,8 @@ class ModelCaller:
                 cut_off_at[failure.model] = failed.output_tokens_max
             match next_move(self._route, failures, jitter=self._jitter()):
                 case Retry(models, delay_seconds):
-                    await self._sleep(delay_seconds)
+                    if self._breakers.is_closed(models[0]):
+                        await self._sleep(delay_seconds)
                 case Repair(models):
                     prompt = plain.repairing(failed.answer, failed.message)
                 case MoreTokens(models):
@@ -157,6 +167,30 @@ class ModelCaller:
                     prompt = plain
                 case Fail(error_class):
                     raise denied or StepFailed(error_class, error_class.value, failed.message)
+
+    async def _slot_for(
+        self, lease: Lease, models: Sequence[str], others: Sequence[str]
+    ) -> tuple[Slot, tuple[str, ...]]:
+        """A slot, and those of `models` that may be called, or else of `others`.
+
+        While the breakers of all of them are open, the call waits without a slot, but not for ever.
+        """
+        waited_seconds = 0.0
+        while True:
+            slot = await self._slots.take(lease.organization_id)
+            admitted = self._breakers.admitted(models) or self._breakers.admitted(others)
+            if admitted:
+                return slot, admitted
+            slot.release()
+            if waited_seconds >= _OUTAGE_SECONDS_MAX:
+                raise StepFailed(
+                    ErrorClass.PROVIDER_ERROR,
+                    "MODELS_OUT_OF_ORDER",
+                    "too many of the latest calls failed, of every model that may be asked",
+                )
+            seconds = self._breakers.wait_seconds(others) + self._jitter()
+            waited_seconds += seconds
+            await self._sleep(seconds)
 
     async def finish(self) -> None:
         """Waits for the running attempts. Cancelling the wait does not cancel them."""
@@ -175,16 +209,14 @@ class ModelCaller:
         if not task.cancelled():
             task.exception()  # read, so that asyncio does not log it, with its text, where no caller waits
 
-    async def _in_slot(self, attempt: Attempt) -> BaseModel | AttemptFailed:
-        slot = await self._slots.take(attempt.lease.organization_id)
-
-        async def run() -> BaseModel | AttemptFailed:
-            try:
-                return await attempt.run()
-            finally:
-                slot.release()
-
-        return await self._run_to_completion(run())
+    async def _in_slot(self, slot: Slot, attempt: Attempt) -> AttemptAnswered | AttemptFailed:
+        try:
+            outcome = await attempt.run()
+        finally:
+            slot.release()
+        error_class = outcome.error_class if isinstance(outcome, AttemptFailed) else None
+        self._breakers.note(self._on_route(outcome.model, attempt.models), error_class)
+        return outcome
 
     def _failure(self, failed: AttemptFailed, models: Sequence[str]) -> Failure:
         return Failure(
