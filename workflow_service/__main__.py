@@ -112,7 +112,13 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
     )
     true_ups = asyncio.create_task(caller.true_ups.run())
     try:
-        yield StepExecutor(caller, journal, publishers.for_target)
+        yield StepExecutor(
+            caller,
+            journal,
+            publishers.for_target,
+            calls_at_once=settings.step_model_calls_max,
+            deadline_seconds=settings.step_deadline_seconds,
+        )
     finally:
         true_ups.cancel()
         with suppress(TimeoutError):

@@ -103,6 +103,10 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
     """Model calls in flight at once. Others wait, and have no hold while they wait."""
     organization_model_calls_max: int = Field(default=20, ge=1, le=10_000)
     """The same for each organization."""
+    step_model_calls_max: int = Field(default=4, ge=1, le=100)
+    """The same for each ARTICLE step: articles that are written at once."""
+    step_deadline_seconds: Seconds = 3600.0
+    """Over all the model calls of a run of a step."""
 
     lease_seconds: Seconds = 300.0
     """How long a lease lives without a heartbeat, where its worker names no duration."""

@@ -63,6 +63,8 @@ WRONG = {
     "model_call_silence_seconds": ["0"],
     "model_calls_max": ["0"],
     "organization_model_calls_max": ["0", "some"],
+    "step_model_calls_max": ["0"],
+    "step_deadline_seconds": ["0"],
     "lease_seconds": ["0", "1e9"],
     "lease_seconds_min": ["0"],
     "publish_directory": [FILE],

@@ -125,6 +125,8 @@ class ModelStep(StepDefinition[InputT, ResultT], Generic[InputT, PayloadT, Answe
     answer_type: type[AnswerT]
     output_tokens_max: int = OUTPUT_TOKENS_MAX_DEFAULT
     temperature: float = TEMPERATURE_DEFAULT
+    calls_at_once: bool = False
+    """Whether several items are called at once: then the same failures may lead to other calls."""
 
     @abstractmethod
     def items(self, step_input: InputT) -> Sequence[Item[PayloadT]]:
