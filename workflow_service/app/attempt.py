@@ -7,7 +7,7 @@ Each attempt is a row of the journal and a hold of its own (I7). Nothing is sent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from governor_client import GovernorClient, GovernorUnavailableError
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from service_chassis.refusal import Refusal
-from workflow_service.app.end_call import CallEnder, call_usage
+from workflow_service.app.end_call import CallEnder, call_usage, persist
 from workflow_service.app.max_price import max_price
 from workflow_service.app.settlement import governor_failed
 from workflow_service.clients.openrouter import (
@@ -34,7 +34,14 @@ from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.output_tokens import OutputTokens
 from workflow_service.domain.workflow import Lease
 from workflow_service.steps.model_step import Item, ModelStep, Prompt, UnusableAnswerError
-from workflow_service.store.invocations import CallUsage, Invocation, Invocations, Response
+from workflow_service.store.invocations import (
+    CallUsage,
+    Invocation,
+    Invocations,
+    InvocationState,
+    Response,
+    request_id,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -121,7 +128,9 @@ class Attempt:
         authorization = await self._authorize(requested)
         authorized = await self._record_hold(requested, authorization)
         try:
-            dispatched = await journal.dispatch_if_authorized_and_leased(authorized)
+            dispatched = await self._moved(
+                InvocationState.DISPATCHED, lambda: journal.dispatch_if_authorized_and_leased(authorized)
+            )
         except Refusal:
             # The commit may have succeeded, but nothing was sent.
             await ender.void(authorized, ErrorClass.INTERNAL)
@@ -147,18 +156,38 @@ class Attempt:
         return await self._end_answered(dispatched, authorization, completion)
 
     async def _request(self) -> Invocation:
-        row = await self.services.journal.request_if_leased(
-            self.lease.organization_id,
-            self.lease.workflow_id,
-            self.lease.step,
-            self.item.name,
-            self.number,
-            epoch=self.lease.epoch,
-            models=self.models,
+        row = await self._moved(
+            InvocationState.REQUESTED,
+            lambda: self.services.journal.request_if_leased(
+                self.lease.organization_id,
+                self.lease.workflow_id,
+                self.lease.step,
+                self.item.name,
+                self.number,
+                epoch=self.lease.epoch,
+                models=self.models,
+            ),
         )
         if row is None:
             raise _lease_lost()
         return row
+
+    async def _moved(
+        self, state: InvocationState, move: Callable[[], Awaitable[Invocation | None]]
+    ) -> Invocation | None:
+        """The row after a move to `state`, which is repeated while the database is away; None if it failed.
+
+        Nobody else moves the row at this epoch. So if it is in `state` already, the commit succeeded and only
+        its answer was lost.
+        """
+        moved = await persist(move)
+        if moved is not None:
+            return moved
+        name = request_id(self.lease.workflow_id, self.lease.step, self.item.name, self.number)
+        present = await persist(lambda: self.services.journal.get(self.lease.organization_id, name))
+        if present is not None and (present.state, present.epoch) == (state, self.lease.epoch):
+            return present
+        return None
 
     async def _authorize(self, row: Invocation) -> Authorization:
         try:
@@ -190,12 +219,15 @@ class Attempt:
 
     async def _record_hold(self, row: Invocation, authorization: Authorization) -> Invocation:
         try:
-            authorized = await self.services.journal.authorize_if_requested(
-                row,
-                authorization_id=UUID(authorization.authorization_id),
-                model=authorization.model,
-                held_nano_usd=authorization.held_nano_usd,
-                output_tokens_max=authorization.output_tokens_max,
+            authorized = await self._moved(
+                InvocationState.AUTHORIZED,
+                lambda: self.services.journal.authorize_if_requested(
+                    row,
+                    authorization_id=UUID(authorization.authorization_id),
+                    model=authorization.model,
+                    held_nano_usd=authorization.held_nano_usd,
+                    output_tokens_max=authorization.output_tokens_max,
+                ),
             )
         except Refusal:
             await self.services.ender.void(row, ErrorClass.INTERNAL)
