@@ -132,12 +132,14 @@ class CallEnder:
         that, or if its request_id is among `answered`.
         """
         key = (organization_id, workflow_id, step)
-        rows = await self._journal.adopt_open_if_leased(
-            *key, epoch=epoch, answered_within=self._answered_within, answered=answered
+        rows = await persist(
+            lambda: self._journal.adopt_open_if_leased(
+                *key, epoch=epoch, answered_within=self._answered_within, answered=answered
+            )
         )
         for row in rows:
             await self._end_adopted(row)
-        calls = await self._journal.of_step(*key)
+        calls = await persist(lambda: self._journal.of_step(*key))
         return [row for row in calls if row.state is InvocationState.DISPATCHED]
 
     async def has_ended(self, row: Invocation) -> bool:
@@ -281,7 +283,7 @@ class CallEnder:
 
 
 async def persist(move: Callable[[], Awaitable[T]]) -> T:
-    """A journal write that must not be lost: retried for half a minute while the database is unavailable."""
+    """A read or write of the journal, repeated for half a minute while the database is unavailable."""
     async for attempt in stamina.retry_context(
         on=_is_database_trouble, timeout=_PERSIST_SECONDS, attempts=None
     ):

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from workflow_service.app.answer_items import answer_items
+from workflow_service.app.end_call import persist
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.app.step_failed import StepFailed
 from workflow_service.clients.publishers import Publisher, PublishFailed
@@ -80,8 +81,11 @@ class StepExecutor:
         return result
 
     async def _calls_by_item(self, lease: Lease) -> Mapping[str, Sequence[Invocation]]:
+        rows = await persist(
+            lambda: self._journal.of_step(lease.organization_id, lease.workflow_id, lease.step)
+        )
         calls: defaultdict[str, list[Invocation]] = defaultdict(list)
-        for row in await self._journal.of_step(lease.organization_id, lease.workflow_id, lease.step):
+        for row in rows:
             calls[row.item].append(row)
         return calls
 
