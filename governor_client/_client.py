@@ -23,10 +23,17 @@ from governor_client._requests import (
 )
 from governor_client._retry import call_until
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
-from infin8.governor.v1.entry_pb2 import Usage
-from infin8.governor.v1.governor_service_pb2 import AuthorizeRequest, Settlement, SettleRequest, VoidRequest
+from infin8.governor.v1.entry_pb2 import LedgerEntry, Usage
+from infin8.governor.v1.governor_service_pb2 import (
+    AdjustRequest,
+    AuthorizeRequest,
+    Settlement,
+    SettleRequest,
+    VoidRequest,
+)
 from infin8.governor.v1.governor_service_pb2_grpc import GovernorServiceStub
 from service_chassis.refusal import Refusal
+from service_chassis.text import as_free_text
 
 
 class GovernorClient:
@@ -114,6 +121,29 @@ class GovernorClient:
     ) -> Authorization:
         """Voids an unused hold. An Authorize with this request_id that arrives later is stopped as well."""
         return await self.send_void(void_request(organization_id, request_id, reason), timeout_seconds)
+
+    async def adjust(
+        self,
+        *,
+        organization_id: UUID,
+        request_id: UUID,
+        entry_id: UUID,
+        corrected_cost_nano_usd: int,
+        reason: str,
+        timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+    ) -> LedgerEntry:
+        """Corrects an entry to what it should have cost.
+
+        If nothing had to be posted, the entry, or the one that corrected it before.
+        """
+        request = AdjustRequest(
+            organization_id=str(organization_id),
+            request_id=str(request_id),
+            entry_id=str(entry_id),
+            corrected_cost_nano_usd=corrected_cost_nano_usd,
+            reason=as_free_text(reason),
+        )
+        return await call_until(timeout_seconds, lambda seconds: self._stub.Adjust(request, timeout=seconds))
 
     async def get_authorization(
         self,

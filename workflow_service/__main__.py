@@ -21,6 +21,8 @@ from service_chassis.rpc.server import GrpcServer, Service
 from service_chassis.settings import database_of, load_settings, refuse_setting, require_free_address
 from workflow_service.api.bounds import BOUNDS
 from workflow_service.api.workflow_servicer import WorkflowServicer
+from workflow_service.app.breakers import Breakers
+from workflow_service.app.call_slots import CallSlots
 from workflow_service.app.changes import Changes
 from workflow_service.app.driver import Driver, Slots
 from workflow_service.app.execute_step import StepExecutor
@@ -35,6 +37,7 @@ from workflow_service.app.waiting import Waiting
 from workflow_service.app.watch import Watch
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.clients.publishing.publishers import Publishers
+from workflow_service.domain.breaker import BreakerPolicy
 from workflow_service.domain.driving import Patience
 from workflow_service.settings import WorkflowSettings
 from workflow_service.store.deliveries import Deliveries
@@ -117,6 +120,9 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
         settings.openrouter_base_url,
         settings.openrouter_api_key.get_secret_value(),
         deadline_seconds=settings.model_call_deadline_seconds,
+        first_data_seconds=settings.model_call_first_data_seconds,
+        silence_seconds=settings.model_call_silence_seconds,
+        calls_max=settings.model_calls_max,
     )
     publishers = Publishers(
         settings.publish_directory,
@@ -131,11 +137,24 @@ async def executing(database: Database, settings: WorkflowSettings) -> AsyncIter
         governor,
         provider,
         route=settings.route,
+        slots=CallSlots(
+            calls_max=settings.model_calls_max,
+            organization_calls_max=settings.organization_model_calls_max,
+        ),
+        breakers=Breakers(settings.models, BreakerPolicy()),
         call_deadline_seconds=settings.model_call_deadline_seconds,
     )
+    true_ups = asyncio.create_task(caller.true_ups.run())
     try:
-        yield StepExecutor(caller, journal, Publishing(Deliveries(database), publishers.publish))
+        yield StepExecutor(
+            caller,
+            journal,
+            Publishing(Deliveries(database), publishers.publish),
+            calls_at_once=settings.step_model_calls_max,
+            deadline_seconds=settings.step_deadline_seconds,
+        )
     finally:
+        true_ups.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.grace_seconds):
                 await caller.finish()

@@ -109,6 +109,19 @@ class WorkflowSettings(ServerSettings, DatabaseSettings, LogSettings):
     """Only the first model is ever asked for."""
     model_call_deadline_seconds: Seconds = 120.0
     """Over the whole of one model call, whatever its server does."""
+    model_call_first_data_seconds: Seconds = 60.0
+    """Until the model says something, its reasoning included."""
+    model_call_silence_seconds: Seconds = 30.0
+    """Until the model says more."""
+
+    model_calls_max: int = Field(default=100, ge=1, le=10_000)
+    """Model calls in flight at once. Others wait, and have no hold while they wait."""
+    organization_model_calls_max: int = Field(default=20, ge=1, le=10_000)
+    """The same for each organization."""
+    step_model_calls_max: int = Field(default=4, ge=1, le=100)
+    """The same for each ARTICLE step: articles that are written at once."""
+    step_deadline_seconds: Seconds = 3600.0
+    """Over all the model calls of a run of a step."""
 
     lease_seconds: Seconds = 30.0
     """How long a lease lives without a heartbeat, where its worker names no duration. The built-in executor

@@ -24,11 +24,14 @@ from service_chassis.postgres.database import Database
 from service_chassis.settings import DatabaseSettings
 from tests.executor.examples import ICP, INPUTS
 from tests.governor.conftest import Governor, governor
+from workflow_service.app.breakers import Breakers
+from workflow_service.app.call_slots import CallSlots
 from workflow_service.app.execute_step import StepExecutor
 from workflow_service.app.model_call import ModelCaller
 from workflow_service.app.publish_articles import Publishing
 from workflow_service.clients.openrouter import OpenRouterClient
 from workflow_service.clients.publishing.publishers import Publishers
+from workflow_service.domain.breaker import BreakerPolicy
 from workflow_service.domain.routing import Route
 from workflow_service.domain.states import PROCESSING, WORKING_STEPS, Step, WorkflowState, processing
 from workflow_service.domain.steps import StepInput
@@ -219,6 +222,8 @@ class Bench:
         journal: Invocations | None = None,
         route: Route = Route(),  # noqa: B008 - frozen
         call_deadline_seconds: float = CALL_DEADLINE_SECONDS,
+        slots: CallSlots | None = None,
+        breakers: Breakers | None = None,
     ) -> ModelCaller:
         """A caller that does not wait: it records its waits in `waits_seconds`."""
 
@@ -230,6 +235,8 @@ class Bench:
             client or self.client,
             provider or self.provider,
             route=route,
+            slots=slots or CallSlots(calls_max=100, organization_calls_max=100),
+            breakers=breakers or Breakers(route.models, BreakerPolicy()),
             call_deadline_seconds=call_deadline_seconds,
             authorize_timeout_seconds=AUTHORIZE_TIMEOUT_SECONDS,
             sleep=note_wait,

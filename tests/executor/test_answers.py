@@ -220,11 +220,11 @@ ROUTES = {
     "reasoning alone": Route([behave("reasoning_content")], [GOOD_SONAR]),
     "all tokens are reasoning": Route(
         [behave("output_limit", model=SONAR, times=None)],
-        [(SONAR, "SETTLED", "OUTPUT_LIMIT_REACHED"), GOOD_MINI],
+        [(SONAR, "SETTLED", "OUTPUT_LIMIT_REACHED")] * 2 + [GOOD_MINI],
     ),
     "all tokens are reasoning, everywhere": Route(
         [behave("output_limit", times=None)],
-        [(SONAR, "SETTLED", "OUTPUT_LIMIT_REACHED"), (MINI, "SETTLED", "OUTPUT_LIMIT_REACHED")],
+        [(SONAR, "SETTLED", "OUTPUT_LIMIT_REACHED")] * 2 + [(MINI, "SETTLED", "OUTPUT_LIMIT_REACHED")] * 2,
         ErrorClass.OUTPUT_LIMIT_REACHED,
     ),
     "LiteLLM does not know the model": Route(

@@ -131,7 +131,11 @@ async def answer_and_die(bench: Bench, lease: Lease, **response: Any) -> None:
         output_tokens_max=700,
     )
     authorized = await journal.authorize_if_requested(
-        row, authorization_id=UUID(hold.authorization_id), model=hold.model, held_nano_usd=hold.held_nano_usd
+        row,
+        authorization_id=UUID(hold.authorization_id),
+        model=hold.model,
+        held_nano_usd=hold.held_nano_usd,
+        output_tokens_max=hold.output_tokens_max,
     )
     assert authorized is not None
     dispatched = await journal.dispatch_if_authorized_and_leased(authorized)

@@ -80,6 +80,7 @@ async def begin(bench: Bench, lease: Lease, *, recorded: bool = True, item: str 
             authorization_id=UUID(authorization.authorization_id),
             model=authorization.model,
             held_nano_usd=authorization.held_nano_usd,
+            output_tokens_max=authorization.output_tokens_max,
         )
         assert authorized is not None
         return authorized
@@ -225,6 +226,7 @@ async def test_a_worker_that_was_taken_over_settles_what_it_spent(bench: Bench) 
         call.billed_nano_usd for call in bench.simulator.calls
     )
     await bench.assert_books_agree(lease)
+    await assert_charged_as_billed(bench, lease)
 
 
 @pytest.mark.parametrize("first", ["the late one", "the new owner"])
@@ -248,11 +250,14 @@ async def test_a_late_settlement_beside_the_new_owners_is_counted_once(bench: Be
     ]
     outer, inner = ends if first == "the late one" else reversed(ends)
 
+    def ender(client: GovernorClient) -> CallEnder:
+        return CallEnder(journal, client, bench.provider)
+
     async def end_the_other() -> None:
-        await CallEnder(journal, bench.client, bench.provider).respond_and_settle(*inner)
+        await ender(bench.client).respond_and_settle(*inner)
 
     interrupted = InterruptedClient(bench.channel, end_the_other)
-    await CallEnder(journal, interrupted, bench.provider).respond_and_settle(*outer)
+    await ender(interrupted).respond_and_settle(*outer)
     assert sum(entry.cost_nano_usd for entry in await bench.entries(lease)) == 100 * 1000 + 50 * 2000
     await bench.assert_books_agree(lease)
 

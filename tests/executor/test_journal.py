@@ -59,7 +59,9 @@ async def in_state(workflows: WorkflowDatabase, lease: Lease, state: str, attemp
             row = await journal.end_void_if_voiding(row)
             assert row is not None
         return row
-    row = await journal.authorize_if_requested(row, authorization_id=uuid4(), model="m", held_nano_usd=100)
+    row = await journal.authorize_if_requested(
+        row, authorization_id=uuid4(), model="m", held_nano_usd=100, output_tokens_max=700
+    )
     assert row is not None
     if state == "AUTHORIZED":
         return row
@@ -105,7 +107,11 @@ async def move(workflows: WorkflowDatabase, name: str, row: Invocation) -> Invoc
     match name:
         case "authorize":
             return await journal.authorize_if_requested(
-                row, authorization_id=uuid4(), model="m", held_nano_usd=1
+                row,
+                authorization_id=uuid4(),
+                model="m",
+                held_nano_usd=1,
+                output_tokens_max=1,
             )
         case "dispatch":
             return await journal.dispatch_if_authorized_and_leased(row)

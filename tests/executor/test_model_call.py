@@ -101,14 +101,13 @@ CASES = {
         [(SONAR, "SETTLED", "UNPARSABLE_RESULT"), GOOD_SONAR],
         [USED, USED],
         [set(), set()],
-        [0.5],
     ),
     "unparsable for ever": Case(
         [behave("unparsable", times=None)],
-        [(SONAR, "SETTLED", "UNPARSABLE_RESULT")] * 3 + [(MINI, "SETTLED", "UNPARSABLE_RESULT")] * 3,
-        [USED] * 6,
-        [set()] * 6,
-        [0.5, 1.0, 0.5, 1.0],
+        [(SONAR, "SETTLED", "UNPARSABLE_RESULT")] * 2 + [(MINI, "SETTLED", "UNPARSABLE_RESULT")] * 2,
+        [USED] * 4,
+        [set()] * 4,
+        [],
         ErrorClass.UNPARSABLE_RESULT,
     ),
     "error inside a 200 with usage": Case(

@@ -5,11 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.output_tokens import OUTPUT_TOKENS_LIMIT, OutputTokens, output_tokens
 from workflow_service.domain.retry import RetryPolicy
 from workflow_service.domain.routing import (
     Fail,
     Failure,
+    MoreTokens,
+    Move,
     NextModel,
+    Repair,
     Retry,
     Route,
     candidates,
@@ -35,11 +39,10 @@ RETRIED = (
     ErrorClass.TIMEOUT,
     ErrorClass.CONNECTION_FAILED,
     ErrorClass.MALFORMED_RESPONSE,
-    ErrorClass.UNPARSABLE_RESULT,
 )
 
 
-def route_of(*failures: Failure, route: Route = ROUTE) -> Retry | NextModel | Fail:
+def route_of(*failures: Failure, route: Route = ROUTE) -> Move:
     return next_move(route, failures, jitter=1.0)
 
 
@@ -66,7 +69,60 @@ def test_a_final_failure_ends_the_route(error_class: ErrorClass) -> None:
     assert route_of(Failure(SONAR, error_class)) == Fail(error_class)
 
 
-@pytest.mark.parametrize("error_class", [ErrorClass.UNKNOWN_MODEL, ErrorClass.OUTPUT_LIMIT_REACHED])
+UNPARSABLE, CUT_OFF, LIMITED = (
+    ErrorClass.UNPARSABLE_RESULT,
+    ErrorClass.OUTPUT_LIMIT_REACHED,
+    ErrorClass.RATE_LIMITED,
+)
+
+# The classes of a model's failures, oldest first, and what follows the last one.
+DIFFERENTLY: list[tuple[list[ErrorClass], Move]] = [
+    ([UNPARSABLE], Repair((SONAR, MINI))),
+    ([UNPARSABLE, UNPARSABLE], NextModel((MINI,))),
+    ([CUT_OFF], MoreTokens((SONAR,))),
+    ([CUT_OFF, CUT_OFF], NextModel((MINI,))),
+    ([UNPARSABLE, LIMITED], Retry((SONAR, MINI), 2.0)),
+    ([LIMITED, UNPARSABLE], Repair((SONAR, MINI))),
+    ([LIMITED, LIMITED, UNPARSABLE], NextModel((MINI,))),
+    ([UNPARSABLE, CUT_OFF], MoreTokens((SONAR,))),
+    ([CUT_OFF, UNPARSABLE], Repair((SONAR, MINI))),
+    ([CUT_OFF, UNPARSABLE, CUT_OFF], NextModel((MINI,))),
+]
+
+
+@pytest.mark.parametrize(("classes", "move"), DIFFERENTLY)
+def test_an_answer_that_is_no_use_is_asked_for_once_more(classes: list[ErrorClass], move: Move) -> None:
+    """Once shown its mistake, once with more tokens, then the next model: nothing is asked twice alike."""
+    assert route_of(*(Failure(SONAR, error_class) for error_class in classes)) == move
+
+
+def test_a_model_without_more_tokens_is_left_at_once() -> None:
+    """The budget has none, or there are none: the next model follows, or the end."""
+    sonar, mini = (Failure(model, CUT_OFF, is_last=True) for model in (SONAR, MINI))
+    assert route_of(sonar) == NextModel((MINI,))
+    assert route_of(sonar, mini) == Fail(CUT_OFF)
+
+
+@pytest.mark.parametrize(
+    ("usual", "cut_off_at", "asked"),
+    [
+        (700, None, OutputTokens(700)),
+        (700, 700, OutputTokens(2100, 1050)),
+        (700, 2100, OutputTokens(6300, 3150)),
+        (700, 1, OutputTokens(3, 2)),
+        (700, 21_845, OutputTokens(OUTPUT_TOKENS_LIMIT, 32_768)),
+        (700, 21_846, None),
+        (700, OUTPUT_TOKENS_LIMIT, None),
+    ],
+)
+def test_a_ceiling_is_never_the_same_again(
+    usual: int, cut_off_at: int | None, asked: OutputTokens | None
+) -> None:
+    """Three times as many, at least half as many again, up to a limit."""
+    assert output_tokens(usual, cut_off_at) == asked
+
+
+@pytest.mark.parametrize("error_class", [ErrorClass.UNKNOWN_MODEL])
 def test_a_failure_of_one_model_moves_on_at_once(error_class: ErrorClass) -> None:
     """The next model follows at once without a wait; after the last model the route ends."""
     assert route_of(Failure(SONAR, error_class)) == NextModel((MINI,))

@@ -6,7 +6,8 @@ Each attempt is a row of the journal and a hold of its own (I7). Nothing is sent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,8 +19,9 @@ from pydantic import BaseModel
 from governor_client import GovernorClient, GovernorUnavailableError
 from infin8.governor.v1.authorization_pb2 import Authorization, ExpiryAction
 from service_chassis.refusal import Refusal
-from workflow_service.app.end_call import CallEnder, call_usage, governor_failed
+from workflow_service.app.end_call import CallEnder, call_usage, persist
 from workflow_service.app.max_price import max_price
+from workflow_service.app.settlement import governor_failed
 from workflow_service.clients.openrouter import (
     ChargeKind,
     Completion,
@@ -29,11 +31,27 @@ from workflow_service.clients.openrouter import (
 )
 from workflow_service.clients.openrouter_types import TokenUsage
 from workflow_service.domain.error_class import ErrorClass
+from workflow_service.domain.output_tokens import OutputTokens
 from workflow_service.domain.workflow import Lease
 from workflow_service.steps.model_step import Item, ModelStep, Prompt, UnusableAnswerError
-from workflow_service.store.invocations import CallUsage, Invocation, Invocations, Response
+from workflow_service.store.invocations import (
+    CallUsage,
+    Invocation,
+    Invocations,
+    InvocationState,
+    Response,
+    request_id,
+)
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptAnswered:
+    """`model` is the granted one."""
+
+    model: str
+    answer: BaseModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,10 @@ class AttemptFailed:
     error_class: ErrorClass
     message: str
     retry_after_seconds: float | None = None
+    answer: str = ""
+    """The text that does not parse."""
+    output_tokens_max: int | None = None
+    """As granted, where the call was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +80,31 @@ class CallServices:
     authorize_timeout_seconds: float
 
 
+class _GenerationNote:
+    """Writes the provider's id of a call into the journal while the answer is still on its way.
+
+    If this process is killed before the answer is there, the provider's record can be looked up by it.
+    """
+
+    def __init__(self, journal: Invocations, row: Invocation) -> None:
+        self._journal = journal
+        self._row = row
+        self._writing: asyncio.Task[object] | None = None
+
+    def begin(self, generation_id: str) -> None:
+        self._writing = asyncio.create_task(
+            self._journal.note_generation_if_dispatched(self._row, generation_id)
+        )
+
+    async def end(self) -> None:
+        """A note that failed is only logged: the answer names the call, too."""
+        if self._writing is None:
+            return
+        [outcome] = await asyncio.gather(self._writing, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            _log.warning("generation_not_noted", request_id=str(self._row.request_id))
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """`number` is the attempt's ordinal for its step and item. `models` are in order of preference."""
@@ -69,8 +116,9 @@ class Attempt:
     prompt: Prompt
     number: int
     models: Sequence[str]
+    output: OutputTokens
 
-    async def run(self) -> BaseModel | AttemptFailed:
+    async def run(self) -> AttemptAnswered | AttemptFailed:
         """The parsed answer, or why there is none.
 
         Raises StepFailed; Refusal LEASE_LOST, DATABASE_UNAVAILABLE.
@@ -80,7 +128,9 @@ class Attempt:
         authorization = await self._authorize(requested)
         authorized = await self._record_hold(requested, authorization)
         try:
-            dispatched = await journal.dispatch_if_authorized_and_leased(authorized)
+            dispatched = await self._moved(
+                InvocationState.DISPATCHED, lambda: journal.dispatch_if_authorized_and_leased(authorized)
+            )
         except Refusal:
             # The commit may have succeeded, but nothing was sent.
             await ender.void(authorized, ErrorClass.INTERNAL)
@@ -89,8 +139,11 @@ class Attempt:
             await ender.void(authorized, ErrorClass.LEASE_EXPIRED)
             raise _lease_lost()
         # From here on the call may cost money, so every path below ends the hold.
+        note = _GenerationNote(journal, dispatched)
         try:
-            completion = await self.services.provider.complete(self._completion_request(authorization))
+            completion = await self.services.provider.complete(
+                self._completion_request(authorization), note_generation=note.begin
+            )
         except ModelCallFailed as failed:
             return await self._end_failed(dispatched, authorization, failed)
         except Exception:
@@ -98,21 +151,43 @@ class Attempt:
             # leaves the row DISPATCHED. The next holder of the step ends it.)
             await ender.respond_and_settle(dispatched, Response(error_class=ErrorClass.INTERNAL))
             raise
+        finally:
+            await note.end()
         return await self._end_answered(dispatched, authorization, completion)
 
     async def _request(self) -> Invocation:
-        row = await self.services.journal.request_if_leased(
-            self.lease.organization_id,
-            self.lease.workflow_id,
-            self.lease.step,
-            self.item.name,
-            self.number,
-            epoch=self.lease.epoch,
-            models=self.models,
+        row = await self._moved(
+            InvocationState.REQUESTED,
+            lambda: self.services.journal.request_if_leased(
+                self.lease.organization_id,
+                self.lease.workflow_id,
+                self.lease.step,
+                self.item.name,
+                self.number,
+                epoch=self.lease.epoch,
+                models=self.models,
+            ),
         )
         if row is None:
             raise _lease_lost()
         return row
+
+    async def _moved(
+        self, state: InvocationState, move: Callable[[], Awaitable[Invocation | None]]
+    ) -> Invocation | None:
+        """The row after a move to `state`, which is repeated while the database is away; None if it failed.
+
+        Nobody else moves the row at this epoch. So if it is in `state` already, the commit succeeded and only
+        its answer was lost.
+        """
+        moved = await persist(move)
+        if moved is not None:
+            return moved
+        name = request_id(self.lease.workflow_id, self.lease.step, self.item.name, self.number)
+        present = await persist(lambda: self.services.journal.get(self.lease.organization_id, name))
+        if present is not None and (present.state, present.epoch) == (state, self.lease.epoch):
+            return present
+        return None
 
     async def _authorize(self, row: Invocation) -> Authorization:
         try:
@@ -122,7 +197,8 @@ class Attempt:
                 request_id=row.request_id,
                 models=row.requested_models,
                 input_tokens_max=self.prompt.input_tokens_max,
-                output_tokens_max=self.step.output_tokens_max,
+                output_tokens_max=self.output.at_most,
+                output_tokens_min=self.output.at_least,
                 # Cache writes are not bounded: OpenAI (since GPT-5.6) and Moonshot write to their caches, and
                 # bill that, without being asked. An hour's lifetime needs asking for, at Anthropic and at
                 # Moonshot. Searches have no bound either: requests have no tools, and what a model searches
@@ -143,11 +219,15 @@ class Attempt:
 
     async def _record_hold(self, row: Invocation, authorization: Authorization) -> Invocation:
         try:
-            authorized = await self.services.journal.authorize_if_requested(
-                row,
-                authorization_id=UUID(authorization.authorization_id),
-                model=authorization.model,
-                held_nano_usd=authorization.held_nano_usd,
+            authorized = await self._moved(
+                InvocationState.AUTHORIZED,
+                lambda: self.services.journal.authorize_if_requested(
+                    row,
+                    authorization_id=UUID(authorization.authorization_id),
+                    model=authorization.model,
+                    held_nano_usd=authorization.held_nano_usd,
+                    output_tokens_max=authorization.output_tokens_max,
+                ),
             )
         except Refusal:
             await self.services.ender.void(row, ErrorClass.INTERNAL)
@@ -189,13 +269,15 @@ class Attempt:
 
     async def _end_answered(
         self, row: Invocation, authorization: Authorization, completion: Completion
-    ) -> BaseModel | AttemptFailed:
+    ) -> AttemptAnswered | AttemptFailed:
         answer: BaseModel | None = None
         unusable: UnusableAnswerError | None = None
         try:
             answer = self.step.parse(self.item.payload, completion.text)
         except UnusableAnswerError as error:
             unusable = error
+            if completion.is_cut_off and error.error_class is ErrorClass.UNPARSABLE_RESULT:
+                unusable = UnusableAnswerError(ErrorClass.OUTPUT_LIMIT_REACHED, "the answer was cut off")
         await self._settle(
             row,
             Response(
@@ -208,16 +290,22 @@ class Attempt:
             ),
         )
         if unusable is not None:
-            return self._failed(row, unusable.error_class, str(unusable), None)
+            return self._failed(row, unusable.error_class, str(unusable), None, answer=completion.text)
         assert answer is not None
-        return answer
+        return AttemptAnswered(authorization.model, answer)
 
     async def _settle(self, row: Invocation, response: Response) -> None:
         if await self.services.ender.respond_and_settle(row, response) is None:
             raise _lease_lost()
 
     def _failed(
-        self, row: Invocation, error_class: ErrorClass, message: str, retry_after_seconds: float | None
+        self,
+        row: Invocation,
+        error_class: ErrorClass,
+        message: str,
+        retry_after_seconds: float | None,
+        *,
+        answer: str = "",
     ) -> AttemptFailed:
         _log.warning(
             "model_call_failed",
@@ -228,7 +316,14 @@ class Attempt:
             model=row.model,
             error_class=error_class.value,
         )
-        return AttemptFailed(row.model or row.requested_models[0], error_class, message, retry_after_seconds)
+        return AttemptFailed(
+            row.model or row.requested_models[0],
+            error_class,
+            message,
+            retry_after_seconds,
+            answer,
+            row.output_tokens_max,
+        )
 
 
 def _charged_usage(

@@ -8,14 +8,18 @@ it is for waits for it, and only that item.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
+from uuid import UUID
 
-from workflow_service.app.end_call import CallEnder
+from workflow_service.app.end_call import CallEnder, persist
 from workflow_service.domain.workflow import Lease
 from workflow_service.store.invocations import Invocation, Invocations, InvocationState
 
-_POLL_SECONDS: Final = 0.25
+_POLL_SECONDS: Final = 1.0
+_POLL_SECONDS_MAX: Final = 5.0
 _SENT: Final = frozenset({InvocationState.DISPATCHED, InvocationState.RESPONDED})
 
 
@@ -34,25 +38,36 @@ class Recovery:
         self._ender = ender
         self._call_deadline = call_deadline
 
-    async def end_open(self, lease: Lease) -> None:
-        """Ends what earlier holders left open, but for calls that may still be answered."""
-        await self._ender.end_open(
-            await self._journal.adopt_open_if_leased(
+    async def end_open(self, lease: Lease, *, answered: Sequence[UUID] = ()) -> None:
+        """Ends what earlier holders left open, but for calls that may still be answered.
+
+        The calls of `answered`, by their request_ids, have ended at the provider.
+        """
+        rows = await persist(
+            lambda: self._journal.adopt_open_if_leased(
                 lease.organization_id,
                 lease.workflow_id,
                 lease.step,
                 epoch=lease.epoch,
                 call_deadline=self._call_deadline,
+                answered=answered,
             )
         )
+        await self._ender.end_open(rows)
 
     async def ended(self, lease: Lease, row: Invocation) -> Invocation:
         """The call once it is settled, by whoever holds it; one that was never sent as it is."""
+        answered: list[UUID] = []
+        poll_seconds = _POLL_SECONDS
         while row.state in _SENT:
-            await self.end_open(lease)
-            present = await self._journal.get(row.organization_id, row.request_id)
+            await self.end_open(lease, answered=answered)
+            present = await persist(partial(self._journal.get, row.organization_id, row.request_id))
             assert present is not None, "a journal row is never deleted"
-            if present.state in _SENT:
-                await asyncio.sleep(_POLL_SECONDS)
             row = present
+            if row.state in _SENT:
+                # One more look after the provider has a record of the call: who made it may be about to write
+                # its answer.
+                answered = [row.request_id] if await self._ender.has_ended(row) else []
+                await asyncio.sleep(poll_seconds)
+                poll_seconds = min(2 * poll_seconds, _POLL_SECONDS_MAX)
         return row

@@ -9,7 +9,6 @@ Other servers of the same API are understood, too: their errors by `reported_err
 by `reported_usage`.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Never
 
+from workflow_service.clients.openrouter_stream import StreamedAnswer
 from workflow_service.clients.openrouter_types import (
     NOT_CHARGED,
     Charge,
@@ -25,9 +25,11 @@ from workflow_service.clients.openrouter_types import (
     Completion,
     GenerationRecord,
     ModelCallFailed,
+    is_cut_off,
 )
 from workflow_service.clients.provider_text import Confidential
 from workflow_service.clients.reported_errors import ProviderError, error_class, error_in, refusal_in
+from workflow_service.clients.reported_json import json_of, object_of, text_of
 from workflow_service.clients.reported_usage import (
     read_cost,
     read_record_cost,
@@ -38,7 +40,6 @@ from workflow_service.domain.error_class import ErrorClass
 
 # OpenRouter sends these only before a model has begun. The other 5xx may come later.
 _REFUSED_WITH_5XX: Final = frozenset({503, 529})
-_CUT_OFF: Final = frozenset({"length", "max_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +57,36 @@ class HttpAnswer:
 
 def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: Confidential) -> Completion:
     """The completion in `answer`. Raises ModelCallFailed if there is none."""
-    parsed = _json(answer.body)
+    parsed = json_of(answer.body)
     if not 200 <= answer.status < 300:
         _raise_refusal(answer, parsed, confidential)
-    document = _object(parsed)
+    document = object_of(parsed)
     if document is None:
         charge = Charge(ChargeKind.UNKNOWN, generation_id=answer.generation_id(confidential))
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer is not a JSON object", charge)
-    charge = _charge(answer, document, confidential)
+    return _completion(answer, document, requested_model, confidential)
+
+
+def read_streamed(
+    answer: HttpAnswer, streamed: StreamedAnswer, *, requested_model: str, confidential: Confidential
+) -> Completion:
+    """The completion in a stream that has ended. Raises ModelCallFailed if there is none."""
+    document = streamed.document
+    if not streamed.is_whole:
+        what = "has a chunk that is not a JSON object" if streamed.is_malformed else "ended too early"
+        charge = charge_of(answer, document, confidential)
+        raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, f"the stream {what}", charge)
+    return _completion(answer, document, requested_model, confidential)
+
+
+def _completion(
+    answer: HttpAnswer, document: dict[str, Any], requested_model: str, confidential: Confidential
+) -> Completion:
+    charge = charge_of(answer, document, confidential)
     if (error := error_in(document)) is not None:
         _raise_error_inside(answer, error, charge, confidential)
     choices = document.get("choices")
-    choice = _object(choices[0]) if isinstance(choices, list) and choices else None
+    choice = object_of(choices[0]) if isinstance(choices, list) and choices else None
     if choice is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the answer has no choices", charge)
     if (error := error_in(choice)) is not None:
@@ -75,10 +94,12 @@ def read_completion(answer: HttpAnswer, *, requested_model: str, confidential: C
     finish_reason = confidential.name(choice.get("finish_reason"))
     if finish_reason == "error":
         raise _failed(answer, ErrorClass.PROVIDER_ERROR, "the model stopped with an error", charge)
+    if finish_reason == "content_filter":
+        raise _failed(answer, ErrorClass.FORBIDDEN, "the provider held the answer back", charge)
     written = _written(choice)
     if written is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the choice has no message with text", charge)
-    if not written and finish_reason is not None and finish_reason.lower() in _CUT_OFF:
+    if not written and is_cut_off(finish_reason):
         message = "the model used up its output tokens before it wrote any text"
         raise _failed(answer, ErrorClass.OUTPUT_LIMIT_REACHED, message, charge)
     text = confidential.answer(written or _reasoned(choice))
@@ -99,12 +120,12 @@ def read_generation(
     answer: HttpAnswer, *, generation_id: str, confidential: Confidential
 ) -> GenerationRecord | None:
     """The record in `answer`; None if the provider has none. Raises ModelCallFailed for any other answer."""
-    document = _json(answer.body)
+    document = json_of(answer.body)
     if answer.status == 404:
         return None
     if not 200 <= answer.status < 300:
         _raise_refusal(answer, document, confidential)
-    data = _object(document.get("data")) if isinstance(document, dict) else None
+    data = object_of(document.get("data")) if isinstance(document, dict) else None
     if data is None:
         raise _failed(answer, ErrorClass.MALFORMED_RESPONSE, "the record is not a JSON object", NOT_CHARGED)
     cost_nano_usd = read_record_cost(data)
@@ -140,7 +161,7 @@ def _raise_refusal(answer: HttpAnswer, document: object, confidential: Confident
     error = refusal_in(document)
     status = answer.status
     refused = status in _REFUSED_WITH_5XX and error is not None if status >= 500 else status != 408
-    charge = _charge(answer, _object(document) or {}, confidential)
+    charge = charge_of(answer, object_of(document) or {}, confidential)
     if refused and not charge.provider_cost_nano_usd and not (charge.usage and charge.usage.input_tokens):
         charge = NOT_CHARGED
     text = _provider_text(error, confidential)
@@ -201,9 +222,9 @@ def _retry_after(answer: HttpAnswer, kind: ErrorClass, error: ProviderError | No
     return asked
 
 
-def _charge(answer: HttpAnswer, document: dict[str, Any], confidential: Confidential) -> Charge:
+def charge_of(answer: HttpAnswer, document: dict[str, Any], confidential: Confidential) -> Charge:
     """The charge that the body reports; UNKNOWN if its token counts are missing or cannot be true."""
-    reported = _object(document.get("usage")) or {}
+    reported = object_of(document.get("usage")) or {}
     cost_nano_usd = read_cost(reported)
     usage = read_usage(reported, cost_nano_usd)
     return Charge(
@@ -217,47 +238,20 @@ def _charge(answer: HttpAnswer, document: dict[str, Any], confidential: Confiden
 
 def _written(choice: dict[str, Any]) -> str | None:
     """The answer's text, "" where the model wrote none; None where the choice has no message."""
-    message = _object(choice.get("message"))
+    message = object_of(choice.get("message"))
     if message is None:
         text = choice.get("text")  # of the older completions API
         return text if isinstance(text, str) else None
-    content = message.get("content")
-    if not isinstance(content, list):
-        content = [content]
-    return "".join(_text_part(part) for part in content)
-
-
-def _text_part(part: object) -> str:
-    """A text, or {"type": "text", "text": …}; "" for thoughts, images, tool calls and other parts."""
-    if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"):
-        part = part.get("text")
-    return part if isinstance(part, str) else ""
+    return text_of(message.get("content"))
 
 
 def _reasoned(choice: dict[str, Any]) -> str:
     """Some servers take the whole answer for reasoning and leave `content` empty."""
-    message = _object(choice.get("message")) or {}
+    message = object_of(choice.get("message")) or {}
     for name in ("reasoning_content", "reasoning"):
         if isinstance(text := message.get(name), str) and text:
             return text
     return ""
-
-
-def _json(body: bytes) -> object:
-    """None if `body` is not JSON."""
-    try:
-        value: object = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, ArithmeticError, RecursionError):  # includes bad UTF-8, and numbers that are too long
-        return None
-    return value
-
-
-def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _object(value: object) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
 
 
 def _provider_text(error: ProviderError | None, confidential: Confidential) -> str:

@@ -14,6 +14,8 @@ UNITS_MAX: Final = 10**6
 PROVIDER_COST_MAX_NANO_USD: Final = 10**13
 """10,000 USD. A larger cost of one call is an error of the provider."""
 
+_CUT_OFF: Final = frozenset({"length", "max_tokens"})
+
 
 @dataclass(frozen=True, slots=True)
 class MaxPrice:
@@ -71,6 +73,15 @@ class Completion:
     provider_cost_nano_usd: int | None
     """Rounded up. None if the provider reported nothing plausible."""
     finish_reason: str | None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """The output tokens were used up before the model came to an end."""
+        return is_cut_off(self.finish_reason)
+
+
+def is_cut_off(finish_reason: str | None) -> bool:
+    return finish_reason is not None and finish_reason.lower() in _CUT_OFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The closed set of failure classes, as events, the history and `last_error` have them.
 
-A class says what went wrong. The two functions below say what routing does about it. The class does not say
+A class says what went wrong. The functions below say what routing does about it. The class does not say
 what the failure cost: the client gives that beside it.
 """
 
@@ -35,7 +35,7 @@ class ErrorClass(StrEnum):
     UNPARSABLE_RESULT = "UNPARSABLE_RESULT"
     """The model answered, but its text does not parse as the step's result."""
     OUTPUT_LIMIT_REACHED = "OUTPUT_LIMIT_REACHED"
-    """The model used up the granted output tokens, by reasoning, before it wrote any text."""
+    """The model used up the granted output tokens before its answer was whole."""
     BUDGET_DENIED = "BUDGET_DENIED"
     """The governor refused the hold: no candidate model fits the budgets."""
     GOVERNOR_REFUSED = "GOVERNOR_REFUSED"
@@ -61,14 +61,13 @@ _RETRIED = frozenset(
         ErrorClass.TIMEOUT,
         ErrorClass.CONNECTION_FAILED,
         ErrorClass.MALFORMED_RESPONSE,
-        ErrorClass.UNPARSABLE_RESULT,
     }
 )
-_THIS_MODEL_ONLY = frozenset({ErrorClass.UNKNOWN_MODEL, ErrorClass.OUTPUT_LIMIT_REACHED})
+_ASKED_DIFFERENTLY = frozenset({ErrorClass.UNPARSABLE_RESULT, ErrorClass.OUTPUT_LIMIT_REACHED})
 
 
 def is_retried(error_class: ErrorClass, retry_after_seconds: float | None) -> bool:
-    """Whether the same model may be asked again.
+    """Whether the same model may be asked the same again.
 
     A 402 is final unless it has a Retry-After. The client reports a Retry-After for a 402 only if the
     provider says that calls in flight hold the credit.
@@ -78,10 +77,21 @@ def is_retried(error_class: ErrorClass, retry_after_seconds: float | None) -> bo
     return error_class in _RETRIED
 
 
+def is_asked_differently(error_class: ErrorClass) -> bool:
+    """Whether the same model may be asked once more, but not the same.
+
+    It is shown what is wrong with its answer, or gets more output tokens.
+    """
+    return error_class in _ASKED_DIFFERENTLY
+
+
 def moves_to_next_model(error_class: ErrorClass) -> bool:
     """Whether another model may succeed after this one was given up.
 
-    Another model does not help where the API key, the credit, the request or the budgets are the problem. A
-    model that has used up its output tokens would use up as many again, so only another one is asked.
+    Another model does not help where the API key, the credit, the request or the budgets are the problem.
     """
-    return error_class in _RETRIED or error_class in _THIS_MODEL_ONLY
+    return (
+        error_class in _RETRIED
+        or error_class in _ASKED_DIFFERENTLY
+        or error_class is ErrorClass.UNKNOWN_MODEL
+    )

@@ -5,8 +5,14 @@ The same failures always lead to the same models. Only the waits differ, by the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from workflow_service.domain.error_class import ErrorClass, is_retried, moves_to_next_model
+from workflow_service.domain.error_class import (
+    ErrorClass,
+    is_asked_differently,
+    is_retried,
+    moves_to_next_model,
+)
 from workflow_service.domain.retry import RetryPolicy, delay_seconds
 
 DEFAULT_MODELS = ("perplexity/sonar", "openai/gpt-4o-mini")
@@ -32,6 +38,8 @@ class Failure:
     """The route's name of the model that was granted and asked."""
     error_class: ErrorClass
     retry_after_seconds: float | None = None
+    is_last: bool = False
+    """The model cannot be asked again: it has no more output tokens, or no budget for more."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,22 @@ class Retry:
     models: tuple[str, ...]
     """What to authorize, in order: the same model first, then others that a tight budget may still grant."""
     delay_seconds: float
+
+
+@dataclass(frozen=True)
+class Repair:
+    """The same model at once. It is shown its answer, and what is wrong with it."""
+
+    models: tuple[str, ...]
+    """As those of Retry."""
+
+
+@dataclass(frozen=True)
+class MoreTokens:
+    """The same model at once, with more output tokens than before."""
+
+    models: tuple[str, ...]
+    """Only that model: the others have not been cut off."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +88,15 @@ def candidates(route: Route, failures: Sequence[Failure]) -> tuple[str, ...]:
     return tuple(model for model in usable if not _given_up(route, failures, model))
 
 
-def next_move(route: Route, failures: Sequence[Failure], *, jitter: float) -> Retry | NextModel | Fail:
+Move: TypeAlias = Retry | Repair | MoreTokens | NextModel | Fail
+
+
+def next_move(route: Route, failures: Sequence[Failure], *, jitter: float) -> Move:
     """What follows the last of `failures` (at least one, oldest first).
 
     The governor may have granted another model than the first (a downgrade), so the model that failed counts.
-    It is asked up to `retry.attempts` times. After that the first model that was not given up is asked.
+    It is asked up to `retry.attempts` times, but only once more after an answer that does not parse, and once
+    more after one that was cut off. After that the first model that was not given up is asked.
     """
     last = failures[-1]
     if last.model not in route.models:
@@ -76,6 +104,10 @@ def next_move(route: Route, failures: Sequence[Failure], *, jitter: float) -> Re
     left = candidates(route, failures)
     if last.model in left:
         others = tuple(model for model in left if model != last.model)
+        if last.error_class is ErrorClass.UNPARSABLE_RESULT:
+            return Repair(models=(last.model, *others))
+        if last.error_class is ErrorClass.OUTPUT_LIMIT_REACHED:
+            return MoreTokens(models=(last.model,))
         failed_attempts = sum(failure.model == last.model for failure in failures)
         wait = delay_seconds(
             route.retry,
@@ -91,6 +123,12 @@ def next_move(route: Route, failures: Sequence[Failure], *, jitter: float) -> Re
 
 def _given_up(route: Route, failures: Sequence[Failure], model: str) -> bool:
     mine = [failure for failure in failures if failure.model == model]
-    return len(mine) >= route.retry.attempts or any(
-        not is_retried(failure.error_class, failure.retry_after_seconds) for failure in mine
+    if len(mine) >= route.retry.attempts or any(failure.is_last for failure in mine):
+        return True
+    classes = [failure.error_class for failure in mine]
+    return any(
+        classes.count(failure.error_class) > 1
+        if is_asked_differently(failure.error_class)
+        else not is_retried(failure.error_class, failure.retry_after_seconds)
+        for failure in mine
     )

@@ -7,6 +7,7 @@ were received, without their prompts).
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, replace
 from decimal import Decimal
@@ -19,10 +20,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from workflow_service.simulator.behaviours import Behaviour, BehaviourKind, Script
+from workflow_service.simulator.behaviours import Behaviour, BehaviourKind, Script, StreamForm
 from workflow_service.simulator.content import answer
 from workflow_service.simulator.documents import Call, completion, error_of, generation_record, reshape
 from workflow_service.simulator.prices import ModelPrice, token_count
+from workflow_service.simulator.streams import KEEP_ALIVE, events, pieces
 
 _RECORDS_MAX: Final = 10_000
 _DRIP_SECONDS: Final = 0.05
@@ -75,6 +77,12 @@ class _ChatRequest(BaseModel):
         return name if isinstance(name, str) else None
 
     @property
+    def task(self) -> str:
+        """The message with the data to work on. What follows it is about an answer."""
+        users = (message.content for message in self.messages if message.role == "user")
+        return next(users, self.messages[-1].content)
+
+    @property
     def answer_schema(self) -> dict[str, Any] | None:
         """The JSON schema that the answer has to fit."""
         described = self.response_format.get("json_schema")
@@ -100,6 +108,7 @@ class SimulatorApi:
         self.stopping = asyncio.Event()
         self._prices = prices
         self._records: dict[str, dict[str, Any]] = {}
+        self._early: Counter[str] = Counter()
         self.app = Starlette(
             routes=[
                 Route("/api/v1/chat/completions", self._complete, methods=["POST"]),
@@ -127,8 +136,6 @@ class SimulatorApi:
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, line["loc"])) for line in error.errors(include_input=False))
             return _error(400, f"Invalid input: {fields or 'body'}")
-        if chat.stream:
-            return _error(400, "The simulator does not stream")
         behaviour = self.script.take(model=chat.model, step=chat.step)
         call = Call(
             model=chat.model,
@@ -158,7 +165,7 @@ class SimulatorApi:
         self, request: Request, chat: _ChatRequest, behaviour: Behaviour | None, call: Call
     ) -> Response:
         kind = behaviour.kind if behaviour is not None else None
-        text = answer(chat.step, chat.messages[-1].content, chat.answer_schema)
+        text = answer(chat.step, chat.task, chat.answer_schema)
         if kind is BehaviourKind.UNPARSABLE:
             text = "Certainly! Here is what you asked for, as a table rather than as JSON."
         if kind is BehaviourKind.NOTHING:
@@ -185,18 +192,19 @@ class SimulatorApi:
             billed = 0
         call = replace(call, billed_nano_usd=billed)
         document = completion(call, text, finish_reason)
-        self._record(call, behaviour)
-        return await self._deliver(request, behaviour, call, document)
+        self._record(call, behaviour, is_streamed=chat.stream)
+        return await self._deliver(request, chat, behaviour, call, document)
 
     async def _deliver(
-        self, request: Request, behaviour: Behaviour | None, call: Call, document: dict[str, Any]
+        self,
+        request: Request,
+        chat: _ChatRequest,
+        behaviour: Behaviour | None,
+        call: Call,
+        document: dict[str, Any],
     ) -> Response:
         """The answer, with the faults that can happen after a model has begun."""
-        headers = {"X-Generation-Id": call.generation_id or ""}
-        if behaviour is None:
-            self._note(call)
-            return JSONResponse(document, headers=headers)
-        kind = behaviour.kind
+        kind = behaviour.kind if behaviour is not None else None
         if kind is BehaviourKind.HANG or kind is BehaviourKind.CUT_BEFORE_ANSWER:
             self._note(replace(call, status=0))
             if kind is BehaviourKind.HANG:
@@ -204,31 +212,52 @@ class SimulatorApi:
             request.state.transport.abort()
             return Response()
         self._note(call)
-        reshape(document, behaviour)
-        whole = json.dumps(document)
-        match kind:
-            case BehaviourKind.SLOW:
-                return StreamingResponse(
-                    self._drip(behaviour.seconds, whole), 200, headers, "application/json"
-                )
-            case BehaviourKind.CUT:
-                headers |= {"Content-Length": str(len(whole.encode()))}
-                return StreamingResponse(_half(request, whole), 200, headers, "application/json")
-            case BehaviourKind.TRUNCATED:
-                return Response(whole[: len(whole) // 2], 200, headers, "application/json")
-            case BehaviourKind.HTML:
-                return HTMLResponse("<!doctype html><title>Just a moment...</title>", headers=headers)
-            case _:
-                return JSONResponse(document, headers=headers)
+        headers = {"X-Generation-Id": call.generation_id or ""}
+        if kind is BehaviourKind.HTML:
+            return HTMLResponse("<!doctype html><title>Just a moment...</title>", headers=headers)
+        if behaviour is not None:
+            reshape(document, behaviour)
+        form = behaviour.form if behaviour is not None else StreamForm.USUAL
+        if chat.stream and form is not StreamForm.PLAIN:
+            parts, keep_alive = events(document, form), KEEP_ALIVE
+            media_type = "text/plain" if form is StreamForm.UNTYPED else "text/event-stream"
+        else:
+            whole = json.dumps(document).encode()
+            if behaviour is None:
+                return Response(whole, 200, headers, "application/json")
+            parts, keep_alive = [whole[: len(whole) // 2], whole[len(whole) // 2 :]], b" "
+            media_type = "application/json"
+            if kind is not BehaviourKind.TRUNCATED:
+                headers |= {"Content-Length": str(len(whole))}
+        body = self._body(request, behaviour, parts, keep_alive)
+        if kind is BehaviourKind.SLOW:
+            headers.pop("Content-Length", None)
+        return StreamingResponse(body, 200, headers, media_type)
 
-    async def _drip(self, seconds: float, whole: str) -> AsyncIterator[bytes]:
-        """White space, as OpenRouter sends to keep a connection alive, then the answer."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while loop.time() < end and not self.stopping.is_set():
-            yield b" "
-            await asyncio.sleep(_DRIP_SECONDS)
-        yield whole.encode()
+    async def _body(
+        self, request: Request, behaviour: Behaviour | None, parts: list[bytes], keep_alive: bytes
+    ) -> AsyncIterator[bytes]:
+        kind = behaviour.kind if behaviour is not None else None
+        form = behaviour.form if behaviour is not None else StreamForm.USUAL
+        if behaviour is not None and kind is BehaviourKind.SLOW:
+            loop = asyncio.get_running_loop()
+            end = loop.time() + behaviour.seconds
+            while loop.time() < end and not self.stopping.is_set():
+                yield keep_alive
+                await asyncio.sleep(_DRIP_SECONDS)
+        match kind:
+            case BehaviourKind.CUT | BehaviourKind.TRUNCATED | BehaviourKind.STALL:
+                parts = parts[: len(parts) // 2]
+            case BehaviourKind.CUT_BEFORE_USAGE:
+                parts = parts[:-2]
+            case _:
+                pass
+        for piece in pieces(parts, form):
+            yield piece
+        if kind is BehaviourKind.STALL:
+            await self._until_gone(request)
+        if kind in (BehaviourKind.CUT, BehaviourKind.CUT_BEFORE_USAGE, BehaviourKind.STALL):
+            request.state.transport.close()
 
     async def _until_gone(self, request: Request) -> None:
         """Until the caller hangs up or the simulator stops."""
@@ -243,10 +272,13 @@ class SimulatorApi:
         self.calls.append(call)
         del self.calls[:-_RECORDS_MAX]
 
-    def _record(self, call: Call, behaviour: Behaviour | None) -> None:
+    def _record(self, call: Call, behaviour: Behaviour | None, *, is_streamed: bool) -> None:
         if behaviour is not None and not behaviour.has_record:
             return
-        self._records[call.generation_id or ""] = generation_record(call, behaviour)
+        generation_id = call.generation_id or ""
+        self._records[generation_id] = generation_record(call, behaviour, is_streamed=is_streamed)
+        if behaviour is not None and behaviour.record_lookups:
+            self._early[generation_id] = behaviour.record_lookups
         if len(self._records) > _RECORDS_MAX:
             del self._records[next(iter(self._records))]
 
@@ -255,6 +287,9 @@ class SimulatorApi:
             return refusal
         generation_id = request.query_params.get("id", "")
         record = self._records.get(generation_id)
+        if record is not None and self._early[generation_id] > 0:
+            self._early[generation_id] -= 1
+            record = None
         if record is None:
             return _error(404, "Generation not found")
         return JSONResponse({"data": record})
@@ -310,11 +345,6 @@ def _scripted_refusal(chat: _ChatRequest, behaviour: Behaviour) -> Response | No
             return _error(403, f'Input was flagged: "{flagged}"', metadata=reasons)
         case _:
             return None
-
-
-async def _half(request: Request, whole: str) -> AsyncIterator[bytes]:
-    yield whole.encode()[: len(whole) // 2]
-    request.state.transport.close()
 
 
 def _unauthorized(request: Request) -> Response | None:

@@ -24,12 +24,18 @@ class BehaviourKind(StrEnum):
     MODERATED = "moderated"
     """403, with the flagged part of the prompt in its metadata."""
 
+    STREAMED = "streamed"
+    """A good answer, streamed in the form `form`."""
     SLOW = "slow"
-    """Drips white space for `seconds`, then answers."""
+    """Keeps the connection alive with nothing for `seconds`, then answers."""
     HANG = "hang"
     """Takes the request and never answers."""
+    STALL = "stall"
+    """Sends the first half of the answer, and no more."""
     CUT = "cut"
     """Closes the connection in the middle of the answer's body."""
+    CUT_BEFORE_USAGE = "cut_before_usage"
+    """Streams the whole text, and closes the connection before its usage."""
     CUT_BEFORE_ANSWER = "cut_before_answer"
     """Closes the connection before the first byte of the answer."""
     ERROR_INSIDE = "error_inside"
@@ -37,7 +43,7 @@ class BehaviourKind(StrEnum):
     ERROR_IN_CHOICE = "error_in_choice"
     """200 with an error of `status` in the choice, and with usage if `with_usage`."""
     TRUNCATED = "truncated"
-    """200 with JSON that breaks off."""
+    """200 with JSON that breaks off, or a stream that ends too early."""
     HTML = "html"
     """200 with a web page."""
     NO_CHOICES = "no_choices"
@@ -64,6 +70,31 @@ class BehaviourKind(StrEnum):
     """A good answer whose text is not what the schema asks for."""
 
 
+class StreamForm(StrEnum):
+    """How servers of the same API stream their answers."""
+
+    USUAL = "usual"
+    """OpenRouter's: usage in a last chunk without choices, then [DONE]."""
+    USAGE_WITH_CHOICE = "usage_with_choice"
+    """Usage in the chunk that has the finish_reason."""
+    USAGE_SO_FAR = "usage_so_far"
+    """Counts so far in each chunk."""
+    NO_DONE = "no_done"
+    """Without [DONE]."""
+    CRLF = "crlf"
+    CR = "cr"
+    ONE_LINE_END = "one_line_end"
+    """One line end after each event, where the standard has two."""
+    NO_SPACE = "no_space"
+    """No space after the colon, and a name for each event."""
+    BYTES = "bytes"
+    """Byte by byte, so that characters are split."""
+    UNTYPED = "untyped"
+    """Under the content type text/plain."""
+    PLAIN = "plain"
+    """Not streamed, although that was asked for."""
+
+
 class Behaviour(BaseModel):
     """One line of the script. It applies to the next `times` calls that match it."""
 
@@ -83,6 +114,7 @@ class Behaviour(BaseModel):
     retry_after: str = "1"
     """The header's value: seconds, or an HTTP-date."""
     seconds: Annotated[float, Field(gt=0)] = 3600.0
+    form: StreamForm = StreamForm.USUAL
     served_model: str = "openai/gpt-4o-mini"
     cost_usd: Annotated[Decimal, Field(allow_inf_nan=False)] = Decimal(1)
     usage: dict[str, Any] = {}
@@ -92,6 +124,8 @@ class Behaviour(BaseModel):
     """What /generation says of the call in place of its own fields."""
     has_record: bool = True
     """False: /generation answers 404."""
+    record_lookups: Annotated[int, Field(ge=0)] = 0
+    """/generation answers 404 so many times, before it has the record."""
 
     def fits(self, *, model: str, step: str | None) -> bool:
         return (self.model is None or self.model == model) and (self.step is None or self.step == step)

@@ -96,7 +96,7 @@ def error_of(behaviour: Behaviour) -> object:
     )
 
 
-def generation_record(call: Call, behaviour: Behaviour | None) -> dict[str, Any]:
+def generation_record(call: Call, behaviour: Behaviour | None, *, is_streamed: bool) -> dict[str, Any]:
     """What `/generation` tells of a call."""
     record = {
         "id": call.generation_id,
@@ -109,7 +109,7 @@ def generation_record(call: Call, behaviour: Behaviour | None) -> dict[str, Any]
         "native_tokens_completion": call.output_tokens,
         "native_tokens_reasoning": 0,
         "native_tokens_cached": 0,
-        "streamed": False,
+        "streamed": is_streamed,
         "is_byok": False,
     }
     return record | (behaviour.record if behaviour is not None else {})

@@ -51,6 +51,7 @@ class ArticleStep(ModelStep[ArticleInput, ArticlePayload, ArticleAnswer, Article
     )
     answer_type = ArticleAnswer
     output_tokens_max = 3000  # the default would cut an article off, and the whole call would be lost
+    calls_at_once = True
 
     async def read_input(self, connection: Connection, workflow: Workflow) -> ArticleInput:
         stored = await results.list_clusters(connection, workflow.organization_id, workflow.workflow_id)

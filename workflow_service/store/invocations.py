@@ -19,9 +19,11 @@ from service_chassis.postgres.database import Connection, Database
 from service_chassis.postgres.queries import load_queries
 from workflow_service.domain.error_class import ErrorClass
 from workflow_service.domain.states import Step
+from workflow_service.domain.true_up import FIRST_LOOK_SECONDS
 
 QUERIES: Final = load_queries(__package__, "invocations.sql")
 
+_FIRST_LOOK: Final = timedelta(seconds=FIRST_LOOK_SECONDS)
 _NAMESPACE: Final = UUID("5d0c3c2b-5a0e-5b52-9a2b-0f6a1d1c7e90")
 
 
@@ -83,6 +85,8 @@ class Invocation:
     entry_id: UUID | None
     cost_nano_usd: int | None
     workflow_spent_nano_usd: int | None
+    output_tokens_max: int | None
+    """As granted."""
     create_time: datetime
     update_time: datetime
 
@@ -124,15 +128,29 @@ class Invocations:
         )
 
     async def authorize_if_requested(
-        self, row: Invocation, *, authorization_id: UUID, model: str, held_nano_usd: int
+        self,
+        row: Invocation,
+        *,
+        authorization_id: UUID,
+        model: str,
+        held_nano_usd: int,
+        output_tokens_max: int,
     ) -> Invocation | None:
         return await self._move(
-            "authorize_if_requested", *_owned(row), authorization_id, model, held_nano_usd
+            "authorize_if_requested",
+            *_owned(row),
+            authorization_id,
+            model,
+            held_nano_usd,
+            output_tokens_max,
         )
 
     async def dispatch_if_authorized_and_leased(self, row: Invocation) -> Invocation | None:
         """Must be committed before the request is sent to the provider."""
         return await self._move("dispatch_if_authorized_and_leased", *_owned(row))
+
+    async def note_generation_if_dispatched(self, row: Invocation, generation_id: str) -> Invocation | None:
+        return await self._move("note_generation_if_dispatched", *_named(row), generation_id)
 
     async def respond_if_dispatched(self, row: Invocation, response: Response) -> Invocation | None:
         return await self._move(
@@ -150,7 +168,12 @@ class Invocations:
         self, row: Invocation, *, entry_id: UUID, cost_nano_usd: int, workflow_spent_nano_usd: int | None
     ) -> Invocation | None:
         return await self._move(
-            "settle_if_responded", *_costed(row), entry_id, cost_nano_usd, workflow_spent_nano_usd
+            "settle_if_responded",
+            *_costed(row),
+            entry_id,
+            cost_nano_usd,
+            workflow_spent_nano_usd,
+            _FIRST_LOOK,
         )
 
     async def correct_if_settled_unknown(
@@ -168,6 +191,35 @@ class Invocations:
             difference_nano_usd,
             workflow_spent_nano_usd,
         )
+
+    async def bill_if_settled_unknown(
+        self, row: Invocation, *, provider_cost_nano_usd: int, difference_nano_usd: int
+    ) -> Invocation | None:
+        return await self._move(
+            "bill_if_settled_unknown", *_costed(row), provider_cost_nano_usd, difference_nano_usd
+        )
+
+    async def await_record_if_settled_unknown(self, row: Invocation, generation_id: str) -> Invocation | None:
+        return await self._move("await_record_if_settled_unknown", *_named(row), generation_id, _FIRST_LOOK)
+
+    async def take_due_true_ups(self, limit: int, *, taken_for: timedelta) -> list[tuple[Invocation, float]]:
+        """Calls whose records are to be looked up now, with the seconds since they were settled.
+
+        Another instance takes them only after `taken_for`.
+        """
+
+        async def take(connection: Connection) -> list[asyncpg.Record]:
+            return await connection.fetch(QUERIES["take_due_true_ups"], limit, taken_for)
+
+        return [(_invocation(record), record["age_seconds"]) for record in await self._database.write(take)]
+
+    async def set_true_up(self, row: Invocation, delay: timedelta | None) -> None:
+        """`delay` None: the record is not looked up any more."""
+
+        async def set_(connection: Connection) -> None:
+            await connection.execute(QUERIES["set_true_up"], *_named(row), delay)
+
+        await self._database.write(set_)
 
     async def void_if_unanswered(
         self, row: Invocation, error_class: ErrorClass, *, generation_id: str | None = None
@@ -208,15 +260,19 @@ class Invocations:
         *,
         epoch: int,
         call_deadline: timedelta,
+        answered: Sequence[UUID] = (),
     ) -> list[Invocation]:
         """The step's open rows, which now have this epoch; [] if the lease is not the present one.
 
-        Rows that are DISPATCHED stay with an earlier epoch for `call_deadline` after their dispatch.
+        Rows that are DISPATCHED stay with an earlier epoch for `call_deadline` after their dispatch, unless
+        their request_ids are among `answered`.
         """
         sql = QUERIES["adopt_open_if_leased"]
 
         async def adopt(connection: Connection) -> list[asyncpg.Record]:
-            return await connection.fetch(sql, organization_id, workflow_id, step.value, epoch, call_deadline)
+            return await connection.fetch(
+                sql, organization_id, workflow_id, step.value, epoch, call_deadline, list(answered)
+            )
 
         return [_invocation(record) for record in await self._database.write(adopt)]
 
@@ -303,6 +359,7 @@ def _invocation(record: asyncpg.Record) -> Invocation:
         entry_id=record["entry_id"],
         cost_nano_usd=record["cost_nano_usd"],
         workflow_spent_nano_usd=record["workflow_spent_nano_usd"],
+        output_tokens_max=record["output_tokens_max"],
         create_time=record["create_time"],
         update_time=record["update_time"],
     )

@@ -18,7 +18,9 @@ RETURNING *;
 -- name: authorize_if_requested
 -- The governor has placed the hold.
 UPDATE model_invocations
-SET state = 'AUTHORIZED', authorization_id = $4, model = $5, held_nano_usd = $6, update_time = clock_timestamp()
+SET
+    state = 'AUTHORIZED', authorization_id = $4, model = $5, held_nano_usd = $6, output_tokens_max = $7,
+    update_time = clock_timestamp()
 WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'REQUESTED'
 RETURNING *;
 
@@ -52,8 +54,16 @@ SET
 WHERE organization_id = $1 AND request_id = $2 AND epoch = $3 AND state = 'DISPATCHED'
 RETURNING *;
 
+-- name: note_generation_if_dispatched
+-- The provider has named the call, before its answer has come.
+UPDATE model_invocations
+SET generation_id = $3, update_time = clock_timestamp()
+WHERE organization_id = $1 AND request_id = $2 AND state = 'DISPATCHED' AND generation_id IS NULL
+RETURNING *;
+
 -- name: settle_if_responded
 -- The governor has posted the cost. A repeated settlement has the same cost, since a hold has one entry.
+-- Where nobody knows the cost, the provider's record is looked up later.
 -- A trigger updates the workflow's total, so the workflow's row is locked first, as in every transaction.
 WITH workflow AS (
     SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
@@ -61,6 +71,10 @@ WITH workflow AS (
 UPDATE model_invocations AS i
 SET
     state = 'SETTLED', entry_id = $4, cost_nano_usd = $5, workflow_spent_nano_usd = $6,
+    true_up_time = CASE
+        WHEN num_nonnulls(i.input_tokens, i.provider_cost_nano_usd) = 0 AND i.generation_id IS NOT NULL
+            THEN clock_timestamp() + $7::interval
+    END,
     end_time = clock_timestamp(), update_time = clock_timestamp()
 FROM workflow AS w
 WHERE
@@ -108,7 +122,8 @@ RETURNING i.*;
 
 -- name: adopt_open_if_leased
 -- Gives the calls that earlier holders of the step left open to the present holder, who ends them. A DISPATCHED call
--- of another epoch may still be answered, and stays with its holder until its deadline ($5 after its dispatch).
+-- of another epoch may still be answered, and stays with its holder until its deadline ($5 after its dispatch), but for
+-- those named in $6.
 WITH lease AS (
     SELECT organization_id, id
     FROM intent_workflows
@@ -121,7 +136,9 @@ FROM lease
 WHERE
     i.organization_id = lease.organization_id AND i.workflow_id = lease.id AND i.step = $3
     AND i.epoch < $4 AND i.state NOT IN ('SETTLED', 'VOIDED')
-    AND (i.state <> 'DISPATCHED' OR i.dispatch_time <= clock_timestamp() - $5::interval)
+    AND (
+        i.state <> 'DISPATCHED' OR i.dispatch_time <= clock_timestamp() - $5::interval OR i.request_id = ANY($6)
+    )
 RETURNING i.*;
 
 -- name: step_invocations
@@ -156,9 +173,58 @@ UPDATE model_invocations AS i
 SET
     input_tokens = $4, cached_input_tokens = $5, cache_write_tokens = $6, output_tokens = $7,
     reasoning_tokens = $8, requests = $9, cache_write_1h_tokens = $10, other_units = $11,
-    cost_nano_usd = i.cost_nano_usd + $12, workflow_spent_nano_usd = $13, update_time = clock_timestamp()
+    cost_nano_usd = i.cost_nano_usd + $12, workflow_spent_nano_usd = $13, true_up_time = NULL,
+    update_time = clock_timestamp()
 FROM workflow AS w
 WHERE
     i.organization_id = w.organization_id AND i.workflow_id = w.id
     AND i.request_id = $2 AND i.state = 'SETTLED' AND i.input_tokens IS NULL
 RETURNING i.*;
+
+-- name: bill_if_settled_unknown
+-- Records the provider's bill for a call that was charged as unknown. The governor has posted the difference.
+WITH workflow AS (
+    SELECT organization_id, id FROM intent_workflows WHERE organization_id = $1 AND id = $3 FOR NO KEY UPDATE
+)
+UPDATE model_invocations AS i
+SET
+    provider_cost_nano_usd = $4, cost_nano_usd = i.cost_nano_usd + $5, workflow_spent_nano_usd = NULL,
+    true_up_time = NULL, update_time = clock_timestamp()
+FROM workflow AS w
+WHERE
+    i.organization_id = w.organization_id AND i.workflow_id = w.id
+    AND i.request_id = $2 AND i.state = 'SETTLED' AND num_nonnulls(i.input_tokens, i.provider_cost_nano_usd) = 0
+RETURNING i.*;
+
+-- name: await_record_if_settled_unknown
+-- The id of a call that was charged as unknown has become known: its record is looked up $4 from now.
+UPDATE model_invocations
+SET
+    generation_id = coalesce(generation_id, $3), true_up_time = coalesce(true_up_time, clock_timestamp() + $4::interval),
+    update_time = clock_timestamp()
+WHERE
+    organization_id = $1 AND request_id = $2 AND state = 'SETTLED'
+    AND num_nonnulls(input_tokens, provider_cost_nano_usd) = 0
+RETURNING *;
+
+-- name: take_due_true_ups
+-- At most $1 calls whose records are to be looked up now. Nobody else takes them for $2: if this instance is killed
+-- meanwhile, another one looks them up after that.
+UPDATE model_invocations AS i
+SET true_up_time = clock_timestamp() + $2::interval
+FROM (
+    SELECT organization_id, request_id
+    FROM model_invocations
+    WHERE true_up_time <= clock_timestamp()
+    ORDER BY true_up_time
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS due
+WHERE i.organization_id = due.organization_id AND i.request_id = due.request_id
+RETURNING i.*, extract(epoch FROM clock_timestamp() - i.end_time)::double precision AS age_seconds;
+
+-- name: set_true_up
+-- The record is looked up $3 from now; NULL: it is not looked up any more.
+UPDATE model_invocations
+SET true_up_time = clock_timestamp() + $3::interval
+WHERE organization_id = $1 AND request_id = $2 AND true_up_time IS NOT NULL;
