@@ -75,7 +75,7 @@ class Killer:
                 await self._kill(instance)
             self.kills[moment.what] += 1
             await release(connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             pass  # PostgreSQL is just being killed
         finally:
             connection.terminate()

@@ -19,6 +19,7 @@ from tests.kills.cluster import Cluster
 _AGAIN = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
+_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CALL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.2
 
@@ -104,7 +105,7 @@ class Feed:
     async def _look(self, workflow_id: str) -> asyncpg.Record | None:
         try:
             connection = await asyncpg.connect(self.dsn, timeout=5)
-        except (OSError, asyncpg.PostgresError):
+        except _LOST:
             return None
         try:
             return await connection.fetchrow(
@@ -113,7 +114,7 @@ class Feed:
                 workflow_id,
                 timeout=5,
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _LOST:
             return None
         finally:
-            await connection.close()
+            connection.terminate()

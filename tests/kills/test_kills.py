@@ -9,6 +9,7 @@ import pytest
 from tests.kills.campaign import campaign
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("instances", [1, 2])
 async def test_workflows_survive_kills(tmp_path: Path, instances: int) -> None:
     """A short `make kills`: every workflow is COMPLETED, no hold is left, and all books agree."""
