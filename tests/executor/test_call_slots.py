@@ -65,6 +65,21 @@ async def test_an_organization_has_a_bound_of_its_own() -> None:
         task.cancel()
 
 
+async def test_two_thousand_that_wait_delay_nobody_else() -> None:
+    """Another organization's call begins at once, or after one call where every slot is taken."""
+    slots = CallSlots(calls_max=3, organization_calls_max=2)
+    many = await waiting(slots, *[A] * 2000)
+    [single] = await waiting(slots, B)
+    assert single.done()
+    [second] = await waiting(slots, C)
+    assert not second.done()
+    many[0].result().release()
+    await turn_of_the_loop()
+    assert second.done()
+    for task in many:
+        task.cancel()
+
+
 @pytest.mark.parametrize("granted", [False, True])
 async def test_who_stops_waiting_takes_no_slot(granted: bool) -> None:
     """Also where the slot is granted at the moment of the cancellation."""

@@ -133,6 +133,13 @@ CASES = {
         [],
         ErrorClass.INSUFFICIENT_CREDITS,
     ),
+    "402 while calls are in flight": Case(
+        [behave("in_flight_credits", retry_after="7", times=2)],
+        [(SONAR, "VOIDED", "INSUFFICIENT_CREDITS")] * 2 + [GOOD_SONAR],
+        [USED],
+        [set()],
+        [7.0, 7.0],
+    ),
     "dearer than held": Case(
         [behave("cost", cost_usd=Decimal("0.5"))],
         [GOOD_SONAR],

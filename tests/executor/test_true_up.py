@@ -88,6 +88,19 @@ async def test_a_record_that_is_late(bench: Bench) -> None:
 
 
 @OWN_WORLD
+async def test_it_is_done_without_anybody_asking(bench: Bench) -> None:
+    """The service looks by itself."""
+    lease = await charged_as_unknown(bench)
+    await let_it_be_due(bench, lease)
+    looking = asyncio.create_task(bench.caller.true_ups.run())
+    async with asyncio.timeout(60):
+        while await true_up_times(bench, lease):  # noqa: ASYNC110 - the database has no event
+            await asyncio.sleep(0.01)
+    looking.cancel()
+    await assert_corrected(bench, lease)
+
+
+@OWN_WORLD
 async def test_a_record_with_a_bill_alone(bench: Bench) -> None:
     """Without tokens the call costs the bill, to the nano-dollar."""
     nothing = {"native_tokens_prompt": None, "tokens_prompt": None}
