@@ -9,12 +9,15 @@ from uuid import NAMESPACE_URL, uuid5
 import asyncpg
 import pytest
 
-from infin8.governor.v1 import authorization_pb2
+from infin8.governor.v1 import authorization_pb2, entry_pb2
+from infin8.governor.v1.governor_service_pb2 import GetAuthorizationRequest
+from infin8.governor.v1.price_pb2 import COST_BASIS_GREATER, Rate
+from infin8.governor.v1.pricing_service_pb2 import CreatePriceRequest
 from service_chassis.postgres.embedded import EmbeddedPostgres
 from service_chassis.postgres.migrate import MigrationEdited, migrate
 from tests.budgets.conftest import at_time, serving
-from tests.governor.conftest import MINI, Governor, refusal
-from tests.ledger.conftest import HOLD, USAGE, flags, violations
+from tests.governor.conftest import MINI, SONAR, Governor, refusal
+from tests.ledger.conftest import COST, HOLD, USAGE, flags, violations
 from tests.migrations.conftest import fetch, restored, schema_of
 
 THE_DUMP_WAS_MADE = "2026-11-27T23:14:00+00:00"  # its holds expire ten minutes later
@@ -96,6 +99,39 @@ async def test_open_holds_are_settled(postgres: EmbeddedPostgres) -> None:
         assert (await governor.authorize()).held_nano_usd == HOLD
         with pytest.raises(asyncpg.RestrictViolationError):
             await governor.sql("DELETE FROM ai_usage_ledger")
+
+
+async def test_open_holds_keep_their_price(postgres: EmbeddedPostgres) -> None:
+    """A hold of before tiers, units and variants is settled at the price that it was placed with."""
+    async with (
+        restored(postgres, "governor") as dsn,
+        serving(at_time(dsn, THE_DUMP_WAS_MADE)) as governor,
+    ):
+        governor.organization_id, governor.workflow_id = named("organization 0"), named("workflow 0")
+        held = await hold_of(governor, "open 0")
+        before = await governor.stub.GetAuthorization(
+            GetAuthorizationRequest(
+                organization_id=governor.organization_id, authorization_id=held.authorization_id
+            )
+        )
+        assert (before.model, before.held_nano_usd, before.price.model) == (SONAR, HOLD, SONAR)
+        assert not before.HasField("cache_write_tokens_max")
+        assert (dict(before.other_units_max), dict(before.price_context)) == ({}, {})
+        dearer = await governor.prices.CreatePrice(
+            CreatePriceRequest(
+                model=SONAR,
+                input_nano_usd_per_mtok=5_000_000_000,
+                output_nano_usd_per_mtok=5_000_000_000,
+                rates=[Rate(unit="web_searches", per=1000, nano_usd=10**10)],
+            )
+        )
+        used = entry_pb2.Usage(input_tokens=600, output_tokens=100, other_units={"web_searches": 1})
+        entry = (await governor.settle(held, used)).entry
+        # 600 × 1,000 + 100 × 2,000: that price has no fee for searches.
+        assert (entry.cost_nano_usd, entry.price_id) == (COST, before.price.price_id)
+        assert entry.cost_basis == COST_BASIS_GREATER
+        assert (await governor.authorize()).price == dearer
+        assert await violations(governor) == []
 
 
 async def hold_of(governor: Governor, request: str) -> authorization_pb2.Authorization:

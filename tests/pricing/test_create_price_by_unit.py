@@ -195,7 +195,8 @@ async def test_unusual_figures(governor: Governor, changes: dict[str, Any], fiel
     allowed = GPT_4O | changes | {"allow_unusual": True, "request_id": request_id}
     created = await enter(governor, **allowed)
     assert await in_force(governor, "openai/gpt-4o") == created
-    # A replay is answered whatever it allows.
+    # A replay is answered whatever it allows and whatever was added since.
+    await enter(governor, **GPT_4O, allow_unusual=True)
     assert await enter(governor, **(allowed | {"allow_unusual": False})) == created
 
 

@@ -17,6 +17,8 @@ from infin8.governor.v1.pricing_service_pb2 import (
     ModelUsage,
 )
 from tests.governor.conftest import MINI, SONAR, Governor, governor, new_id, refusal
+from tests.ledger.conftest import record
+from tests.pricing.tariffs import SONNET, TOKEN, enter, rate
 
 pytestmark = pytest.mark.own_world
 
@@ -163,6 +165,29 @@ async def test_a_correction_has_no_usage(governor: Governor) -> None:
     answer = await month(governor, at_time=future)
     # 600 × 2,000.5 + 100 × 4,000 + 1,000, once.
     assert (answer.cost_nano_usd, answer.charged_nano_usd) == (1_601_300, 5)
+
+
+async def test_a_month_of_variants_and_units(governor: Governor) -> None:
+    """Each entry is rated in its variant, with its units and its tier."""
+    for context, nano_usd in (({}, 1_000), ({"processing": "batch"}, 500)):
+        await enter(
+            governor,
+            input_nano_usd_per_mtok=nano_usd * TOKEN,
+            rates=[
+                rate("web_searches", 7 * nano_usd * TOKEN, per=1),
+                rate("input_tokens", 2 * nano_usd * TOKEN, above=100),
+            ],
+            price_context=context,
+        )
+    for input_tokens, context in ((100, {}), (101, {}), (100, {"processing": "batch"})):
+        usage = entry_pb2.Usage(input_tokens=input_tokens, other_units={"web_searches": 1})
+        asked = ModelUsage(model=SONNET, usage=usage, price_context=context)
+        estimate = await governor.prices.EstimateCost(EstimateCostRequest(usage=asked))
+        charged = await record(governor, served_model=SONNET, usage=usage, price_context=context)
+        assert estimate.cost_nano_usd == charged.cost_nano_usd
+    answer = await month(governor)
+    # 100 × 1,000 + 101 × 2,000 + 100 × 500, and searches at 7, 7 and 3.5 × 10⁹.
+    assert answer.cost_nano_usd == answer.charged_nano_usd == 352_000 + 17_500_000_000
 
 
 async def test_only_the_month_and_the_organization_asked_for(governor: Governor) -> None:

@@ -238,6 +238,18 @@ async def test_another_spelling_is_no_drift(governor: Governor, spelling: str) -
     assert flags(unknown.entry) == {"UNKNOWN_OUTCOME"}
 
 
+async def test_the_granted_models_own_name_is_no_drift(governor: Governor) -> None:
+    """Also where its name has become an alias of another model: the hold is for the model itself."""
+    await set_alias(governor, "fast", SONAR)
+    await set_alias(governor, SONAR, MINI)
+    assert (await governor.authorize(models=[SONAR])).model == MINI
+    for usage, kind in ((USAGE, set[str]()), (None, {"UNKNOWN_OUTCOME"})):
+        held = await governor.authorize(models=["fast"])
+        assert held.model == SONAR
+        entry = (await governor.settle(held, usage, served_model=SONAR)).entry
+        assert (entry.served_model, flags(entry)) == (SONAR, kind)
+
+
 async def test_the_same_model_from_another_seller_is_drift(governor: Governor) -> None:
     """It is rated at that seller's price."""
     await governor.price("azure/gpt-4o-mini", 160 * TOKEN)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from governor_service.domain.hold_bounds import CallBounds, hold_nano_usd
 from governor_service.domain.pricing import Rate, Rates
+from governor_service.domain.usage import Usage
 from service_chassis.postgres.database import Database
 from tests.pricing import rate_strategies
 from tests.pricing.rate_strategies import usage_of
@@ -47,6 +48,42 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(rates, usage, bounds, available)
 
 
+# Cache writes are dearer than input, and cached input may be dearer than either. Reasoning is cheaper.
+PLAIN = [
+    Rates(
+        input_nano_usd_per_mtok=1_000_003,
+        cached_input_nano_usd_per_mtok=cached,
+        cache_write_nano_usd_per_mtok=1_250_007,
+        output_nano_usd_per_mtok=4_000_000,
+        reasoning_nano_usd_per_mtok=3_000_001,
+        request_nano_usd=12,
+    )
+    for cached in (None, 100_001, 2_000_000)
+]
+
+
+def plain_case(rates: Rates, written_max: int | None, available_nano_usd: int) -> Case:
+    """Cache writes within their bound or beyond, and an amount that pays for some of the output."""
+    bounds = CallBounds(
+        input_tokens_max=1_000,
+        output_tokens_max=500,
+        requests_max=2,
+        cache_write_tokens_max=written_max,
+        other_units_max={"web_searches": 3},
+    )
+    usage = Usage(
+        input_tokens=1_000,
+        cached_input_tokens=300,
+        cache_write_tokens=200,
+        cache_write_1h_tokens=100,
+        output_tokens=50,
+        reasoning_tokens=20,
+        requests=0,
+        other_units={"web_searches": 1},
+    )
+    return Case(rates, usage, bounds, available_nano_usd)
+
+
 def audio_case(input_tokens: int, **bounds: object) -> Case:
     """Every unit of AUDIO beside each other, in a call of a given size."""
     alone = {
@@ -67,6 +104,11 @@ def audio_case(input_tokens: int, **bounds: object) -> Case:
 
 
 EXAMPLES = [
+    plain_case(rates, written_max, available)
+    for rates in PLAIN
+    for written_max in (None, 0, 7, 1_000, 2_000)
+    for available in (0, 1_024, 1_040, 1_274, 1_500, 2_500, 4_000)
+] + [
     audio_case(size, **bounds)
     for size in (999, 1000, 1001, 5000, 5001)
     for bounds in (
