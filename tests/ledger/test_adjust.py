@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -130,6 +131,19 @@ async def test_a_target_already_reached_posts_nothing(verified_governor: Governo
     assert await figures(governor) == (6, 0, 1)
     requests[2].corrected_cost_nano_usd = 7
     assert (await refusal(governor.stub.Adjust(requests[2]))).reason == "REQUEST_ID_REUSED"
+
+
+async def test_an_answer_of_an_earlier_release(governor: Governor) -> None:
+    """What posted nothing is replayed with the entry, although the stored answer has fewer columns."""
+    entry = await record(governor)
+    request_id = new_id()
+    assert await adjust(governor, entry, COST, request_id=request_id) == entry
+    await governor.sql(
+        "UPDATE request_ids SET answer = answer - ARRAY['cost_basis', 'other_units', 'price_context']"
+        " WHERE organization_id = $1",
+        UUID(governor.organization_id),
+    )
+    assert await adjust(governor, entry, COST, request_id=request_id) == entry
 
 
 async def test_it_may_go_past_a_limit(verified_governor: Governor) -> None:
