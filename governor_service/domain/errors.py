@@ -119,7 +119,7 @@ def budget_exceeded(denied: BudgetExceeded) -> Refusal:
         }
         message = (
             f"a hold of {requested_nano_usd} nano-USD does not fit the {tightest.name.scope.value} budget "
-            f"of the {tightest.name.period.value}: "
+            f"({tightest.name.period.value}): "
             f"{tightest.available_nano_usd} of {tightest.limit_nano_usd} are available"
         )
     return Refusal(
