@@ -82,7 +82,7 @@ def _planned_call(
         cache_write_tokens_max=_optional_tokens(fields, request, "cache_write_tokens_max"),
         cache_write_1h_tokens_max=_optional_tokens(fields, request, "cache_write_1h_tokens_max"),
         other_units_max=parse.other_units(fields, "other_units_max", request.other_units_max),
-        price_context=fields.labels("price_context", request.price_context),
+        price_context=parse.price_context(fields, request),
         labels=fields.labels("labels", request.labels),
     )
 
@@ -131,7 +131,7 @@ def settle_request(request: governor_pb2.SettleRequest, *, author: str) -> Settl
             served_model=parse.model(fields, "served_model", request.served_model)
             if request.served_model
             else None,
-            price_context=fields.labels("price_context", request.price_context),
+            price_context=parse.price_context(fields, request),
             usage=parse.usage(fields, "usage", request.usage) if outcome == "usage" else None,
             provider_cost_nano_usd=parse.provider_cost(fields, request),
             provider_generation_id=fields.text(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
@@ -25,6 +27,7 @@ from service_chassis.rpc.fields import Fields
 from service_chassis.text import REASON_LENGTH_MAX
 
 MODEL_LENGTH_MAX = 200
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 _TOKENS = (
     "input_tokens",
@@ -76,8 +79,22 @@ def candidates(fields: Fields, path: str, values: Sequence[str]) -> tuple[ModelI
     )
 
 
-def other_units(fields: Fields, path: str, sent: Mapping[str, int]) -> dict[str, int]:
+def price_context(
+    fields: Fields,
+    request: governor_pb2.AuthorizeRequest
+    | governor_pb2.CheckBudgetRequest
+    | governor_pb2.SettleRequest
+    | governor_pb2.RecordUsageRequest,
+) -> Mapping[str, str]:
+    """Which variant of a price applies: keys and values with the bounds of labels."""
+    # Almost always empty. Asking is much cheaper than copying nothing.
+    return fields.labels("price_context", request.price_context) if request.price_context else NOTHING
+
+
+def other_units(fields: Fields, path: str, sent: Mapping[str, int]) -> Mapping[str, int]:
     """Counts of units that have no field of their own, by their usage keys. Counts of 0 are left out."""
+    if not sent:
+        return NOTHING
     counts = {}
     for unit in sorted(sent):
         if unit not in UNITS or unit in COUNTED_UNITS:
@@ -103,7 +120,7 @@ def usage(fields: Fields, path: str, sent: entry_pb2.Usage) -> Usage:
         for name in _TOKENS
     ]
     requests = fields.integer(f"{path}.requests", sent.requests, minimum=0, maximum=REQUESTS_MAX)
-    others = other_units(fields, f"{path}.other_units", sent.other_units) if sent.other_units else {}
+    others = other_units(fields, f"{path}.other_units", sent.other_units)
     if cached_input_tokens > input_tokens:
         fields.invalid(f"{path}.cached_input_tokens", "is above input_tokens")
     elif cached_input_tokens + cache_write_tokens > input_tokens:

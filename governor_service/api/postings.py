@@ -19,7 +19,7 @@ def record_request(request: governor_pb2.RecordUsageRequest, *, author: str) -> 
             workflow_id=fields.required_uuid("workflow_id", request.workflow_id),
             request_id=fields.required_uuid("request_id", request.request_id),
             served_model=parse.model(fields, "served_model", request.served_model),
-            price_context=fields.labels("price_context", request.price_context),
+            price_context=parse.price_context(fields, request),
             usage=parse.usage(fields, "usage", request.usage),
             provider_cost_nano_usd=parse.provider_cost(fields, request),
             labels=fields.labels("labels", request.labels),

@@ -17,6 +17,8 @@ ALTER TABLE prices
     ADD COLUMN revision integer NOT NULL DEFAULT 1 CHECK (revision > 0),
     -- The columns above say everything: there are no tiers, and no rates of other units.
     ADD COLUMN is_plain boolean NOT NULL DEFAULT true,
+    -- They say everything about calls that use no other units: there are no tiers, and no rate of one-hour cache writes.
+    ADD COLUMN is_plain_by_tokens boolean NOT NULL DEFAULT true,
     ADD CONSTRAINT prices_daily_check CHECK (
         (daily_start IS NULL) = (daily_end IS NULL) AND (daily_start <> daily_end) IS NOT FALSE),
     DROP CONSTRAINT prices_check,

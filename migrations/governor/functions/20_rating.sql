@@ -1,9 +1,9 @@
 -- Rating: from prices and counts to nano-USD. governor_service/domain/{pricing,rating,hold_bounds}.py are a model of
 -- these functions in Python, and tests compare the two.
 --
--- Most prices are plain: the columns of `prices` say everything. They are rated by expressions that the planner inlines
--- into the statement of a batch. The rest (tiers, rates of other units) are rated by the functions whose names end in
--- _by_units, from `price_rates`.
+-- Most prices are plain: the columns of `prices` say everything, or everything about calls that use no other units. They
+-- are rated by expressions that the planner inlines into the statement of a batch. The rest (tiers, rates of other units
+-- that are used) are rated by the functions whose names end in _by_units, from `price_rates`.
 
 -- Whether a version applies at a time of the day. NULL: the whole day.
 CREATE OR REPLACE FUNCTION is_at_this_hour(p_daily_start time, p_daily_end time, p_time timestamptz) RETURNS boolean
@@ -228,7 +228,7 @@ CREATE OR REPLACE FUNCTION rated_cost_nano_usd(
     p_output_tokens bigint, p_reasoning_tokens bigint, p_requests bigint, p_other_units jsonb
 ) RETURNS numeric
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN (p_price).is_plain THEN
+    SELECT CASE WHEN (p_price).is_plain OR (p_price).is_plain_by_tokens AND p_other_units = '{}' THEN
         ceil(0.000001 * (
             (p_input_tokens - p_cached_input_tokens - p_cache_write_tokens)::numeric
                 * (p_price).input_nano_usd_per_mtok
@@ -256,7 +256,7 @@ CREATE OR REPLACE FUNCTION hold_nano_usd(
     p_cache_write_tokens_max bigint, p_cache_write_1h_tokens_max bigint, p_other_units_max jsonb
 ) RETURNS numeric
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN (p_price).is_plain THEN
+    SELECT CASE WHEN (p_price).is_plain OR (p_price).is_plain_by_tokens AND p_other_units_max = '{}' THEN
         ceil(0.000001 * (
             p_input_tokens_max::numeric
                 * greatest((p_price).input_nano_usd_per_mtok, (p_price).cached_input_nano_usd_per_mtok)
@@ -286,7 +286,7 @@ CREATE OR REPLACE FUNCTION output_tokens_that_fit(
 ) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE
-        WHEN (p_price).is_plain IS FALSE THEN
+        WHEN ((p_price).is_plain OR (p_price).is_plain_by_tokens AND p_other_units_max = '{}') IS FALSE THEN
             output_tokens_that_fit_by_units(
                 (p_price).price_id, p_available_nano_usd, p_input_tokens_max, p_requests_max, p_output_tokens_max,
                 p_cache_write_tokens_max, p_cache_write_1h_tokens_max, p_other_units_max)

@@ -16,13 +16,18 @@ $$;
 CREATE OR REPLACE FUNCTION enter_prices(p_prices jsonb, p_author text) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO prices (
-        price_id, model, provider, price_context, daily_start, daily_end, effective_time, revision, is_plain,
+        price_id, model, provider, price_context, daily_start, daily_end, effective_time, revision,
+        is_plain, is_plain_by_tokens,
         input_nano_usd_per_mtok, cached_input_nano_usd_per_mtok, cache_write_nano_usd_per_mtok,
         output_nano_usd_per_mtok, reasoning_nano_usd_per_mtok, request_nano_usd, source, author, create_time
     )
     SELECT
         l.price_id, l.model, l.provider, l.price_context, l.daily_start, l.daily_end, l.effective_time, l.revision,
         l.rates = '[]',
+        NOT EXISTS (
+            SELECT FROM jsonb_to_recordset(l.rates) AS r (input_tokens_above bigint, unit text)
+            WHERE r.input_tokens_above > 0 OR r.unit = 'cache_write_1h_tokens'
+        ),
         l.input_nano_usd_per_mtok, l.cached_input_nano_usd_per_mtok, l.cache_write_nano_usd_per_mtok,
         l.output_nano_usd_per_mtok, l.reasoning_nano_usd_per_mtok, l.request_nano_usd, l.source, p_author, governor_now()
     FROM jsonb_to_recordset(p_prices) AS l (
