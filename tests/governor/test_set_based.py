@@ -294,7 +294,7 @@ async def test_an_organization_that_was_made_since_the_lock_is_left_out(governor
     # The clock is read between the lock and the decision. Here reading it waits for an advisory lock.
     await governor.sql(
         "CREATE OR REPLACE FUNCTION governor_now() RETURNS timestamptz LANGUAGE plpgsql AS"
-        f" 'BEGIN PERFORM pg_advisory_lock({gate}); RETURN clock_timestamp(); END'"
+        f" 'BEGIN PERFORM pg_advisory_xact_lock({gate}); RETURN clock_timestamp(); END'"
     )
     connection = await asyncpg.connect(governor.dsn)
     try:
