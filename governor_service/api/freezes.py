@@ -39,7 +39,7 @@ def freeze_content_hash(target: FreezeTarget, *, frozen: bool, reason: str) -> b
 
 
 def freeze_position(value: Freeze) -> tuple[UUID, str]:
-    """Where a freeze stands in the list of all freezes."""
+    """The position of a freeze in the list of all freezes."""
     return value.target.organization_id or UUID(int=0), value.target.model or ""
 
 

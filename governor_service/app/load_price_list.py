@@ -1,5 +1,5 @@
-"""The price list that a governor begins with: it fills an empty price book, and updates one that nobody has
-edited when a release has a newer list."""
+"""Loads the shipped price list when a governor starts: into an empty price book, or, when a release has a
+newer list, into a price book that holds only a shipped list."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _stated(
         elif "/" not in alternate or alternate.startswith("@cf/"):
             if name.startswith(f"{provider}-direct/"):
                 yield f"{provider}-direct/{alternate}", name
-            # `gemini-flash-latest` is a model, whoever sells it. Any other name is the vendor's own.
+            # `gemini-flash-latest` names the same model at every seller. Other names are only this vendor's.
             same = f"{vendors[provider]}/{model_id}"
             whoever = alternate.endswith("-latest") or _spelling(alternate) == _spelling(model_id)
             yield f"{vendors[provider]}/{alternate}", same if whoever and same in priced else name

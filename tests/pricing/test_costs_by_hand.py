@@ -146,7 +146,7 @@ async def test_a_request_fee_alone(governor: Governor) -> None:
     ("provider_cost", "cost", "overage"),
     [
         (1, 1, 0),
-        # The provider's 0 is not believed: no model is free because nobody knows its price.
+        # The provider's 0 is not believed: a missing price does not make a model free.
         (0, 2_400_000, 0),
         (2_400_001, 2_400_001, 1),
         (123_456_789, 123_456_789, 121_056_789),

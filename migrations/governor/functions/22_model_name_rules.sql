@@ -51,7 +51,7 @@ VALUES
     -- Vendors that genai-prices has no list of: OpenRouter sells at their prices.
     ('seller', '\A (amazon-nova[/:])(?=.)', 'amazon/ ', 'place', 'prefix \1'),
     ('seller', '\A (xiaomi_mimo[/:])(?=.)', 'xiaomi/ ', 'place', 'prefix \1'),
-    -- Hosts of open weights, and others with prices of their own: nobody else's price can stand in for theirs.
+    -- Hosts of open weights, and others with prices of their own: another seller's price would be wrong for them.
     -- Alibaba's (dashscope) are a third above those at which OpenRouter sells its models.
     ('seller', '\A ((avian|baseten|cerebras|cloudflare|dashscope|databricks|doubleword|groq|modal|novita|'
         'ovhcloud)[/:])(?=.)', '\2/ ', 'place', 'prefix \1'),
@@ -106,7 +106,7 @@ VALUES
     ('bare', '\A openrouter/(?=[^ /]* )', 'OPENROUTER VENDOR ', 'open family', ''),
     ('bare', '\A(?= [^ ]*/)', '', 'variant', ''),
 
-    -- sold: what is left has a seller. Where its ids name a vendor that it does not own, nobody else's price counts.
+    -- sold: the ids that remain name a seller. If such an id also names another vendor, only the seller's price applies.
     ('sold', '\A(?!.* VENDOR )', '', 'variant', ''),
     ('sold', ' VENDOR (?=[^ ]*/)', ' ', 'variant', ''),
 

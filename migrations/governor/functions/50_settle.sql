@@ -15,8 +15,8 @@
 --
 -- Where the usage can be rated, p_cost_basis decides between the rated cost and the provider's. Where it cannot, because
 -- the usage is unknown or the model has no price, the provider's cost is charged; the amount of the hold if the provider
--- reported none. A provider that bills 0 for a model without a price is believed only with the basis PROVIDER: no model
--- is free because nobody knows its price.
+-- reported none. A provider that bills 0 for a model without a price is believed only with the basis PROVIDER, because
+-- a missing price does not make a model free.
 --
 -- The function returns a table of one row because the planner inlines it only in this form.
 CREATE OR REPLACE FUNCTION charge_of(

@@ -1,5 +1,5 @@
--- SetBudget: sets the limit under a budget's key, or (NULL) removes it. With p_expire_time it ends then, and the limit
--- that has no end comes back: temporary limits stand in for it, and replace each other. Answers SET, REPLAYED,
+-- SetBudget: sets the limit under a budget's key, or (NULL) removes it. A limit with p_expire_time is temporary: it
+-- replaces any earlier temporary limit, and when it ends, the permanent limit applies again. Answers SET, REPLAYED,
 -- REQUEST_ID_REUSED or ENDED_BEFORE (p_expire_time has passed). A replay changes nothing, even if the limit has been set
 -- again since.
 CREATE OR REPLACE FUNCTION set_budget(

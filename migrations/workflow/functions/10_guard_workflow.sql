@@ -17,7 +17,7 @@ BEGIN
         IF NEW.version <> OLD.version THEN
             RAISE check_violation USING MESSAGE = 'only a transition changes the version';
         END IF;
-        -- Whoever had a token cannot have the next one, so a replaced lease is one epoch later.
+        -- A new lease has a new token and the next epoch, so the holder of the old lease can no longer write.
         IF NEW.lease_epoch - OLD.lease_epoch NOT BETWEEN 0 AND (NEW.lease_token IS DISTINCT FROM OLD.lease_token)::integer
             OR (NEW.lease_token <> OLD.lease_token AND NEW.lease_epoch = OLD.lease_epoch)
         THEN
